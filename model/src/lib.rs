@@ -1,0 +1,14 @@
+//! The vocabulary that every part of Bellwether shares, and the formats at its seams. Pure.
+#![warn(missing_docs)]
+
+pub mod config;
+pub mod diagnostic;
+pub mod exposition;
+pub mod id;
+pub mod label;
+pub mod limit;
+pub mod matcher;
+pub mod select;
+pub mod series;
+pub mod time;
+pub mod wire;

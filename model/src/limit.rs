@@ -1,0 +1,29 @@
+//! Bounds that belong to formats, so that both sides of a seam share them. Bounds that an operator
+//! may set are in the configuration of the part that keeps them.
+
+/// Labels in one set.
+pub const LABELS: usize = 64;
+/// Bytes of one label name or value; longer ones are refused, never cut.
+pub const LABEL_BYTES: usize = 4096;
+/// Bytes of the help text of a metric.
+pub const HELP_BYTES: usize = 4096;
+/// Bytes of one request body, envelope and frames (DESIGN §5).
+pub const REQUEST_BYTES: usize = 1 << 20;
+/// Bytes of one frame as stored.
+pub const FRAME_BYTES: usize = (1 << 20) - ENVELOPE_BYTES;
+/// Bytes kept free for the envelope in a request.
+pub const ENVELOPE_BYTES: usize = 4096;
+/// Bytes of a frame's sections after inflating; the declared size is checked first.
+pub const FRAME_INFLATED_BYTES: usize = 16 << 20;
+/// Skipped ranges in one envelope; more wait for the next request.
+pub const SKIPS: usize = 128;
+/// Frames in one request.
+pub const FRAMES: usize = 1024;
+/// Sections in one frame.
+pub const SECTIONS: usize = 4096;
+/// Columns of one group.
+pub const COLUMNS: usize = 100_000;
+/// Frames in one spool segment; each segment decodes alone.
+pub const SEGMENT_FRAMES: u32 = 120;
+/// Rows of a group from one key section to the next.
+pub const KEY_ROWS: u32 = 120;
