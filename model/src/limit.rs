@@ -21,8 +21,14 @@ pub const SKIPS: usize = 128;
 pub const FRAMES: usize = 1024;
 /// Sections in one frame.
 pub const SECTIONS: usize = 4096;
+/// Strings in the description of one group.
+pub const STRINGS: usize = 4 * COLUMNS;
+/// Bytes of label text that the descriptions of one frame may unfold to.
+pub const FRAME_LABEL_BYTES: usize = 32 << 20;
 /// Columns of one group.
 pub const COLUMNS: usize = 100_000;
+/// Bytes of frames in one spool segment.
+pub const SEGMENT_BYTES: usize = 1 << 20;
 /// Frames in one spool segment; each segment decodes alone.
 pub const SEGMENT_FRAMES: u32 = 120;
 /// Rows of a group from one key section to the next.

@@ -1,1 +1,349 @@
-//! Being written.
+//! Tables to frames: the agent's side. An [`Encoder`] numbers the frames of one incarnation, decides
+//! where a segment is cut, and writes key and delta sections.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::bytes::{put_text, put_varint, put_zigzag};
+use super::frame::{Builder, FrameError, Header};
+use super::scale::{Accumulator, Scale};
+use super::table::{ColumnSpec, Edit, Table};
+use crate::id::{BootId, GroupId, Incarnation, Nonce, Seq};
+use crate::label::LabelSet;
+use crate::limit;
+use crate::series::is_absent;
+use crate::time::Timestamp;
+
+pub(super) const KEY: u8 = 0;
+pub(super) const DELTA: u8 = 1;
+pub(super) const RECORDS: u8 = 2;
+pub(super) const ADDED: u8 = 0;
+pub(super) const ENDED: u8 = 1;
+pub(super) const OCCUPIED: u8 = 1;
+pub(super) const HAS_START: u8 = 1 << 6;
+pub(super) const HAS_ABSENT: u8 = 1;
+
+/// Whose frames these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Number of this start of the process.
+    pub incarnation: Incarnation,
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// The host's boot.
+    pub boot: BootId,
+}
+
+/// What [`Encoder::finish`] made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// The frame's number.
+    pub seq: Seq,
+    /// Whether it opens a segment.
+    pub opens_segment: bool,
+    /// Samples in it.
+    pub samples: u32,
+}
+
+/// Why no frame was made; its number was not used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// The frame does not fit the live segment: the next attempt opens a new one.
+    #[error("the segment is full")]
+    SegmentFull,
+    /// The rows do not fit a frame at all.
+    #[error(transparent)]
+    TooLarge(#[from] FrameError),
+}
+
+/// Encodes the frames of one incarnation.
+pub struct Encoder {
+    origin: Origin,
+    n: u32,
+    groups: BTreeMap<GroupId, GroupState>,
+    segment: Segment,
+    pending: Pending,
+    scratch: Vec<u8>,
+    builder: Builder,
+}
+
+#[derive(Default)]
+struct GroupState {
+    /// n of the frame that holds the last row.
+    row: u32,
+    rows_since_key: u32,
+    /// Whether the group has been opened in the live segment.
+    opened: bool,
+    accumulators: Vec<Accumulator>,
+}
+
+/// The live segment.
+struct Segment {
+    frames: u32,
+    bytes: usize,
+    cut: bool,
+}
+
+/// The frame being filled.
+#[derive(Default)]
+struct Pending {
+    complete_through: Timestamp,
+    opens_segment: bool,
+    sections: Vec<u8>,
+    count: u16,
+    samples: u32,
+}
+
+impl Encoder {
+    /// An encoder whose first frame has n = 1 and opens a segment.
+    #[must_use]
+    pub fn new(origin: Origin) -> Encoder {
+        Encoder {
+            origin,
+            n: 0,
+            groups: BTreeMap::new(),
+            segment: Segment { frames: 0, bytes: 0, cut: true },
+            pending: Pending::default(),
+            scratch: Vec::new(),
+            builder: Builder::default(),
+        }
+    }
+
+    /// The next frame opens a segment.
+    pub fn cut(&mut self) {
+        self.segment.cut = true;
+    }
+
+    /// The number the next frame will have.
+    #[must_use]
+    pub fn next_seq(&self) -> Seq {
+        Seq::new(self.origin.incarnation, self.n.saturating_add(1))
+    }
+
+    /// Begins a frame; what was begun and not finished is dropped.
+    pub fn begin(&mut self, complete_through: Timestamp) {
+        let opens_segment = self.segment.cut || self.segment.frames >= limit::SEGMENT_FRAMES;
+        if opens_segment {
+            self.segment = Segment { frames: 0, bytes: 0, cut: true };
+            self.groups.values_mut().for_each(|group| group.opened = false);
+        }
+        self.pending.complete_through = complete_through;
+        self.pending.opens_segment = opens_segment;
+        self.pending.sections.clear();
+        self.pending.count = 0;
+        self.pending.samples = 0;
+    }
+
+    /// Adds the table's current row. At most once for each group in a frame.
+    ///
+    /// # Panics
+    /// More sections than [`limit::SECTIONS`]: inputs are fewer.
+    pub fn row(&mut self, group: GroupId, table: &mut Table, time: Timestamp) {
+        assert!(usize::from(self.pending.count) < limit::SECTIONS, "inputs are bounded");
+        let n = self.n.saturating_add(1);
+        let state = self.groups.entry(group).or_default();
+        let key = !state.opened || state.rows_since_key >= limit::KEY_ROWS;
+        self.scratch.clear();
+        if key {
+            state.put_key(table, &mut self.scratch);
+            table.key_row_done();
+        } else {
+            state.put_delta(table, n, &mut self.scratch);
+            table.row_done();
+        }
+        state.row = n;
+        let out = &mut self.pending.sections;
+        out.push(if key { KEY } else { DELTA });
+        put_varint(out, u64::from(group.0));
+        put_zigzag(out, time.millis_since(self.pending.complete_through));
+        put_varint(out, self.scratch.len() as u64);
+        out.extend_from_slice(&self.scratch);
+        self.pending.count += 1;
+        let row = table.columns().iter().zip(table.values());
+        let present = row.filter(|(column, value)| column.is_some() && !is_absent(**value));
+        self.pending.samples += present.count() as u32;
+    }
+
+    /// Appends the frame to `out`.
+    ///
+    /// # Errors
+    /// [`EncodeError`]; begin and fill again with the same tables: all groups then open anew.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<Encoded, EncodeError> {
+        let pending = &self.pending;
+        let seq = self.next_seq();
+        let header = Header {
+            seq,
+            nonce: self.origin.nonce,
+            boot: self.origin.boot,
+            complete_through: pending.complete_through,
+            sections: pending.count,
+            opens_segment: pending.opens_segment,
+        };
+        let start = out.len();
+        if let Err(error) = self.builder.build(&header, &pending.sections, out) {
+            self.segment.cut = true;
+            return Err(error.into());
+        }
+        let len = out.len() - start;
+        if !pending.opens_segment && self.segment.bytes + len > limit::SEGMENT_BYTES {
+            out.truncate(start);
+            self.segment.cut = true;
+            return Err(EncodeError::SegmentFull);
+        }
+        self.n = seq.n();
+        self.segment.frames += 1;
+        self.segment.bytes += len;
+        self.segment.cut = false;
+        Ok(Encoded { seq, opens_segment: header.opens_segment, samples: self.pending.samples })
+    }
+}
+
+impl GroupState {
+    fn put_key(&mut self, table: &Table, out: &mut Vec<u8>) {
+        let mut description = Vec::new();
+        describe(table, &mut description);
+        put_varint(out, description.len() as u64);
+        out.extend_from_slice(&description);
+        self.accumulators.clear();
+        let places = table.columns().iter().zip(table.values());
+        for (column, value) in places.clone() {
+            let scale = if is_absent(*value) { Scale::One } else { Scale::suiting(*value) };
+            self.accumulators.push(Accumulator::new(scale));
+            if column.is_some() {
+                out.push(scale as u8);
+            }
+        }
+        let present = |(column, value): &(&Option<ColumnSpec>, &f64)| {
+            column.is_some() && !is_absent(**value)
+        };
+        put_bitmap(out, places.clone().map(|place| present(&place)));
+        for (place, accumulator) in places.zip(&mut self.accumulators) {
+            if present(&place) {
+                accumulator.put(out, *place.1);
+            }
+        }
+        self.opened = true;
+        self.rows_since_key = 1;
+    }
+
+    fn put_delta(&mut self, table: &Table, n: u32, out: &mut Vec<u8>) {
+        put_varint(out, u64::from(n - self.row));
+        self.put_edits(table, out);
+        let places = table.columns().iter().zip(table.values());
+        let absent = |(column, value): (&Option<ColumnSpec>, &f64)| {
+            column.is_some() && is_absent(*value)
+        };
+        let any_absent = places.clone().any(absent);
+        out.push(if any_absent { HAS_ABSENT } else { 0 });
+        let changed = |value: f64, accumulator: &Accumulator| {
+            !is_absent(value) && value.to_bits() != accumulator.value().to_bits()
+        };
+        let columns = table.values().iter().zip(&self.accumulators);
+        put_bitmap(out, columns.map(|(value, accumulator)| changed(*value, accumulator)));
+        if any_absent {
+            put_bitmap(out, places.map(absent));
+        }
+        for (value, accumulator) in table.values().iter().zip(&mut self.accumulators) {
+            if changed(*value, accumulator) {
+                accumulator.put(out, *value);
+            }
+        }
+        self.rows_since_key += 1;
+    }
+
+    fn put_edits(&mut self, table: &Table, out: &mut Vec<u8>) {
+        put_varint(out, table.edits().len() as u64);
+        for edit in table.edits() {
+            let (Edit::Added(place) | Edit::Ended(place)) = edit;
+            let i = place.0 as usize;
+            if i >= self.accumulators.len() {
+                self.accumulators.resize(i + 1, Accumulator::default());
+            }
+            match (edit, &table.columns()[i]) {
+                (Edit::Added(_), Some(column)) => {
+                    let value = table.values()[i];
+                    let scale =
+                        if is_absent(value) { Scale::One } else { Scale::suiting(value) };
+                    out.push(ADDED);
+                    put_varint(out, u64::from(place.0));
+                    put_place(column, out, &mut |text, out| put_text(out, text));
+                    out.push(scale as u8);
+                    self.accumulators[i] = Accumulator::new(scale);
+                }
+                _ => {
+                    out.push(ENDED);
+                    put_varint(out, u64::from(place.0));
+                    self.accumulators[i] = Accumulator::default();
+                }
+            }
+        }
+    }
+}
+
+fn describe(table: &Table, out: &mut Vec<u8>) {
+    let mut texts: BTreeMap<&str, u64> = BTreeMap::from([("", 0)]);
+    let mut list: Vec<&str> = Vec::new();
+    let target = table.target().iter().flat_map(|(name, value)| [name, value]);
+    let columns = table.columns().iter().flatten().flat_map(|column| {
+        let labels = column.labels.iter().flat_map(|(name, value)| [name, value]);
+        labels.chain([&*column.unit, &*column.help])
+    });
+    for text in target.chain(columns) {
+        texts.entry(text).or_insert_with(|| {
+            list.push(text);
+            list.len() as u64
+        });
+    }
+    put_varint(out, millis(table.cadence()));
+    put_varint(out, list.len() as u64);
+    list.iter().for_each(|text| put_text(out, text));
+    let mut put = |text: &str, out: &mut Vec<u8>| {
+        put_varint(out, texts.get(text).copied().unwrap_or(0));
+    };
+    put_labels(table.target(), out, &mut put);
+    put_varint(out, table.columns().len() as u64);
+    for column in table.columns() {
+        match column {
+            None => out.push(0),
+            Some(column) => put_place(column, out, &mut put),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn put_place(column: &ColumnSpec, out: &mut Vec<u8>, text: &mut dyn FnMut(&str, &mut Vec<u8>)) {
+    let start = if column.start.is_some() { HAS_START } else { 0 };
+    out.push(OCCUPIED | (column.kind as u8) << 1 | (column.value_kind as u8) << 4 | start);
+    put_labels(&column.labels, out, text);
+    text(&column.unit, out);
+    text(&column.help, out);
+    if let Some(start) = column.start {
+        put_zigzag(out, start.0);
+    }
+}
+
+fn put_labels(labels: &LabelSet, out: &mut Vec<u8>, text: &mut dyn FnMut(&str, &mut Vec<u8>)) {
+    put_varint(out, labels.len() as u64);
+    for (name, value) in labels.iter() {
+        text(name, out);
+        text(value, out);
+    }
+}
+
+fn put_bitmap(out: &mut Vec<u8>, bits: impl Iterator<Item = bool>) {
+    let (mut byte, mut used) = (0_u8, 0);
+    for bit in bits {
+        byte |= u8::from(bit) << used;
+        used += 1;
+        if used == 8 {
+            out.push(byte);
+            (byte, used) = (0, 0);
+        }
+    }
+    if used > 0 {
+        out.push(byte);
+    }
+}

@@ -53,6 +53,8 @@ pub struct Table {
     edits: Vec<Edit>,
     /// Places whose end a key row has carried: free for new columns.
     free: Vec<ColumnIndex>,
+    /// Places that a row has carried: readers know them.
+    carried: usize,
     live: usize,
 }
 
@@ -68,6 +70,7 @@ impl Table {
             values: Vec::new(),
             edits: Vec::new(),
             free: Vec::new(),
+            carried: 0,
             live: 0,
         }
     }
@@ -107,13 +110,28 @@ impl Table {
     /// Ends a column: readers see a stale marker at the next row. Its place is not used again
     /// before a key row has carried the end. Ending twice changes nothing.
     pub fn end(&mut self, index: ColumnIndex) {
-        let Some(slot) = self.columns.get_mut(index.0 as usize) else { return };
-        if slot.take().is_some() {
-            self.live -= 1;
+        let i = index.0 as usize;
+        let Some(slot) = self.columns.get_mut(i) else { return };
+        if slot.take().is_none() {
+            return;
+        }
+        self.live -= 1;
+        if let Some(value) = self.values.get_mut(i) {
+            *value = ABSENT;
+        }
+        let unsent = self.edits.iter().position(|edit| *edit == Edit::Added(index));
+        let Some(unsent) = unsent else {
             self.edits.push(Edit::Ended(index));
-            if let Some(value) = self.values.get_mut(index.0 as usize) {
-                *value = ABSENT;
-            }
+            return;
+        };
+        // No row has carried the column: it is as if it had never been.
+        self.edits.remove(unsent);
+        self.free.push(index);
+        while self.columns.len() > self.carried && self.columns.last() == Some(&None) {
+            self.columns.pop();
+            self.values.pop();
+            let len = self.columns.len();
+            self.free.retain(|free| (free.0 as usize) < len);
         }
     }
 
@@ -151,14 +169,16 @@ impl Table {
     /// Forgets the edits: the row is in a frame.
     pub(crate) fn row_done(&mut self) {
         self.edits.clear();
+        self.carried = self.columns.len();
     }
 
     /// Forgets the edits and frees the places of ended columns: a key row is in a frame.
     pub(crate) fn key_row_done(&mut self) {
-        self.edits.clear();
+        self.row_done();
         self.free.clear();
         let empty = self.columns.iter().zip(0..).filter(|(column, _)| column.is_none());
-        self.free.extend(empty.map(|(_, place)| ColumnIndex(place)).rev());
+        self.free.extend(empty.map(|(_, place)| ColumnIndex(place)));
+        self.free.reverse();
     }
 
     /// Number of columns that have not ended.
