@@ -148,7 +148,7 @@ mod tests {
     fn ids_read_what_they_print() {
         let id = AgentId(*b"0123456789abcdef");
         assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!("3d1219c7-c4c5-404a-aa1f-6d2a48adfda4".parse::<BootId>().is_ok(), true);
+        assert!("3d1219c7-c4c5-404a-aa1f-6d2a48adfda4".parse::<BootId>().is_ok());
         assert_eq!("3d".parse::<BootId>(), Err(BadId));
         assert_eq!("é".parse::<BootId>(), Err(BadId));
     }

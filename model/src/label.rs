@@ -262,10 +262,7 @@ mod tests {
         let set = LabelSet::new([("job", "node"), (METRIC_NAME, "up"), ("empty", "")]).unwrap();
         assert_eq!(set.to_string(), r#"up{job="node"}"#);
         assert_eq!(set.len(), 2);
-        assert_eq!(
-            LabelSet::new([("a", "1"), ("a", "2")]),
-            Err(LabelError::Repeated("a".into()))
-        );
+        assert_eq!(LabelSet::new([("a", "1"), ("a", "2")]), Err(LabelError::Repeated("a".into())));
         assert_eq!(LabelSet::new([("", "1")]), Err(LabelError::EmptyName));
         let long = "x".repeat(crate::limit::LABEL_BYTES + 1);
         assert_eq!(LabelSet::new([("a", long.as_str())]), Err(LabelError::TooLong("a".into())));

@@ -222,7 +222,11 @@ mod tests {
     #[test]
     fn refuses_long_numbers_and_counts() {
         assert!(Reader::new(&[0xff; 11]).varint().is_err());
-        assert!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]).varint().is_err());
+        assert!(
+            Reader::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2])
+                .varint()
+                .is_err()
+        );
         assert!(Reader::new(&[5, 0, 0]).count(100).is_err());
         assert!(Reader::new(&[2, 0, 0]).count(1).is_err());
     }

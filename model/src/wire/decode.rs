@@ -128,7 +128,13 @@ impl Decoder {
     /// An empty decoder that keeps at most `places_max` places over all its groups.
     #[must_use]
     pub fn new(places_max: usize) -> Decoder {
-        Decoder { groups: BTreeMap::new(), touched: Vec::new(), places: 0, places_max, text_left: 0 }
+        Decoder {
+            groups: BTreeMap::new(),
+            touched: Vec::new(),
+            places: 0,
+            places_max,
+            text_left: 0,
+        }
     }
 
     /// Forgets every group: only key sections can be read.
@@ -141,6 +147,12 @@ impl Decoder {
     /// A group that has been read.
     pub fn group_mut(&mut self, group: GroupId) -> Option<&mut Group> {
         self.groups.get_mut(&group)
+    }
+
+    /// The groups that the last frame had a row of.
+    #[must_use]
+    pub fn touched(&self) -> &[GroupId] {
+        &self.touched
     }
 
     /// All groups, by number.
@@ -311,8 +323,11 @@ impl Group {
         }
         let len = self.occupied.len();
         let changed = reader.take(len.div_ceil(8))?;
-        let absent =
-            if flags & HAS_ABSENT != 0 { reader.take(len.div_ceil(8))? } else { Default::default() };
+        let absent = if flags & HAS_ABSENT != 0 {
+            reader.take(len.div_ceil(8))?
+        } else {
+            Default::default()
+        };
         if self.any_absent {
             self.revive();
         }
@@ -465,8 +480,7 @@ fn place<'a>(
     }
     let unit = texts.shared(reader)?;
     let help = texts.shared(reader)?;
-    let start =
-        if tag & HAS_START != 0 { Some(Timestamp(reader.zigzag()?)) } else { None };
+    let start = if tag & HAS_START != 0 { Some(Timestamp(reader.zigzag()?)) } else { None };
     Ok(ColumnSpec { labels, kind, value_kind: ValueKind::Float, unit, help, start })
 }
 

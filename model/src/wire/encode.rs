@@ -213,9 +213,8 @@ impl GroupState {
                 out.push(scale as u8);
             }
         }
-        let present = |(column, value): &(&Option<ColumnSpec>, &f64)| {
-            column.is_some() && !is_absent(**value)
-        };
+        let present =
+            |(column, value): &(&Option<ColumnSpec>, &f64)| column.is_some() && !is_absent(**value);
         put_bitmap(out, places.clone().map(|place| present(&place)));
         for (place, accumulator) in places.zip(&mut self.accumulators) {
             if present(&place) {
@@ -230,9 +229,8 @@ impl GroupState {
         put_varint(out, u64::from(n - self.row));
         self.put_edits(table, out);
         let places = table.columns().iter().zip(table.values());
-        let absent = |(column, value): (&Option<ColumnSpec>, &f64)| {
-            column.is_some() && is_absent(*value)
-        };
+        let absent =
+            |(column, value): (&Option<ColumnSpec>, &f64)| column.is_some() && is_absent(*value);
         let any_absent = places.clone().any(absent);
         out.push(if any_absent { HAS_ABSENT } else { 0 });
         let changed = |value: f64, accumulator: &Accumulator| {
@@ -262,8 +260,7 @@ impl GroupState {
             match (edit, &table.columns()[i]) {
                 (Edit::Added(_), Some(column)) => {
                     let value = table.values()[i];
-                    let scale =
-                        if is_absent(value) { Scale::One } else { Scale::suiting(value) };
+                    let scale = if is_absent(value) { Scale::One } else { Scale::suiting(value) };
                     out.push(ADDED);
                     put_varint(out, u64::from(place.0));
                     put_place(column, out, &mut |text, out| put_text(out, text));

@@ -93,7 +93,8 @@ impl Skip {
     /// Cut short, not a range within one incarnation, or an unknown reason.
     pub fn take(reader: &mut Reader<'_>) -> Result<Skip, Malformed> {
         let (first, last) = (Seq(reader.u64()?), Seq(reader.u64()?));
-        let reason = SkipReason::from_wire(reader.byte()?).ok_or(reader.malformed("skip reason"))?;
+        let reason =
+            SkipReason::from_wire(reader.byte()?).ok_or(reader.malformed("skip reason"))?;
         let whole = first.n() > 0 && first <= last && first.incarnation() == last.incarnation();
         if !whole {
             return Err(reader.malformed("a skip is a range within one incarnation"));

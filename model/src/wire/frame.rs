@@ -103,13 +103,8 @@ impl<'a> Frame<'a> {
         if crc32c::crc32c(&whole[..len - 4]) != crc {
             return Err(FrameError::Broken("CRC does not hold"));
         }
-        let frame = Frame {
-            header,
-            bytes: whole,
-            stored,
-            inflated_len,
-            compressed: flags & ZSTD != 0,
-        };
+        let frame =
+            Frame { header, bytes: whole, stored, inflated_len, compressed: flags & ZSTD != 0 };
         frame.check(flags)?;
         Ok((frame, rest))
     }
@@ -162,9 +157,9 @@ impl<'a> Frame<'a> {
         if !self.compressed {
             return Ok(self.stored);
         }
-        inflater.inflate(self.stored, self.inflated_len).map_err(|what| {
-            self.contents(Malformed { offset: 0, what })
-        })
+        inflater
+            .inflate(self.stored, self.inflated_len)
+            .map_err(|what| self.contents(Malformed { offset: 0, what }))
     }
 }
 
@@ -208,8 +203,7 @@ pub struct Builder {
 
 impl Default for Builder {
     fn default() -> Builder {
-        let compressor =
-            zstd::bulk::Compressor::new(LEVEL).expect("invariant: zstd can be set up");
+        let compressor = zstd::bulk::Compressor::new(LEVEL).expect("invariant: zstd can be set up");
         Builder { compressor, compressed: Vec::new() }
     }
 }

@@ -92,16 +92,9 @@ impl Scale {
     #[must_use]
     pub fn suiting(value: f64) -> Scale {
         const SMALL: f64 = 65_536.0;
-        let wide: &[Scale] =
-            if value.abs() >= SMALL { &[Scale::Kibi, Scale::Sector] } else { &[] };
-        let narrow = [
-            Scale::One,
-            Scale::Tenth,
-            Scale::Hundredth,
-            Scale::Milli,
-            Scale::Micro,
-            Scale::Nano,
-        ];
+        let wide: &[Scale] = if value.abs() >= SMALL { &[Scale::Kibi, Scale::Sector] } else { &[] };
+        let narrow =
+            [Scale::One, Scale::Tenth, Scale::Hundredth, Scale::Milli, Scale::Micro, Scale::Nano];
         let fits = |scale: &&Scale| scale.integer(value).is_some();
         wide.iter().chain(&narrow).find(fits).copied().unwrap_or(Scale::Raw)
     }
@@ -176,8 +169,7 @@ impl Accumulator {
     }
 
     fn escape(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
-        let scale =
-            Scale::from_wire(reader.byte()?).ok_or(reader.malformed("no such scale"))?;
+        let scale = Scale::from_wire(reader.byte()?).ok_or(reader.malformed("no such scale"))?;
         let value = f64::from_bits(reader.u64()?);
         let m = scale.integer(value).ok_or(reader.malformed("value is not exact at its scale"))?;
         *self = Accumulator { scale, m };

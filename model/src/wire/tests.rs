@@ -323,9 +323,8 @@ fn declared_sizes_are_checked_before_inflating() {
 
 #[test]
 fn load_reaches_the_same_state_from_any_repeat() {
-    let frames = encode(&[
-        Op::Add, Op::Tick, Op::Tick, Op::Cut, Op::Tick, Op::Add, Op::Tick, Op::Tick,
-    ]);
+    let frames =
+        encode(&[Op::Add, Op::Tick, Op::Tick, Op::Cut, Op::Tick, Op::Add, Op::Tick, Op::Tick]);
     let mut inflater = Inflater::default();
     let mut decoder = Decoder::new(100);
     let mut read = |decoder: &mut Decoder, i: usize, purpose| {
@@ -386,5 +385,8 @@ fn reasons_and_scales_are_the_code() {
     }
     let scales: Vec<String> = (0..=8).map(|i| i.to_string()).collect();
     let scales: Vec<&str> = scales.iter().map(String::as_str).collect();
-    assert_eq!(rows(&scales).iter().filter(|row| row.len() == 2 && row[1].contains('m')).count(), 9);
+    assert_eq!(
+        rows(&scales).iter().filter(|row| row.len() == 2 && row[1].contains('m')).count(),
+        9
+    );
 }
