@@ -1,1 +1,53 @@
-//! Placeholder of the first minutes.
+//! The collector's store of samples: lanes of rows, an index of series, views.
+//!
+//! One [`Writer`], owned by the keeper's thread, adds rows; any number of [`Store`] handles make
+//! [`View`]s, which are immutable (see [`view`]). A *lane* holds the rows of one column group of
+//! one source: times once, up to 120 open rows, sealed column by column into immutable blocks (the
+//! bytes of a column are `FORMAT.md`'s). A series is a label set; lanes that hold the same label
+//! set hold the same series.
+//!
+//! Everything is in memory: the collector's journal is the truth, and replaying it rebuilds the
+//! store. There is no I/O, no clock and no thread here; times are arguments.
+//!
+//! It deliberately does not: merge small blocks, thin out old samples, or take rows out of order.
+#![warn(missing_docs)]
+
+mod block;
+pub mod chunk;
+mod index;
+mod lane;
+mod liveness;
+mod stats;
+mod store;
+pub mod view;
+mod writer;
+
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+pub use lane::LaneId;
+pub use liveness::GRACE;
+pub use stats::Stats;
+pub use store::{Limits, SLACK, Store};
+pub use view::View;
+pub use writer::{Appended, Definition, Refusal, Refused, Writer};
+
+/// Who owns lanes: an agent, or the keeper itself. Numbered by the keeper, best densely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source(pub u32);
+
+const UNPOISONED: &str = "invariant: nothing panics while it changes the store";
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().expect(UNPOISONED)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().expect(UNPOISONED)
+}
+
+fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().expect(UNPOISONED)
+}
+
+#[cfg(test)]
+mod tests;

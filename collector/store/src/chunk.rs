@@ -1,0 +1,307 @@
+//! The bytes of one column of a block: up to [`ROWS_MAX`] values, any of them absent, lossless bit
+//! for bit (`FORMAT.md` is the contract).
+//!
+//! One codec of three shapes: *constant* (one value), *scaled* (decimals as integers; deltas, or
+//! deltas of deltas, with the lengths of unchanged runs; what is no such decimal, stale markers
+//! among it, is an exception) and *raw* (XOR with the value before). The shape is chosen per
+//! column. A chunk does not know its number of rows: its block does.
+//!
+//! The decoder never panics, and what it makes is bounded by the number of rows that its caller
+//! names. It does not check that the bytes are what the encoder would have written.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a codec; its decoder is fuzzed"
+)]
+
+mod bits;
+pub(crate) mod ints;
+
+use bellwether_model::series::{ABSENT, is_absent};
+use ints::Reader;
+
+/// Rows of a chunk, at most (DESIGN §9).
+pub const ROWS_MAX: usize = 480;
+
+/// Decimal scales tried in this order: counts, jiffies, milliseconds, microseconds, nanoseconds.
+const SCALES: [i32; 5] = [0, 2, 3, 6, 9];
+/// The powers of ten of [`SCALES`].
+const POWERS: [f64; 5] = [1.0, 1e2, 1e3, 1e6, 1e9];
+/// Integers up to here are floats exactly.
+const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
+
+const SHAPE: u8 = 0b11;
+const CONSTANT: u8 = 0;
+const SCALED: u8 = 1;
+const RAW: u8 = 2;
+const HAS_ABSENT: u8 = 1 << 2;
+const SECOND_ORDER: u8 = 1 << 3;
+const SCALE_SHIFT: u8 = 4;
+const HAS_EXCEPTIONS: u8 = 1 << 7;
+
+/// Why bytes are not a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChunkError {
+    /// The bytes end inside a chunk.
+    #[error("the chunk ends early")]
+    Short,
+    /// Bytes follow the chunk.
+    #[error("bytes follow the chunk")]
+    Long,
+    /// More rows asked for than a chunk may have.
+    #[error("a chunk has at most {ROWS_MAX} rows")]
+    TooManyRows,
+    /// A run or an exception lies outside the rows.
+    #[error("a run is longer than its chunk")]
+    Run,
+    /// An unknown shape, scale, flag or header.
+    #[error("unknown tag")]
+    Tag,
+    /// A number is longer than ten bytes.
+    #[error("a number is too long")]
+    Number,
+}
+
+/// Encodes columns; its buffers are used again from column to column.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    present: Vec<f64>,
+    integers: Vec<i64>,
+    exceptions: Vec<(usize, f64)>,
+}
+
+impl Encoder {
+    /// Appends the chunk of `values` to `bytes`; nothing if all are absent.
+    ///
+    /// # Panics
+    /// More than [`ROWS_MAX`] values.
+    pub fn encode(&mut self, values: &[f64], bytes: &mut Vec<u8>) {
+        assert!(values.len() <= ROWS_MAX, "invariant: a chunk has a bound");
+        self.present.clear();
+        self.present.extend(values.iter().copied().filter(|v| !is_absent(*v)));
+        let Some(first) = self.present.first().copied() else { return };
+        let absent = if self.present.len() < values.len() { HAS_ABSENT } else { 0 };
+        let tag_at = bytes.len();
+        bytes.push(0);
+        if absent != 0 {
+            put_absent(values, bytes);
+        }
+        let constant = self.present.iter().all(|v| v.to_bits() == first.to_bits());
+        let tag = if constant {
+            bytes.extend_from_slice(&first.to_bits().to_le_bytes());
+            CONSTANT
+        } else if let Some(scale) = self.scale() {
+            self.put_scaled(scale, bytes)
+        } else {
+            bits::put(&self.present, bytes);
+            RAW
+        };
+        bytes[tag_at] = tag | absent;
+    }
+
+    /// The first scale at which every ordinary value is an integer; fills the integers and the
+    /// exceptions. None if there is no such scale, or more than a quarter are exceptions.
+    fn scale(&mut self) -> Option<usize> {
+        self.exceptions.clear();
+        let special = |v: f64| !v.is_finite() || v.to_bits() == (-0.0_f64).to_bits();
+        for (i, value) in self.present.iter().copied().enumerate() {
+            if special(value) {
+                self.exceptions.push((i, value));
+            }
+        }
+        if self.exceptions.len() * 4 > self.present.len() {
+            return None;
+        }
+        (0..SCALES.len()).find(|scale| {
+            self.integers.clear();
+            self.present.iter().copied().filter(|v| !special(*v)).all(|value| {
+                to_integer(value, POWERS[*scale]).map(|i| self.integers.push(i)).is_some()
+            })
+        })
+    }
+
+    fn put_scaled(&self, scale: usize, bytes: &mut Vec<u8>) -> u8 {
+        let mut tag = SCALED | ((scale as u8) << SCALE_SHIFT);
+        if !self.exceptions.is_empty() {
+            tag |= HAS_EXCEPTIONS;
+            ints::put_number(self.exceptions.len() as u64, bytes);
+            let mut next = 0;
+            for (at, value) in &self.exceptions {
+                ints::put_number((at - next) as u64, bytes);
+                bytes.extend_from_slice(&value.to_bits().to_le_bytes());
+                next = at + 1;
+            }
+        }
+        let order = ints::better_order(&self.integers);
+        ints::put(&self.integers, order, bytes);
+        if order == ints::Order::Second { tag | SECOND_ORDER } else { tag }
+    }
+}
+
+/// Reads the chunk of `rows` values and appends them to `out`, [`ABSENT`] among them. No bytes are
+/// a chunk without values. On an error `out` is as it was.
+///
+/// # Errors
+/// The bytes are no chunk of that many rows, or the rows exceed [`ROWS_MAX`].
+pub fn decode(bytes: &[u8], rows: usize, out: &mut Vec<f64>) -> Result<(), ChunkError> {
+    let start = out.len();
+    let result = decode_onto(bytes, rows, out);
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+fn decode_onto(bytes: &[u8], rows: usize, out: &mut Vec<f64>) -> Result<(), ChunkError> {
+    if rows > ROWS_MAX {
+        return Err(ChunkError::TooManyRows);
+    }
+    let start = out.len();
+    let Some((tag, rest)) = bytes.split_first() else {
+        out.resize(start + rows, ABSENT);
+        return Ok(());
+    };
+    let mut reader = Reader(rest);
+    if tag & HAS_ABSENT == 0 {
+        decode_present(*tag, &mut reader, rows, out)?;
+    } else {
+        let mut runs = reader.clone();
+        let present = take_absent(&mut reader, rows)?;
+        decode_present(*tag, &mut reader, present, out)?;
+        spread(&mut runs, rows, start, present, out)?;
+    }
+    if reader.0.is_empty() { Ok(()) } else { Err(ChunkError::Long) }
+}
+
+fn decode_present(
+    tag: u8,
+    reader: &mut Reader<'_>,
+    count: usize,
+    out: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    let start = out.len();
+    match tag & SHAPE {
+        CONSTANT if tag & !(SHAPE | HAS_ABSENT) == 0 => {
+            let value = f64::from_bits(reader.word()?);
+            out.resize(start + count, value);
+            Ok(())
+        }
+        RAW if tag & !(SHAPE | HAS_ABSENT) == 0 => bits::take(reader, count, out),
+        SCALED => {
+            let scale = usize::from((tag >> SCALE_SHIFT) & 0b111);
+            let power = *POWERS.get(scale).ok_or(ChunkError::Tag)?;
+            let mut exceptions = reader.clone();
+            let special =
+                if tag & HAS_EXCEPTIONS == 0 { 0 } else { pass_exceptions(reader, count)? };
+            let order = ints::Order::of(tag & SECOND_ORDER != 0);
+            ints::take(reader, order, count - special, |i| out.push(i as f64 / power))?;
+            if special > 0 { put_back(&mut exceptions, start, count, out) } else { Ok(()) }
+        }
+        _ => Err(ChunkError::Tag),
+    }
+}
+
+/// The value as an integer at a scale, if that gives it back bit for bit.
+fn to_integer(value: f64, power: f64) -> Option<i64> {
+    let scaled = value * power;
+    if scaled.abs() >= INTEGER_MAX {
+        return None;
+    }
+    let integer = scaled.round_ties_even() as i64;
+    (((integer as f64) / power).to_bits() == value.to_bits()).then_some(integer)
+}
+
+/// Writes lengths in turn, of present and of absent runs, until they cover the values.
+fn put_absent(values: &[f64], bytes: &mut Vec<u8>) {
+    let (mut at, mut absent) = (0, false);
+    while at < values.len() {
+        let run = values[at..].iter().take_while(|v| is_absent(**v) == absent).count();
+        ints::put_number(run as u64, bytes);
+        at += run;
+        absent = !absent;
+    }
+}
+
+/// Passes over the runs; returns how many values are present.
+fn take_absent(reader: &mut Reader<'_>, rows: usize) -> Result<usize, ChunkError> {
+    let (mut at, mut present, mut absent) = (0, 0, false);
+    while at < rows {
+        let run = reader.count(rows - at)?;
+        if run == 0 && at > 0 {
+            return Err(ChunkError::Run);
+        }
+        at += run;
+        present += if absent { 0 } else { run };
+        absent = !absent;
+    }
+    Ok(present)
+}
+
+/// Moves the present values to their rows, from the last run to the first, and fills the others.
+fn spread(
+    runs: &mut Reader<'_>,
+    rows: usize,
+    start: usize,
+    present: usize,
+    out: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    out.resize(start + present + rows, ABSENT);
+    let column = &mut out[start..];
+    let (mut at, mut from, mut absent) = (0, 0, false);
+    while at < rows {
+        let run = runs.count(rows - at)?;
+        if !absent {
+            column.copy_within(from..from + run, present + at);
+            from += run;
+        }
+        at += run;
+        absent = !absent;
+    }
+    column.copy_within(present.., 0);
+    out.truncate(start + rows);
+    Ok(())
+}
+
+/// Passes over the exceptions; returns how many there are.
+fn pass_exceptions(reader: &mut Reader<'_>, count: usize) -> Result<usize, ChunkError> {
+    let special = reader.count(count)?;
+    let mut next = 0;
+    for _ in 0..special {
+        let at = next + reader.count(count - next)?;
+        if at >= count {
+            return Err(ChunkError::Run);
+        }
+        reader.word()?;
+        next = at + 1;
+    }
+    Ok(special)
+}
+
+/// Makes room for the exceptions among the integers, in place and from the end.
+fn put_back(
+    reader: &mut Reader<'_>,
+    start: usize,
+    count: usize,
+    out: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    let special = reader.count(count)?;
+    let ordinary = count - special;
+    out.resize(start + ordinary + count, 0.0);
+    let column = &mut out[start..];
+    let (mut at, mut from) = (0, 0);
+    for _ in 0..special {
+        let run = reader.count(count - at)?;
+        column.copy_within(from..from + run, ordinary + at);
+        from += run;
+        at += run;
+        column[ordinary + at] = f64::from_bits(reader.word()?);
+        at += 1;
+    }
+    column.copy_within(from..ordinary, ordinary + at);
+    column.copy_within(ordinary.., 0);
+    out.truncate(start + count);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+use bellwether_model::series::STALE;
+use proptest::prelude::*;
+
+use super::*;
+
+fn encode(values: &[f64]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Encoder::default().encode(values, &mut bytes);
+    bytes
+}
+
+fn bits(values: &[f64]) -> Vec<u64> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+fn shape(values: &[f64]) -> u8 {
+    encode(values)[0] & SHAPE
+}
+
+fn round_trip(values: &[f64]) -> usize {
+    let bytes = encode(values);
+    let mut out = vec![7.0];
+    decode(&bytes, values.len(), &mut out).unwrap();
+    assert_eq!(bits(&out[1..]), bits(values));
+    bytes.len()
+}
+
+#[test]
+fn shapes_are_chosen_by_the_values() {
+    assert_eq!(shape(&[f64::NAN; 5]), CONSTANT);
+    assert_eq!(shape(&[-0.0, 1.5, 2.25, 0.01, 9.0]), SCALED);
+    assert_eq!(shape(&[0.1 + 0.2, 1e300]), RAW);
+    assert_eq!(shape(&[1.0, 2.0, 3.0, 4.0, STALE]), SCALED);
+    assert_eq!(shape(&[1.0, STALE]), RAW);
+    assert!(encode(&[ABSENT; 9]).is_empty());
+}
+
+#[test]
+fn lengths_are_as_the_format_says() {
+    let rising: Vec<f64> = (0..120).map(|i| 1_000_000.0 + f64::from(i)).collect();
+    // tag, first value (3 bytes), the step, a zero run of 118
+    assert_eq!(round_trip(&rising), 1 + 3 + 1 + 2);
+    assert_eq!(round_trip(&[42.5; 120]), 9);
+    let mut one_missing = vec![42.5; 120];
+    one_missing[60] = ABSENT;
+    assert_eq!(round_trip(&one_missing), 9 + 3);
+    assert_eq!(round_trip(&[]), 0);
+}
+
+#[test]
+fn the_format_document_shows_true_bytes() {
+    // The example of FORMAT.md.
+    let values = [1.25, ABSENT, 1.25, 1.5, 1.75, 2.0, STALE];
+    assert_eq!(
+        encode(&values),
+        [0x9d, 1, 1, 5, 1, 5, 0x02, 0, 0, 0, 0, 0, 0xf0, 0x7f, 0xfa, 0x01, 0x01, 0x33, 0, 0]
+    );
+    round_trip(&values);
+}
+
+#[test]
+fn hostile_bytes_are_refused_by_name() {
+    let mut out = Vec::new();
+    let cases: [(&[u8], usize, ChunkError); 8] = [
+        (&[CONSTANT, 1], 3, ChunkError::Short),
+        (&[3], 3, ChunkError::Tag),
+        (&[SCALED | (5 << SCALE_SHIFT), 0], 1, ChunkError::Tag),
+        (&[SCALED, 2, 0, 0xff, 0xff, 0x7f], 3, ChunkError::Run),
+        (&[SCALED, 2, 2], 1, ChunkError::Long),
+        (&[RAW, 63], 10, ChunkError::Run),
+        (&[SCALED, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], 1, ChunkError::Number),
+        (&[], ROWS_MAX + 1, ChunkError::TooManyRows),
+    ];
+    for (bytes, rows, error) in cases {
+        assert_eq!(decode(bytes, rows, &mut out), Err(error), "{bytes:?}");
+        assert!(out.is_empty());
+    }
+}
+
+fn value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        6 => (-1000_i64..100_000).prop_map(|i| i as f64),
+        3 => (0_i64..1_000_000).prop_map(|i| i as f64 / 100.0),
+        1 => (0_i64..1_000_000_000).prop_map(|i| i as f64 / 1e6),
+        1 => any::<u64>().prop_map(f64::from_bits),
+        1 => Just(STALE),
+        1 => Just(-0.0),
+        2 => Just(ABSENT),
+        1 => Just(9_007_199_254_740_993.0),
+    ]
+}
+
+fn column() -> impl Strategy<Value = Vec<f64>> {
+    let runs = prop::collection::vec((value(), 1_usize..20), 0..40);
+    runs.prop_map(|runs| {
+        let spread = runs.into_iter().flat_map(|(v, n)| std::iter::repeat_n(v, n));
+        spread.take(ROWS_MAX).collect()
+    })
+}
+
+fn one_kind() -> impl Strategy<Value = Vec<f64>> {
+    (0_usize..5, prop::collection::vec(any::<i32>(), 1..ROWS_MAX), any::<bool>()).prop_map(
+        |(scale, steps, stale)| {
+            let mut sum = 0_i64;
+            let mut values: Vec<f64> = steps
+                .into_iter()
+                .map(|step| {
+                    sum += i64::from(step % 500);
+                    sum as f64 / POWERS[scale]
+                })
+                .collect();
+            if stale && let Some(last) = values.last_mut() {
+                *last = STALE;
+            }
+            values
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn what_is_encoded_is_decoded_bit_for_bit(values in column()) {
+        round_trip(&values);
+    }
+
+    #[test]
+    fn decimals_are_scaled_and_come_back(values in one_kind()) {
+        round_trip(&values);
+        if values.len() > 4 {
+            prop_assert_ne!(shape(&values), RAW);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_decoded_or_refused(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        rows in 0_usize..600,
+    ) {
+        let mut out = Vec::new();
+        match decode(&bytes, rows, &mut out) {
+            Ok(()) => prop_assert_eq!(out.len(), rows),
+            Err(_) => prop_assert!(out.is_empty()),
+        }
+    }
+
+    #[test]
+    fn damaged_chunks_are_decoded_or_refused(values in column(), at: usize, byte: u8) {
+        let mut bytes = encode(&values);
+        if !bytes.is_empty() {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        let mut out = Vec::new();
+        if decode(&bytes, values.len(), &mut out).is_ok() {
+            prop_assert_eq!(out.len(), values.len());
+        }
+    }
+
+    #[test]
+    fn integers_come_back_in_either_order(
+        values in prop::collection::vec(-ints::MAGNITUDE_MAX..=ints::MAGNITUDE_MAX, 0..50),
+        second: bool,
+    ) {
+        let mut bytes = Vec::new();
+        let order = ints::Order::of(second);
+        ints::put(&values, order, &mut bytes);
+        let mut out = Vec::new();
+        let mut reader = Reader(&bytes);
+        ints::take(&mut reader, order, values.len(), |i| out.push(i)).unwrap();
+        prop_assert_eq!(out, values);
+        prop_assert!(reader.0.is_empty());
+    }
+}

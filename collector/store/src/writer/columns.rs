@@ -1,0 +1,256 @@
+//! The columns of a lane: which places hold which series, and how a change of them becomes a new
+//! layout.
+//!
+//! A place is *held* (it has a series), *refused* (it has a definition only) or empty. Changes are
+//! noted and settled before the next row. A series that left its place after a row was written
+//! under it is *ending*: the next row holds its stale marker, at its old column if that place is
+//! still empty, else in a column behind the places. Its column goes when the rows are sealed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bellwether_model::id::{GroupId, Position};
+use bellwether_model::series::SeriesRef;
+use bellwether_model::time::Timestamp;
+use bellwether_model::wire::table::ColumnIndex;
+
+use super::{Definition, Writer};
+use crate::block::{Layout, Open};
+use crate::lane::{Lane, LaneId};
+use crate::{Source, read, write};
+
+/// A defined column; without a series it is refused, or its lane sleeps.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) definition: Definition,
+    pub(super) series: Option<SeriesRef>,
+    /// Whether a row was written with it: only then its end is marked.
+    pub(super) settled: bool,
+}
+
+/// A layout and the blocks under it.
+#[derive(Debug)]
+pub(super) struct Used {
+    pub(super) layout: Arc<Layout>,
+    pub(super) blocks: usize,
+}
+
+/// The writer's side of a lane.
+#[derive(Debug)]
+pub(super) struct LaneState {
+    pub(super) id: LaneId,
+    pub(super) source: Source,
+    pub(super) group: GroupId,
+    pub(super) shared: Arc<Lane>,
+    /// The list of this lane alone, shared by its series.
+    pub(super) alone: Arc<[LaneId]>,
+    pub(super) places: Vec<Option<Place>>,
+    pub(super) refused: usize,
+    /// Its rows were past retention: the series are let go, the definitions stay.
+    pub(super) asleep: bool,
+    pub(super) unsettled: bool,
+    /// Series that left their place since the last row.
+    pub(super) ending: Vec<SeriesRef>,
+    /// Ending series with their columns, settled.
+    pub(super) marking: Vec<(SeriesRef, usize)>,
+    /// Series whose marker is among the open rows; their columns stay until these are sealed.
+    pub(super) ended: Vec<SeriesRef>,
+    /// Series that the index has located here since the last settling.
+    pub(super) fresh: Vec<SeriesRef>,
+    /// All layouts in use; the last is that of the open rows.
+    pub(super) layouts: Vec<Used>,
+    /// Columns that stand for places.
+    pub(super) width: usize,
+    /// By column: whether the place's value is stored.
+    pub(super) live: Vec<bool>,
+    /// Whether every column is live.
+    pub(super) plain: bool,
+    pub(super) last: Option<(Timestamp, Position)>,
+    pub(super) open_rows: usize,
+    pub(super) open_bytes: usize,
+    /// When retention first saw it without rows.
+    pub(super) seen: Option<Timestamp>,
+    pub(super) next_block: u64,
+}
+
+impl LaneState {
+    pub(super) fn new(id: LaneId, source: Source, group: GroupId, shared: Arc<Lane>) -> LaneState {
+        let layout = Arc::clone(&read(&shared.rows).open.layout);
+        LaneState {
+            id,
+            source,
+            group,
+            shared,
+            alone: Arc::from([id]),
+            places: Vec::new(),
+            refused: 0,
+            asleep: false,
+            unsettled: false,
+            ending: Vec::new(),
+            marking: Vec::new(),
+            ended: Vec::new(),
+            fresh: Vec::new(),
+            layouts: vec![Used { layout, blocks: 0 }],
+            width: 0,
+            live: Vec::new(),
+            plain: true,
+            last: None,
+            open_rows: 0,
+            open_bytes: 0,
+            seen: None,
+            next_block: 0,
+        }
+    }
+
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.unsettled || self.asleep
+    }
+
+    pub(super) fn is_defined_as(&self, columns: &[Option<Definition>]) -> bool {
+        let same = |place: &Option<Place>, column: &Option<Definition>| {
+            place.as_ref().map(|p| &p.definition) == column.as_ref()
+        };
+        self.refused == 0
+            && !self.asleep
+            && self.places.len() == columns.len()
+            && self.places.iter().zip(columns).all(|(place, column)| same(place, column))
+    }
+
+    pub(super) fn layout(&self) -> &Arc<Layout> {
+        &self.layouts.last().expect("invariant: a lane has a layout").layout
+    }
+
+    /// Empties a place; true if it held a series.
+    pub(super) fn end(&mut self, place: ColumnIndex) -> bool {
+        let Some(place) = self.places.get_mut(place.0 as usize).and_then(Option::take) else {
+            return false;
+        };
+        self.unsettled = true;
+        if place.series.is_none() && !self.asleep {
+            self.refused -= 1;
+        }
+        self.ending.extend(place.series.filter(|_| place.settled));
+        place.series.is_some()
+    }
+
+    /// The series of the places, and whether each is settled.
+    pub(super) fn held(&self) -> BTreeMap<SeriesRef, bool> {
+        let places = self.places.iter().flatten();
+        places.filter_map(|p| Some((p.series?, p.settled))).collect()
+    }
+
+    /// The columns the next row needs, and how many of them stand for places.
+    fn target(&self) -> (Vec<Option<SeriesRef>>, usize) {
+        let places = self.places.iter().map(|p| p.as_ref().and_then(|p| p.series));
+        let mut columns: Vec<_> = places.collect();
+        while columns.last() == Some(&None) {
+            columns.pop();
+        }
+        let width = columns.len();
+        let layout = self.layout();
+        let left = self.ending.iter().chain(&self.ended);
+        let mut left: Vec<_> = left.filter_map(|s| Some((layout.column_of(*s)?, *s))).collect();
+        left.sort_unstable();
+        for (at, series) in left {
+            match columns.get_mut(at) {
+                Some(column @ None) => *column = Some(series),
+                Some(Some(_)) => columns.push(Some(series)),
+                None => {
+                    columns.resize(at, None);
+                    columns.push(Some(series));
+                }
+            }
+        }
+        (columns, width)
+    }
+
+    /// After a seal: the columns of ended series go with the next row.
+    pub(super) fn sealed(&mut self) {
+        self.open_rows = 0;
+        self.unsettled |= !self.ended.is_empty();
+        self.ended.clear();
+    }
+
+    /// Lets go of the series and the memory of open rows, which are sealed; the definitions stay
+    /// for the next row. Returns how many columns were held.
+    pub(super) fn fall_asleep(&mut self) -> usize {
+        let held = self.held().len();
+        for place in self.places.iter_mut().flatten() {
+            (place.series, place.settled) = (None, false);
+        }
+        self.ending.clear();
+        self.marking.clear();
+        self.ended.clear();
+        self.live.clear();
+        (self.width, self.plain, self.refused, self.asleep) = (0, true, 0, true);
+        let empty = Open::default();
+        self.layouts.push(Used { layout: Arc::clone(&empty.layout), blocks: 0 });
+        self.open_bytes = 0;
+        write(&self.shared.rows).open = empty;
+        held
+    }
+
+    /// The series that no layout and no place of this lane names.
+    pub(super) fn unnamed(&self, series: impl Iterator<Item = SeriesRef>) -> Vec<SeriesRef> {
+        let held = if self.unsettled { self.held() } else { BTreeMap::new() };
+        let named = |s: &SeriesRef| {
+            held.contains_key(s) || self.layouts.iter().any(|u| u.layout.column_of(*s).is_some())
+        };
+        series.filter(|s| !named(s)).collect()
+    }
+}
+
+impl Writer {
+    /// Lays the open rows out as the places say: seals first where the layout changes.
+    pub(super) fn settle(&mut self, lane: LaneId) {
+        self.wake(lane);
+        let at = lane.0 as usize;
+        let Some(state) = self.lanes.get_mut(at).and_then(Option::as_mut) else { return };
+        let held = state.held();
+        let layout = Arc::clone(state.layout());
+        state.ending.retain(|s| !held.contains_key(s) && layout.column_of(*s).is_some());
+        state.ended.retain(|s| !held.contains_key(s));
+        let changed = *state.target().0 != *layout.columns();
+        if changed && state.open_rows > 0 {
+            self.seal(lane);
+        }
+        let Some(state) = self.lanes.get_mut(at).and_then(Option::as_mut) else { return };
+        let (columns, width) = state.target();
+        state.width = width;
+        state.live = columns.iter().map(|c| c.is_some_and(|s| held.contains_key(&s))).collect();
+        state.plain = state.live.iter().all(|live| *live);
+        if changed {
+            let layout = Arc::new(Layout::new(columns));
+            write(&state.shared.rows).open.lay_out(Arc::clone(&layout));
+            self.stats.open_bytes += layout.bytes();
+            state.layouts.push(Used { layout, blocks: 0 });
+        }
+        let layout = Arc::clone(state.layout());
+        let ending = state.ending.drain(..);
+        state.marking = ending.filter_map(|s| Some((s, layout.column_of(s)?))).collect();
+        state.unsettled = false;
+        for place in state.places.iter_mut().flatten() {
+            place.settled = true;
+        }
+        self.release_fresh(lane);
+        self.release_layouts(lane);
+    }
+
+    /// Lets go of series that were located here and gone again before any row.
+    pub(super) fn release_fresh(&mut self, lane: LaneId) {
+        let Some(Some(state)) = self.lanes.get_mut(lane.0 as usize) else { return };
+        let fresh = std::mem::take(&mut state.fresh);
+        let gone = state.unnamed(fresh.into_iter());
+        self.leave(lane, &gone);
+    }
+
+    /// Takes series out of a lane, and out of the index where no other holds them.
+    pub(super) fn leave(&mut self, lane: LaneId, series: &[SeriesRef]) {
+        if series.is_empty() {
+            return;
+        }
+        let mut index = write(&self.shared.index);
+        let gone = series.iter().filter(|s| index.leave(**s, lane)).count();
+        self.stats.series_removed += gone as u64;
+    }
+}
