@@ -1,1 +1,7 @@
-//! Placeholder of the first minutes.
+//! The collector: receives frames, keeps them, answers queries, tells.
+//!
+//! `pure` decides and is driven by the simulator as well as by `shell`, which has the sockets,
+//! threads and files.
+
+pub mod pure;
+pub mod shell;

@@ -1,1 +1,57 @@
-fn main() {}
+//! `bellwether`: the command line, and the exit codes 0 fine, 1 findings, 2 could not run.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use bellwether_collector::shell::cli::{Check, Cli, Command, Serve};
+use bellwether_collector::shell::serve::Collector;
+use bellwether_collector::shell::{check, hosts_cli, startup, up};
+use bellwether_platform::stop::{self, Signals};
+use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+
+const COULD_NOT_RUN: u8 = 2;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(arguments) => serve(&arguments),
+        Command::Up(arguments) => up::run(&arguments),
+        Command::Check(Check::Config(arguments)) => check::run(&arguments),
+        Command::Host(host) => {
+            runtime().and_then(|runtime| runtime.block_on(hosts_cli::run(&host)))
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("bellwether: {error:#}");
+        ExitCode::from(COULD_NOT_RUN)
+    })
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+fn serve(arguments: &Serve) -> anyhow::Result<ExitCode> {
+    startup::log()?;
+    let (plan, warnings) = startup::plan(&arguments.settings)?;
+    for warning in &warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    let (stopper, stop) = stop::stop();
+    let collector = Collector::open(startup::serve_plan(plan, &arguments.settings), &stopper)?;
+    let address = collector.address();
+    runtime()?.block_on(async {
+        // A changed configuration is taken up at the next start.
+        tokio::spawn(Signals::catch()?.run(stopper.clone(), Arc::new(Notify::new())));
+        // The collector is polled first, so that it answers once its address is told.
+        let told = async {
+            // Where nobody listens to standard output the collector serves all the same.
+            writeln!(io::stdout(), "bellwether: listening on http://{address}").ok();
+        };
+        let (served, ()) = tokio::join!(collector.serve(stop), told);
+        Ok::<_, anyhow::Error>(served?)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

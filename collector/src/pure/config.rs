@@ -1,0 +1,251 @@
+//! The collector's configuration: what is written, checked into what is run.
+//!
+//! One function describes the file; it gives the [`Plan`], every problem at once, and the reference
+//! page. Flags and environment variables ([`Overrides`]) stand over the file. `check` and `serve`
+//! both come through [`read`]. Token files are named here and read at the start.
+
+mod principals;
+#[cfg(test)]
+mod tests;
+
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bellwether_model::config::{self, Environment, FieldDoc, Fields, Item, Node, Value, code};
+use bellwether_model::diagnostic::{Code, Diagnostic, Diagnostics, Place, Source};
+use bellwether_model::label::{LabelSet, METRIC_NAME};
+use bellwether_platform::principal::{Anonymous, PrincipalSpec, Reach};
+use bellwether_store::Limits as StoreLimits;
+
+use crate::pure::keeper::{KeeperLimits, RETENTION};
+
+/// `col001`: a section of the file that this version does not have.
+pub const NOT_YET: Code = Code { name: "col001", meaning: "the key belongs to a later version" };
+
+const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9797);
+/// Shorter than a journal's snapshots are apart makes no sense; the store is in memory, so that
+/// more than a day asks for more of it than a host has.
+const RETENTION_MIN: Duration = Duration::from_secs(10 * 60);
+const RETENTION_MAX: Duration = Duration::from_secs(48 * 3600);
+const SERIES_MIN: u64 = 1000;
+const SERIES_MAX: u64 = 50_000_000;
+const BYTES_MIN: u64 = 16 << 20;
+const BYTES_MAX: u64 = 1 << 40;
+const SERIES_PER_AGENT_MAX: u64 = 1_000_000;
+const AGENTS_MAX: u64 = 100_000;
+
+/// Sections that are to come, and whether their value is a list.
+const LATER: [(&str, bool); 7] = [
+    ("rules", true),
+    ("services", false),
+    ("environments", false),
+    ("policies", false),
+    ("calendars", false),
+    ("notify", false),
+    ("hooks", false),
+];
+
+/// Keys that only the collector's file has, and keys that only the agent's has.
+const OURS: [&str; 5] = ["listen", "data_dir", "principals", "store", "external_labels"];
+const THE_AGENTS: [&str; 6] = ["agent", "collectors", "exporter", "inputs", "spool", "labels"];
+
+/// The configuration as it is run: nothing is missing, nothing is wrong.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where the collector listens; port 0 takes any.
+    pub listen: SocketAddr,
+    /// Directory of all state; the collector's is `collector` below it.
+    pub data_dir: PathBuf,
+    /// Who may do what.
+    pub principals: Vec<PrincipalSpec>,
+    /// What callers without a token may do.
+    pub anonymous: Anonymous,
+    /// Bounds of the store.
+    pub store: StoreLimits,
+    /// Bounds of the keeper.
+    pub keeper: KeeperLimits,
+    /// Added to federated series that lack them.
+    pub external_labels: LabelSet,
+}
+
+/// What stands over the file: flags, then environment variables.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `data_dir`
+    pub data_dir: Option<PathBuf>,
+    /// `listen`
+    pub listen: Option<SocketAddr>,
+}
+
+/// What the machine gives where the file says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Where state is kept by default.
+    pub data_dir: PathBuf,
+    /// For `${VAR}` in texts.
+    pub environment: Environment,
+}
+
+/// Whose configuration a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// The agent's.
+    Agent,
+    /// The collector's.
+    Collector,
+}
+
+/// Reads a configuration file's text into a plan; beside it come the warnings.
+///
+/// # Errors
+/// Every problem, if one of them is an error.
+pub fn read(
+    file: &str,
+    text: &str,
+    surroundings: &Surroundings,
+    overrides: &Overrides,
+) -> Result<(Plan, Diagnostics), Diagnostics> {
+    config::read_with_warnings(file, text, &surroundings.environment, |fields| {
+        describe(fields, surroundings, overrides)
+    })
+}
+
+/// The keys of the file, for the reference page.
+#[must_use]
+pub fn docs() -> Vec<FieldDoc> {
+    let surroundings =
+        Surroundings { data_dir: "/var/lib/bellwether".into(), ..Surroundings::default() };
+    config::field_docs(|fields| describe(fields, &surroundings, &Overrides::default()))
+}
+
+/// Tells by its top-level keys whose file a text is. One without such keys is the agent's if its
+/// name says so, else the collector's.
+#[must_use]
+pub fn kind(file: &str, text: &str) -> FileKind {
+    let (root, _) = config::parse(Source::new(file, text));
+    let entries = match &root {
+        Some(Node { value: Value::Mapping(entries), .. }) => entries.as_slice(),
+        _ => &[],
+    };
+    let is_ours = |key: &str| OURS.contains(&key) || LATER.iter().any(|(later, _)| *later == key);
+    let ours = entries.iter().filter(|entry| is_ours(&entry.key)).count();
+    let the_agents =
+        entries.iter().filter(|entry| THE_AGENTS.contains(&entry.key.as_str())).count();
+    let name = file.rsplit('/').next().unwrap_or(file);
+    if the_agents > ours || the_agents == ours && name.contains("agent") {
+        FileKind::Agent
+    } else {
+        FileKind::Collector
+    }
+}
+
+fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) -> Plan {
+    let listen = fields
+        .parsed("listen", "an address and port", "Address of the HTTP interface.")
+        .check(|address: &SocketAddr| match Reach::of(address.ip()) {
+            Reach::Loopback => Ok(()),
+            Reach::Remote => Err("must be an address of loopback: 127.0.0.1 or [::1]".to_owned()),
+        })
+        .or(LISTEN.into());
+    let data_dir = fields
+        .text("data_dir", "Directory of all state; the collector's is `collector` below it.")
+        .or(around.data_dir.display().to_string());
+    let (principals, anonymous) = principals::describe(fields);
+    let store = fields.section("store", store);
+    let keeper = fields.section("limits", |f| limits(f, store.retention));
+    let labels = fields
+        .map("external_labels", "Labels added to federated series that lack them.", label)
+        .or(BTreeMap::new());
+    let external_labels = external_labels(fields, &labels);
+    LATER.iter().for_each(|(key, is_list)| later(fields, key, *is_list));
+    Plan {
+        listen: over.listen.unwrap_or(listen),
+        data_dir: over.data_dir.clone().unwrap_or_else(|| data_dir.into()),
+        principals,
+        anonymous,
+        store,
+        keeper,
+        external_labels,
+    }
+}
+
+fn store(f: &mut Fields<'_>) -> StoreLimits {
+    let default = StoreLimits::default();
+    let series = f
+        .integer("series_max", "Series held; new ones beyond it are refused, old ones kept.")
+        .between(SERIES_MIN, SERIES_MAX)
+        .or(wide(default.series_max));
+    let bytes = f
+        .size("bytes_max", "Bytes of samples held; beyond it the oldest are dropped and counted.")
+        .between(BYTES_MIN, BYTES_MAX)
+        .or(wide(default.bytes_max));
+    let retention = f
+        .duration("retention", "How long samples are kept.")
+        .between(RETENTION_MIN, RETENTION_MAX)
+        .or(RETENTION);
+    StoreLimits { series_max: narrow(series), bytes_max: narrow(bytes), retention }
+}
+
+fn limits(f: &mut Fields<'_>, retention: Duration) -> KeeperLimits {
+    let default = KeeperLimits::default();
+    let series = f
+        .integer("series_per_agent", "Series of one agent; more of its columns are refused.")
+        .between(1, SERIES_PER_AGENT_MAX)
+        .or(wide(default.series_per_agent));
+    let agents = f
+        .integer("agents", "Agents known at a time; new ones beyond it are refused.")
+        .between(1, AGENTS_MAX)
+        .or(wide(default.agents));
+    KeeperLimits { series_per_agent: narrow(series), agents: narrow(agents), retention }
+}
+
+fn label(name: &str, item: &mut Item<'_>) -> (Place, String) {
+    if !is_label(name) {
+        let message = format!("`{name}` cannot be an external label");
+        let problem = Diagnostic::error(code::INVALID, Some(item.place()), message);
+        item.push(problem.with_help("letters, digits and `_`, not beginning with a digit or `__`"));
+    }
+    (item.place(), item.text())
+}
+
+fn is_label(name: &str) -> bool {
+    let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let begins = !name.starts_with("__") && !name.starts_with(|c: char| c.is_ascii_digit());
+    is_name && begins && !name.is_empty() && name != METRIC_NAME
+}
+
+fn external_labels(fields: &Fields<'_>, labels: &BTreeMap<String, (Place, String)>) -> LabelSet {
+    let good = labels.iter().filter(|(name, _)| is_label(name));
+    LabelSet::new(good.map(|(name, (_, value))| (name.as_str(), value.as_str()))).unwrap_or_else(
+        |error| {
+            let place = labels.values().next().map(|(place, _)| place.clone());
+            fields.push(Diagnostic::error(code::INVALID, place, error.to_string()));
+            LabelSet::default()
+        },
+    )
+}
+
+/// Refuses a section that is to come.
+fn later(fields: &mut Fields<'_>, key: &str, is_list: bool) {
+    // Named, so that it is not unknown besides; what stands in it is not looked at.
+    if is_list {
+        drop(fields.list(key, "", |_| ()));
+    } else {
+        drop(fields.map(key, "", |_, _| ()));
+    }
+    if fields.has(key) {
+        let message = format!("`{key}` is not there yet: a later version will have it");
+        let problem = Diagnostic::error(NOT_YET, fields.place_of(key), message);
+        fields.push(problem.with_help("remove it"));
+    }
+}
+
+fn wide(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+fn narrow(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,493 @@
+//! The keeper of agents' sessions: judges frames, journals what is applied, and lays it into the
+//! store. The data path is plain calls (DESIGN §4); [`Keeper::replay`] is the same path after a
+//! start, fed by the journal.
+//!
+//! Invariants: a frame is applied once; its entry has a position before its rows are in a view; an
+//! answer names the position whose sync releases it, and its `acked` never runs ahead of that.
+
+mod apply;
+mod replay;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bellwether_model::id::{AgentId, Position, Seq, StoreId, Stream};
+use bellwether_model::time::{Nanos, Now, Timestamp};
+use bellwether_model::wire::answer::{Answer, Case, RefusedColumn};
+use bellwether_model::wire::decode::{DecodeError, Decoder, Purpose};
+use bellwether_model::wire::envelope::{Envelope, EnvelopeError};
+use bellwether_model::wire::frame::{Frame, FrameError, Inflater};
+use bellwether_store::{Source, Writer};
+
+use super::entry::{self, Snapshot, UpEntry};
+use super::presence::Presence;
+use super::session::{Session, Verdict};
+
+/// The keeper's own series.
+const OWN: Source = Source(0);
+/// How long samples are kept by default.
+pub const RETENTION: Duration = Duration::from_secs(3 * 3600);
+/// Places of one session's decoder for each series its agent may have: columns come and go.
+const PLACES_PER_SERIES: usize = 2;
+
+/// Bounds that an operator may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeeperLimits {
+    /// Series of one agent.
+    pub series_per_agent: usize,
+    /// Agents known at a time.
+    pub agents: usize,
+    /// How long the store keeps samples.
+    pub retention: Duration,
+}
+
+impl Default for KeeperLimits {
+    fn default() -> KeeperLimits {
+        KeeperLimits { series_per_agent: 20_000, agents: 20_000, retention: RETENTION }
+    }
+}
+
+/// Takes entries on their way to the journal.
+pub trait Batch {
+    /// Whether an entry of these bytes would be taken now.
+    fn has_room(&self, bytes: usize) -> bool;
+
+    /// Takes an entry and gives its position.
+    ///
+    /// # Errors
+    /// The journal has failed: the process is about to end.
+    fn push(&mut self, class: EntryClass, entry: &[u8]) -> Result<Position, JournalClosed>;
+}
+
+/// Whether the loss of an entry can be borne.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryClass {
+    /// An observation.
+    Data,
+    /// A command of a person.
+    Control,
+}
+
+/// The journal takes no more entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal is closed")]
+pub struct JournalClosed;
+
+/// One request of an agent.
+#[derive(Clone, Copy, Debug)]
+pub struct Submit<'a> {
+    /// Envelope and frames.
+    pub body: &'a [u8],
+    /// When it had arrived.
+    pub received: Nanos,
+}
+
+/// What to answer, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The answer, but for the time of its making.
+    pub answer: Answer,
+    /// The position whose sync releases it.
+    pub release: Position,
+}
+
+/// What the keeper has counted since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeeperStats {
+    /// Frames applied.
+    pub frames: u64,
+    /// Frames that had been applied before.
+    pub duplicates: u64,
+    /// Samples given to the store.
+    pub samples: u64,
+    /// Columns refused, each time they were described.
+    pub refused_columns: u64,
+    /// Numbers that agents declared as never to come, by reason.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// Frames in the journal that corruption has taken, or that could not be decoded again.
+    pub lost_frames: u64,
+    /// Newest less oldest of the last frame's receipt and its complete-through, in ms.
+    pub lag_millis: i64,
+}
+
+/// Sessions, hosts and the way into the store.
+pub struct Keeper {
+    store: StoreId,
+    limits: KeeperLimits,
+    sessions: BTreeMap<(AgentId, Stream), Held>,
+    sources: BTreeMap<AgentId, Source>,
+    next_source: u32,
+    presence: Presence,
+    up_groups: BTreeMap<(String, String), u32>,
+    writer: Writer,
+    inflater: Inflater,
+    entry: Vec<u8>,
+    stats: KeeperStats,
+    /// Nothing of the journal's start is believed before its first snapshot, unless it is whole.
+    believes: bool,
+}
+
+/// A session with the state that is not in snapshots.
+struct Held {
+    session: Session,
+    decoder: Decoder,
+    source: Source,
+}
+
+/// Where the walk through a request's frames ended.
+struct Walked {
+    case: Case,
+    at: Seq,
+    text: String,
+    columns: Vec<RefusedColumn>,
+}
+
+impl Keeper {
+    /// A keeper without sessions, over an empty store.
+    #[must_use]
+    pub fn new(store: StoreId, limits: KeeperLimits, writer: Writer) -> Keeper {
+        Keeper {
+            store,
+            limits,
+            sessions: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            next_source: OWN.0 + 1,
+            presence: Presence::default(),
+            up_groups: BTreeMap::new(),
+            writer,
+            inflater: Inflater::default(),
+            entry: Vec::new(),
+            stats: KeeperStats::default(),
+            believes: false,
+        }
+    }
+
+    /// The store's id.
+    #[must_use]
+    pub fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> &KeeperStats {
+        &self.stats
+    }
+
+    /// All hosts.
+    #[must_use]
+    pub fn presence(&self) -> &Presence {
+        &self.presence
+    }
+
+    /// The session of an agent.
+    #[must_use]
+    pub fn session(&self, agent: AgentId, stream: Stream) -> Option<&Session> {
+        self.sessions.get(&(agent, stream)).map(|held| &held.session)
+    }
+
+    /// Number of sessions.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Judges and applies one request.
+    ///
+    /// # Errors
+    /// The journal has failed: nothing may be answered.
+    pub fn admit(
+        &mut self,
+        now: Now,
+        submit: Submit<'_>,
+        batch: &mut dyn Batch,
+    ) -> Result<Reply, JournalClosed> {
+        let (envelope, frames) = match Envelope::read(submit.body) {
+            Ok(read) => read,
+            Err(error) => return Ok(self.refuse(&submit, &error)),
+        };
+        let walked = self.walk(now, &envelope, frames, submit.received, batch)?;
+        let whole = matches!(walked.case, Case::Applied | Case::RefusedColumns | Case::Duplicate);
+        if envelope.goodbye && whole {
+            self.goodbye(now, envelope.agent, batch)?;
+        }
+        let session = self.session(envelope.agent, envelope.stream);
+        let release = session.map_or(Position(0), Session::last);
+        let mut answer = Answer::new(walked.case, self.store);
+        answer.acked = session.map_or(Seq(0), Session::applied);
+        answer.at = walked.at;
+        answer.received = submit.received;
+        answer.refused = u32::try_from(walked.columns.len()).unwrap_or(u32::MAX);
+        answer.columns = walked.columns;
+        answer.text = walked.text;
+        Ok(Reply { answer, release })
+    }
+
+    fn refuse(&self, submit: &Submit<'_>, error: &EnvelopeError) -> Reply {
+        let case = match error {
+            EnvelopeError::Version(_) => Case::Version,
+            EnvelopeError::Broken(_) => Case::BadEnvelope,
+        };
+        let mut answer = Answer::new(case, self.store);
+        answer.received = submit.received;
+        answer.text = error.to_string();
+        Reply { answer, release: Position(0) }
+    }
+
+    /// Takes the frames in order until one is neither applied nor a duplicate.
+    fn walk(
+        &mut self,
+        now: Now,
+        envelope: &Envelope,
+        mut frames: &[u8],
+        received: Nanos,
+        batch: &mut dyn Batch,
+    ) -> Result<Walked, JournalClosed> {
+        let mut walked =
+            Walked { case: Case::Duplicate, at: Seq(0), text: String::new(), columns: Vec::new() };
+        if envelope.frames == 0 {
+            walked.case = Case::Applied;
+        }
+        let key = (envelope.agent, envelope.stream);
+        if !self.sessions.contains_key(&key) && self.sessions.len() >= self.limits.agents {
+            return Ok(walked.ended(Case::Overloaded, Seq(0), "too many agents".to_owned()));
+        }
+        for _ in 0..envelope.frames {
+            let (frame, rest) = match Frame::read(frames) {
+                Ok(read) => read,
+                Err(error) => return Ok(walked.broken(&error)),
+            };
+            frames = rest;
+            let seq = frame.header().seq;
+            let held = self.sessions.get(&key);
+            let verdict = match held {
+                Some(held) => held.session.judge(frame.header(), &envelope.skips),
+                None => Session::default().judge(frame.header(), &envelope.skips),
+            };
+            match verdict {
+                Verdict::Clone => {
+                    let text = "another process has this id".to_owned();
+                    return Ok(walked.ended(Case::Clone, seq, text));
+                }
+                Verdict::Gap { expected } => {
+                    let text = format!("expected {expected}, got {seq}");
+                    return Ok(walked.ended(Case::Gap, expected, text));
+                }
+                Verdict::Duplicate => self.load(&key, &frame),
+                Verdict::Next => {
+                    let applied = self.next(now, envelope, &frame, received, batch)?;
+                    if let Some((case, text)) = applied.problem {
+                        return Ok(walked.ended(case, seq, text));
+                    }
+                    walked.columns.extend(applied.refused);
+                    let refused = !walked.columns.is_empty();
+                    walked.case = if refused { Case::RefusedColumns } else { Case::Applied };
+                }
+            }
+        }
+        if !frames.is_empty() {
+            let text = "bytes after the last frame".to_owned();
+            return Ok(walked.ended(Case::BadEnvelope, Seq(0), text));
+        }
+        Ok(walked)
+    }
+
+    /// A frame that was applied before fills a decoder that has lost its rows.
+    fn load(&mut self, key: &(AgentId, Stream), frame: &Frame<'_>) {
+        self.stats.duplicates += 1;
+        let Some(held) = self.sessions.get_mut(key) else { return };
+        let Ok(sections) = frame.sections(&mut self.inflater) else { return };
+        if let Ok(touched) = held.decoder.read(frame.header(), sections, Purpose::Load) {
+            let touched = touched.to_vec();
+            // Refusals were told when the frame was applied.
+            self.describe(key, &touched).clear();
+        }
+    }
+
+    /// Applies the next frame.
+    fn next(
+        &mut self,
+        now: Now,
+        envelope: &Envelope,
+        frame: &Frame<'_>,
+        received: Nanos,
+        batch: &mut dyn Batch,
+    ) -> Result<apply::Applied, JournalClosed> {
+        let key = (envelope.agent, envelope.stream);
+        self.entry.clear();
+        entry::put_frame(&mut self.entry, envelope, received, frame.bytes());
+        if !batch.has_room(self.entry.len()) {
+            let text = "the journal has no room".to_owned();
+            return Ok(apply::Applied::problem(Case::Overloaded, text));
+        }
+        if let Err(error) = self.decode(&key, frame) {
+            return Ok(error);
+        }
+        let position = batch.push(EntryClass::Data, &self.entry)?;
+        self.count_skips(&key, envelope, frame.header().seq);
+        Ok(self.apply(now, &key, frame.header(), position))
+    }
+
+    /// Reads a frame's sections into the session's decoder.
+    fn decode(&mut self, key: &(AgentId, Stream), frame: &Frame<'_>) -> Result<(), apply::Applied> {
+        let header = frame.header();
+        let held = self.held(key);
+        if held.session.applied().incarnation() != header.seq.incarnation() {
+            held.decoder.clear();
+        }
+        let Keeper { sessions, inflater, .. } = self;
+        let Some(held) = sessions.get_mut(key) else { return Ok(()) };
+        let sections = frame.sections(inflater).map_err(|error| {
+            held.decoder.clear();
+            apply::Applied::problem(Case::BadFrame, error.to_string())
+        })?;
+        let read = held.decoder.read(header, sections, Purpose::Apply);
+        read.map(drop).map_err(|error| {
+            let case = match error {
+                DecodeError::Base { .. } => Case::Base,
+                DecodeError::Malformed(_) => Case::BadFrame,
+            };
+            apply::Applied::problem(case, error.to_string())
+        })
+    }
+
+    /// The session of a key, made if new.
+    fn held(&mut self, key: &(AgentId, Stream)) -> &mut Held {
+        let source = *self.sources.entry(key.0).or_insert_with(|| {
+            self.next_source += 1;
+            Source(self.next_source - 1)
+        });
+        let places = self.limits.series_per_agent.saturating_mul(PLACES_PER_SERIES);
+        self.sessions.entry(*key).or_insert_with(|| Held {
+            session: Session::default(),
+            decoder: Decoder::new(places),
+            source,
+        })
+    }
+
+    fn count_skips(&mut self, key: &(AgentId, Stream), envelope: &Envelope, next: Seq) {
+        let Some(held) = self.sessions.get(key) else { return };
+        for (skip, count) in held.session.passed(next, &envelope.skips) {
+            *self.stats.skipped.entry(skip.reason.as_str()).or_default() += count;
+        }
+    }
+
+    fn goodbye(
+        &mut self,
+        now: Now,
+        agent: AgentId,
+        batch: &mut dyn Batch,
+    ) -> Result<(), JournalClosed> {
+        let lives = self.presence.hosts().any(|(id, host)| id == agent && !host.gone());
+        if lives {
+            self.entry.clear();
+            entry::put_goodbye(&mut self.entry, agent, now.wall);
+            let position = batch.push(EntryClass::Data, &self.entry)?;
+            self.end(agent, now.wall);
+            self.writer.publish(position);
+        }
+        Ok(())
+    }
+
+    /// Removes a host and its sessions. Gives the position whose sync makes it durable; `None` if
+    /// the host is not known.
+    ///
+    /// # Errors
+    /// The journal has failed.
+    pub fn forget(
+        &mut self,
+        now: Now,
+        agent: AgentId,
+        batch: &mut dyn Batch,
+    ) -> Result<Option<Position>, JournalClosed> {
+        if !self.sources.contains_key(&agent) {
+            return Ok(None);
+        }
+        self.entry.clear();
+        entry::put_forget(&mut self.entry, agent, now.wall);
+        let position = batch.push(EntryClass::Control, &self.entry)?;
+        self.end(agent, now.wall);
+        self.presence.forget(agent);
+        self.drop_host(agent);
+        self.writer.publish(position);
+        Ok(Some(position))
+    }
+
+    /// Once a second: samples of `up`, and the store's retention.
+    ///
+    /// # Errors
+    /// The journal has failed.
+    pub fn tick(&mut self, now: Now, batch: &mut dyn Batch) -> Result<(), JournalClosed> {
+        for up in self.presence.due(now) {
+            self.entry.clear();
+            entry::put_up(&mut self.entry, &up);
+            if !batch.has_room(self.entry.len()) {
+                break;
+            }
+            let position = batch.push(EntryClass::Data, &self.entry)?;
+            self.up(now, &up, position);
+        }
+        self.writer.retain(now.wall);
+        self.rest(now, self.limits.retention);
+        Ok(())
+    }
+
+    /// Journals the control state, so that the segments before it are needed for samples only.
+    ///
+    /// # Errors
+    /// The journal has failed.
+    pub fn snapshot(
+        &mut self,
+        now: Now,
+        batch: &mut dyn Batch,
+    ) -> Result<Option<Position>, JournalClosed> {
+        let (hosts, ups) = self.presence.state();
+        let sessions = self.sessions.iter();
+        let sessions =
+            sessions.map(|((agent, stream), held)| (*agent, *stream, held.session.clone()));
+        let snapshot = Snapshot {
+            store: self.store,
+            taken: now.wall,
+            sessions: sessions.collect(),
+            hosts,
+            ups,
+        };
+        self.entry.clear();
+        entry::put_snapshot(&mut self.entry, &snapshot);
+        if batch.has_room(self.entry.len()) {
+            batch.push(EntryClass::Data, &self.entry).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+impl Walked {
+    fn ended(mut self, case: Case, at: Seq, text: String) -> Walked {
+        (self.case, self.at, self.text) = (case, at, text);
+        self
+    }
+
+    fn broken(self, error: &FrameError) -> Walked {
+        let (case, at) = match error {
+            FrameError::Broken(_) => (Case::BadEnvelope, Seq(0)),
+            FrameError::Version(_) => (Case::Version, Seq(0)),
+            FrameError::TooLarge { .. } => (Case::TooLarge, Seq(0)),
+            FrameError::Contents { seq, .. } => (Case::BadFrame, *seq),
+        };
+        self.ended(case, at, error.to_string())
+    }
+}
+
+/// Time and labels of a sample of `up`, as the store takes it.
+pub(super) fn up_value(up: &UpEntry) -> (Timestamp, f64) {
+    let value = match up.value {
+        entry::UpValue::Down => 0.0,
+        entry::UpValue::Up => 1.0,
+        entry::UpValue::End => bellwether_model::series::STALE,
+    };
+    (up.time, value)
+}
+
+#[cfg(test)]
+mod tests;

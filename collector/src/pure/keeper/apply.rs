@@ -1,0 +1,220 @@
+//! From a decoded frame to the store: columns become series, rows are appended, marks move.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_model::id::{AgentId, GroupId, Position, Stream};
+use bellwether_model::label::{LabelSet, METRIC_NAME};
+use bellwether_model::select::Metadata;
+use bellwether_model::series::MetricType;
+use bellwether_model::time::{Now, Timestamp};
+use bellwether_model::wire::answer::{Case, RefusedColumn, RefusedReason};
+use bellwether_model::wire::decode::Change;
+use bellwether_model::wire::frame::Header;
+use bellwether_model::wire::table::{ColumnIndex, ColumnSpec};
+use bellwether_store::{Definition, LaneId, Refusal, Refused};
+
+use super::super::entry::{UpEntry, UpValue};
+use super::{Held, Keeper, OWN, up_value};
+
+/// What became of the next frame.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Applied {
+    /// Why it was not applied.
+    pub(super) problem: Option<(Case, String)>,
+    /// Columns that are not kept.
+    pub(super) refused: Vec<RefusedColumn>,
+}
+
+impl Applied {
+    pub(super) fn problem(case: Case, text: String) -> Applied {
+        Applied { problem: Some((case, text)), refused: Vec::new() }
+    }
+}
+
+impl Keeper {
+    /// Lays a decoded frame into the store and makes it visible.
+    pub(super) fn apply(
+        &mut self,
+        now: Now,
+        key: &(AgentId, Stream),
+        header: &Header,
+        position: Position,
+    ) -> Applied {
+        let Some(held) = self.sessions.get_mut(key) else { return Applied::default() };
+        held.session.apply(header, position);
+        let touched = held.decoder.touched().to_vec();
+        let refused = self.describe(key, &touched);
+        let mut first = header.complete_through;
+        for group in &touched {
+            let Some(held) = self.sessions.get_mut(key) else { break };
+            let Some(row) = held.decoder.group_mut(*group) else { continue };
+            let lane = self.writer.lane(held.source, *group);
+            let appended = self.writer.append(lane, position, row.time(), row.values());
+            self.stats.samples += u64::from(appended.samples);
+            first = first.min(row.time());
+        }
+        self.mark(now, key, header, first);
+        self.stats.frames += 1;
+        self.writer.publish(position);
+        Applied { problem: None, refused }
+    }
+
+    fn mark(&mut self, now: Now, key: &(AgentId, Stream), header: &Header, first: Timestamp) {
+        let Some(held) = self.sessions.get(key) else { return };
+        self.writer.mark(held.source, first, header.complete_through);
+        self.stats.lag_millis = now.wall.millis_since(header.complete_through);
+        if key.1 != Stream::Metrics {
+            return;
+        }
+        if header.opens_segment || !self.presence.advance(now, key.0, header.complete_through) {
+            let target = held
+                .decoder
+                .groups()
+                .map(|(_, group)| group.target())
+                .find_map(|target| Some((target.get("job")?, target.get("instance")?)));
+            if let Some(labels) = target {
+                self.presence.frame(now, key.0, labels, header.complete_through);
+            }
+        }
+    }
+
+    /// Brings the store's columns in line with the decoder's.
+    pub(super) fn describe(
+        &mut self,
+        key: &(AgentId, Stream),
+        touched: &[GroupId],
+    ) -> Vec<RefusedColumn> {
+        let mut all = Vec::new();
+        let series_max = self.limits.series_per_agent;
+        for group in touched {
+            let Some(held) = self.sessions.get_mut(key) else { break };
+            let Some(state) = held.decoder.group_mut(*group) else { continue };
+            let change = state.take_change();
+            if change == Change::Same {
+                continue;
+            }
+            let target = state.target().clone();
+            let lane = self.writer.lane(held.source, *group);
+            let mut refused = Vec::new();
+            match change {
+                Change::Same => {}
+                Change::Key(columns) => {
+                    let columns = define(&target, &columns, &mut refused);
+                    refused
+                        .extend(self.writer.define(lane, &columns, series_max).iter().map(named));
+                }
+                Change::Edits(edits) => self.edit(lane, &target, edits, &mut refused),
+            }
+            all.extend(refused.into_iter().map(|(place, reason)| RefusedColumn {
+                group: *group,
+                place,
+                reason,
+            }));
+        }
+        self.stats.refused_columns += all.len() as u64;
+        all
+    }
+
+    fn edit(
+        &mut self,
+        lane: LaneId,
+        target: &LabelSet,
+        edits: Vec<(u32, Option<ColumnSpec>)>,
+        refused: &mut Vec<(u32, RefusedReason)>,
+    ) {
+        for (place, column) in edits {
+            let at = ColumnIndex(place);
+            match column {
+                None => self.writer.end(lane, at),
+                Some(column) => match definition(target, &column) {
+                    Some(definition) => {
+                        refused.extend(self.writer.add(lane, at, definition).iter().map(named));
+                    }
+                    None => refused.push((place, RefusedReason::Labels)),
+                },
+            }
+        }
+    }
+
+    /// Appends a sample of `up`.
+    pub(super) fn up(&mut self, now: Now, up: &UpEntry, position: Position) {
+        self.presence.sampled(now, up);
+        let fresh = u32::try_from(self.up_groups.len()).unwrap_or(u32::MAX);
+        let labels = (up.job.clone(), up.instance.clone());
+        let group = *self.up_groups.entry(labels).or_insert(fresh);
+        let lane = self.writer.lane(OWN, GroupId(group));
+        self.writer.unmarked(OWN);
+        let labels = [(METRIC_NAME, "up"), ("job", &*up.job), ("instance", &*up.instance)];
+        let Ok(labels) = LabelSet::new(labels) else { return };
+        let help = "Whether an agent of these labels lives.".into();
+        let metadata = Arc::new(Metadata { kind: MetricType::Gauge, help, unit: "".into() });
+        self.writer.define(lane, &[Some(Definition { labels, metadata })], usize::MAX);
+        let (time, value) = up_value(up);
+        self.writer.append(lane, position, time, &[value]);
+        if up.value == UpValue::End {
+            self.writer.end(lane, ColumnIndex(0));
+        }
+        self.writer.publish(position);
+    }
+
+    /// An orderly end: the agent's series end now, not at its mark and five seconds.
+    pub(super) fn end(&mut self, agent: AgentId, at: Timestamp) {
+        self.presence.goodbye(agent);
+        if let Some(source) = self.sources.get(&agent) {
+            self.writer.end_source(*source, at);
+        }
+    }
+
+    /// Forgets a host's sessions; its samples stay until they are past retention.
+    pub(super) fn drop_host(&mut self, agent: AgentId) {
+        self.sessions.retain(|(held, _), _| *held != agent);
+        if let Some(source) = self.sources.remove(&agent) {
+            self.writer.forget(source);
+        }
+    }
+
+    /// Empties the decoders of hosts silent for longer than the store keeps samples: their columns
+    /// may be gone from it, and open anew when they come back.
+    pub(super) fn rest(&mut self, now: Now, retention: Duration) {
+        let horizon = now.wall.saturating_sub(retention);
+        for (agent, host) in self.presence.hosts() {
+            if host.mark() < horizon {
+                let held = self.sessions.get_mut(&(agent, Stream::Metrics));
+                held.into_iter().for_each(|held: &mut Held| held.decoder.clear());
+            }
+        }
+    }
+}
+
+fn named(refused: &Refused) -> (u32, RefusedReason) {
+    let reason = match refused.reason {
+        Refusal::SourceFull => RefusedReason::SeriesPerAgent,
+        Refusal::StoreFull => RefusedReason::SeriesTotal,
+        Refusal::Repeated | Refusal::TooWide => RefusedReason::Labels,
+    };
+    (refused.place.0, reason)
+}
+
+fn define(
+    target: &LabelSet,
+    columns: &[Option<ColumnSpec>],
+    refused: &mut Vec<(u32, RefusedReason)>,
+) -> Vec<Option<Definition>> {
+    let columns = columns.iter().zip(0_u32..).map(|(column, place)| {
+        let definition = column.as_ref().map(|column| definition(target, column));
+        if definition == Some(None) {
+            refused.push((place, RefusedReason::Labels));
+        }
+        definition.flatten()
+    });
+    columns.collect()
+}
+
+/// A column's series; `None` if it repeats a label of its target, or has too many with it.
+fn definition(target: &LabelSet, column: &ColumnSpec) -> Option<Definition> {
+    let pairs = target.iter().chain(column.labels.iter());
+    let labels = LabelSet::new(pairs).ok()?;
+    let (help, unit) = (column.help.as_ref().into(), column.unit.as_ref().into());
+    Some(Definition { labels, metadata: Arc::new(Metadata { kind: column.kind, help, unit }) })
+}

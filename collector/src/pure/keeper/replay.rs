@@ -1,0 +1,106 @@
+//! The keeper after a start: the same state from the journal alone.
+//!
+//! A journal that was cut at the front begins with entries whose session is not known; they are
+//! older than what is kept and passed over up to the first snapshot.
+
+use bellwether_model::id::Position;
+use bellwether_model::time::{Now, Timestamp};
+use bellwether_model::wire::bytes::Malformed;
+use bellwether_model::wire::decode::Purpose;
+use bellwether_model::wire::frame::Frame;
+
+use super::super::entry::{Entry, FrameEntry, Snapshot};
+use super::super::session::Verdict;
+use super::Keeper;
+
+/// The position of a journal's first entry.
+const FIRST: Position = Position(1);
+
+impl Keeper {
+    /// Takes one entry of the journal, in order.
+    ///
+    /// # Errors
+    /// The entry is of an unknown kind or broken: a newer version wrote it.
+    pub fn replay(&mut self, now: Now, position: Position, bytes: &[u8]) -> Result<(), Malformed> {
+        let entry = Entry::read(bytes)?;
+        self.believes |= position == FIRST || matches!(entry, Entry::Snapshot(_));
+        if !self.believes {
+            return Ok(());
+        }
+        match entry {
+            Entry::Frame(frame) => self.replay_frame(now, position, &frame),
+            Entry::Goodbye { agent, at } => self.end(agent, at),
+            Entry::Up(up) => self.up(now, &up, position),
+            Entry::Snapshot(snapshot) => self.replay_snapshot(now, &snapshot),
+            Entry::Forget { agent, at } => {
+                self.end(agent, at);
+                self.presence.forget(agent);
+                self.drop_host(agent);
+            }
+        }
+        self.writer.publish(position);
+        Ok(())
+    }
+
+    fn replay_frame(&mut self, now: Now, position: Position, entry: &FrameEntry<'_>) {
+        let Ok((frame, _)) = Frame::read(entry.frame) else {
+            self.stats.lost_frames += 1;
+            return;
+        };
+        let key = (entry.agent, entry.stream);
+        let then = Now { wall: Timestamp::from(entry.received), mono: now.mono };
+        let header = frame.header();
+        let held = self.held(&key);
+        match held.session.judge(header, &entry.skips) {
+            // A frame is journalled once; only damage can make the numbers jump.
+            Verdict::Gap { expected } => {
+                held.decoder.clear();
+                self.stats.lost_frames += u64::from(header.seq.n() - expected.n());
+            }
+            Verdict::Next => {}
+            Verdict::Duplicate | Verdict::Clone => return,
+        }
+        let held = self.held(&key);
+        if held.session.applied().incarnation() != header.seq.incarnation() {
+            held.decoder.clear();
+        }
+        let Keeper { sessions, inflater, .. } = self;
+        let Some(held) = sessions.get_mut(&key) else { return };
+        let read = frame.sections(inflater).ok().and_then(|sections| {
+            held.decoder.read(header, sections, Purpose::Apply).ok().map(drop)
+        });
+        if read.is_none() {
+            // Rows whose base row was lost: the frame stays applied, the next key section helps.
+            self.stats.lost_frames += 1;
+            held.decoder.clear();
+        }
+        self.apply(then, &key, header, position);
+    }
+
+    fn replay_snapshot(&mut self, now: Now, snapshot: &Snapshot) {
+        self.store = snapshot.store;
+        let known: Vec<_> = snapshot.sessions.iter().map(|(a, s, _)| (*a, *s)).collect();
+        self.sessions.retain(|key, _| known.contains(key));
+        for (agent, stream, session) in &snapshot.sessions {
+            let held = self.held(&(*agent, *stream));
+            if held.session != *session {
+                held.session = session.clone();
+                held.decoder.clear();
+            }
+        }
+        self.presence.restore(now, &snapshot.hosts, &snapshot.ups);
+    }
+
+    /// The journal is read: hosts have their grace, and what is past retention goes.
+    pub fn replayed(&mut self, now: Now) {
+        self.believes = true;
+        self.presence.started(now);
+        self.writer.retain(now.wall);
+    }
+
+    /// Whether the journal held a store: else it is new, and its first entry must be a snapshot.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.believes
+    }
+}

@@ -1,0 +1,302 @@
+//! The keeper against the contract, request by request. Sequences with faults are the simulator's.
+
+use std::time::Duration;
+
+use bellwether_model::id::{
+    AgentId, BootId, GroupId, Incarnation, Nonce, Position, Seq, StoreId, Stream,
+};
+use bellwether_model::label::{LabelSet, METRIC_NAME};
+use bellwether_model::matcher::{MatchOp, Matcher};
+use bellwether_model::select::{Column, Select, Window};
+use bellwether_model::series::{MetricType, ValueKind, is_stale};
+use bellwether_model::time::{Mono, Nanos, Now, Timestamp};
+use bellwether_model::wire::answer::{Answer, Case, RefusedReason};
+use bellwether_model::wire::encode::{Encoder, Origin};
+use bellwether_model::wire::envelope::Envelope;
+use bellwether_model::wire::table::{ColumnIndex, ColumnSpec, Table};
+use bellwether_store::{Limits, Store};
+
+use super::{Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, Submit};
+
+const AGENT: AgentId = AgentId([1; 16]);
+const START: i64 = 1_700_000_000_000;
+
+/// A journal in memory.
+#[derive(Default)]
+struct Entries {
+    entries: Vec<Vec<u8>>,
+    full: bool,
+}
+
+impl Batch for Entries {
+    fn has_room(&self, _: usize) -> bool {
+        !self.full
+    }
+
+    fn push(&mut self, _: EntryClass, entry: &[u8]) -> Result<Position, JournalClosed> {
+        self.entries.push(entry.to_vec());
+        Ok(Position(self.entries.len() as u64))
+    }
+}
+
+struct Bench {
+    keeper: Keeper,
+    store: Store,
+    journal: Entries,
+    encoder: Encoder,
+    table: Table,
+    second: i64,
+}
+
+fn now(second: i64) -> Now {
+    let mono = Mono(Duration::from_secs(second.unsigned_abs()));
+    Now { wall: Timestamp(START + second * 1000), mono }
+}
+
+fn column(name: &str, labels: &[(&str, &str)]) -> ColumnSpec {
+    let pairs = labels.iter().copied().chain([(METRIC_NAME, name)]);
+    ColumnSpec {
+        labels: LabelSet::new(pairs).unwrap(),
+        kind: MetricType::Gauge,
+        value_kind: ValueKind::Float,
+        unit: "".into(),
+        help: "A gauge.".into(),
+        start: None,
+    }
+}
+
+impl Bench {
+    fn new(limits: KeeperLimits) -> Bench {
+        let (store, writer) = Store::new(Limits::default());
+        let target = LabelSet::new([("job", "node"), ("instance", "a")]).unwrap();
+        let origin =
+            Origin { incarnation: Incarnation(1), nonce: Nonce(7), boot: BootId::default() };
+        Bench {
+            keeper: Keeper::new(StoreId([9; 16]), limits, writer),
+            store,
+            journal: Entries::default(),
+            encoder: Encoder::new(origin),
+            table: Table::new(target, Duration::from_secs(1)),
+            second: 0,
+        }
+    }
+
+    /// The frame of the next second; every column has the value given.
+    fn frame(&mut self, value: f64) -> Vec<u8> {
+        self.second += 1;
+        let time = now(self.second).wall;
+        self.table.begin_row();
+        for place in 0..self.table.columns().len() {
+            self.table.set(ColumnIndex(u32::try_from(place).unwrap()), value);
+        }
+        self.encoder.begin(Timestamp(time.0 + 999));
+        self.encoder.row(GroupId(0), &mut self.table, time);
+        let mut frame = Vec::new();
+        self.encoder.finish(&mut frame).unwrap();
+        frame
+    }
+
+    fn push(&mut self, frames: &[&[u8]], goodbye: bool) -> Answer {
+        let envelope = Envelope {
+            agent: AGENT,
+            stream: Stream::Metrics,
+            goodbye,
+            sent_wall: Nanos(0),
+            sent_mono: 0,
+            skips: Vec::new(),
+            frames: u16::try_from(frames.len()).unwrap(),
+        };
+        let mut body = Vec::new();
+        envelope.put(&mut body);
+        frames.iter().for_each(|frame| body.extend_from_slice(frame));
+        let received = Nanos(now(self.second).wall.0 * 1_000_000);
+        let submit = Submit { body: &body, received };
+        let reply = self.keeper.admit(now(self.second), submit, &mut self.journal).unwrap();
+        assert!(reply.release <= Position(self.journal.entries.len() as u64));
+        reply.answer
+    }
+
+    /// Values of a metric, stale markers as `None`.
+    fn values(&self, name: &str) -> Vec<Option<f64>> {
+        values(&self.store, self.second, name)
+    }
+}
+
+fn values(store: &Store, second: i64, name: &str) -> Vec<Option<f64>> {
+    let at = now(second + 60).wall;
+    let view = store.view(at);
+    let matcher = Matcher::new(METRIC_NAME, MatchOp::Equal, name).unwrap();
+    let window = Window { start: Timestamp(START - 1), end: at };
+    let mut column = Column::default();
+    let Some(series) = view.series(&[matcher], window, 1).first().copied() else {
+        return Vec::new();
+    };
+    view.samples(series, window, &mut column);
+    column.values.iter().map(|value| (!is_stale(*value)).then_some(*value)).collect()
+}
+
+fn seq(n: u32) -> Seq {
+    Seq::new(Incarnation(1), n)
+}
+
+#[test]
+fn frames_are_applied_once_and_answered_by_prefix() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.table.add(column("m", &[]));
+    let (one, two, three) = (bench.frame(1.0), bench.frame(2.0), bench.frame(3.0));
+    let answer = bench.push(&[&one, &two], false);
+    assert_eq!(
+        (answer.case, answer.acked, answer.store),
+        (Case::Applied, seq(2), StoreId([9; 16]))
+    );
+    let answer = bench.push(&[&one, &two], false);
+    assert_eq!((answer.case, answer.acked), (Case::Duplicate, seq(2)));
+    let answer = bench.push(&[&two, &three], false);
+    assert_eq!((answer.case, answer.acked), (Case::Applied, seq(3)));
+    let five = {
+        bench.frame(4.0);
+        bench.frame(5.0)
+    };
+    let answer = bench.push(&[&five], false);
+    assert_eq!((answer.case, answer.at, answer.acked), (Case::Gap, seq(4), seq(3)));
+    assert_eq!(bench.values("m")[..3], [Some(1.0), Some(2.0), Some(3.0)]);
+    assert_eq!(bench.journal.entries.len(), 3, "only what is applied is journalled");
+}
+
+#[test]
+fn what_is_broken_leaves_no_trace() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.table.add(column("m", &[]));
+    let one = bench.frame(1.0);
+    let mut broken = one.clone();
+    let last = broken.len() - 1;
+    broken[last] ^= 1;
+    assert_eq!(bench.push(&[&broken], false).case, Case::BadEnvelope);
+    assert_eq!(bench.push(&[&one[..9]], false).case, Case::BadEnvelope);
+    // A frame whose CRC holds and whose sections do not: its section count is one too high.
+    let mut lying = one.clone();
+    lying[6] += 1;
+    let crc = crc(&lying[..last - 3]);
+    lying[last - 3..].copy_from_slice(&crc.to_le_bytes());
+    let answer = bench.push(&[&lying], false);
+    assert_eq!((answer.case, answer.at, answer.acked), (Case::BadFrame, seq(1), Seq(0)));
+    let submit = Submit { body: b"BWP1\x02\x00", received: Nanos(0) };
+    let reply = bench.keeper.admit(now(1), submit, &mut bench.journal).unwrap();
+    assert_eq!(reply.answer.case, Case::Version);
+    assert!(bench.journal.entries.is_empty() && bench.values("m").is_empty());
+    assert_eq!(bench.push(&[&one], false).case, Case::Applied, "the session is as it was");
+}
+
+/// CRC32C bit by bit, so that the test does not lean on the library under test.
+fn crc(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 }
+        })
+    })
+}
+
+#[test]
+fn a_lost_decoder_asks_for_the_segment_again() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.table.add(column("m", &[]));
+    let (one, two, three) = (bench.frame(1.0), bench.frame(2.0), bench.frame(3.0));
+    bench.push(&[&one, &two], false);
+    let key = (AGENT, Stream::Metrics);
+    bench.keeper.sessions.get_mut(&key).unwrap().decoder.clear();
+    let answer = bench.push(&[&three], false);
+    assert_eq!((answer.case, answer.at), (Case::Base, seq(3)));
+    assert_eq!(bench.push(&[&one, &two, &three], false).case, Case::Applied);
+    assert_eq!(bench.values("m")[..3], [Some(1.0), Some(2.0), Some(3.0)]);
+}
+
+#[test]
+fn a_full_journal_takes_nothing_and_the_same_frame_later() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.table.add(column("m", &[]));
+    let (one, two) = (bench.frame(1.0), bench.frame(2.0));
+    bench.push(&[&one], false);
+    bench.journal.full = true;
+    let answer = bench.push(&[&two], false);
+    assert_eq!((answer.case, answer.acked), (Case::Overloaded, seq(1)));
+    bench.journal.full = false;
+    assert_eq!(bench.push(&[&two], false).case, Case::Applied);
+}
+
+#[test]
+fn columns_over_a_limit_are_named_and_the_rest_is_kept() {
+    let mut bench = Bench::new(KeeperLimits { series_per_agent: 2, ..KeeperLimits::default() });
+    bench.table.add(column("m", &[("job", "mine")]));
+    for name in ["a", "b", "c"] {
+        bench.table.add(column(name, &[]));
+    }
+    let one = bench.frame(1.0);
+    let answer = bench.push(&[&one], false);
+    assert_eq!((answer.case, answer.refused), (Case::RefusedColumns, 2));
+    let mut named: Vec<_> = answer.columns.iter().map(|c| (c.place, c.reason)).collect();
+    named.sort_unstable();
+    assert_eq!(named, [(0, RefusedReason::Labels), (3, RefusedReason::SeriesPerAgent)]);
+    assert_eq!(bench.values("a").first(), Some(&Some(1.0)));
+    assert!(bench.values("c").is_empty());
+    let two = bench.frame(2.0);
+    assert_eq!(bench.push(&[&two], false).case, Case::Applied, "told once");
+}
+
+#[test]
+fn too_many_agents_are_put_off() {
+    let mut bench = Bench::new(KeeperLimits { agents: 0, ..KeeperLimits::default() });
+    bench.table.add(column("m", &[]));
+    let one = bench.frame(1.0);
+    assert_eq!(bench.push(&[&one], false).case, Case::Overloaded);
+}
+
+#[test]
+fn goodbye_ends_the_series_and_up() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.table.add(column("m", &[]));
+    for value in [1.0, 2.0] {
+        let frame = bench.frame(value);
+        bench.push(&[&frame], false);
+        bench.keeper.tick(now(bench.second), &mut bench.journal).unwrap();
+    }
+    bench.second += 1;
+    assert_eq!(bench.push(&[], true).case, Case::Applied);
+    bench.keeper.tick(now(bench.second), &mut bench.journal).unwrap();
+    assert_eq!(bench.values("m"), [Some(1.0), Some(2.0), None]);
+    assert_eq!(bench.values("up"), [Some(1.0), None]);
+}
+
+#[test]
+fn the_journal_alone_gives_the_same_keeper() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.keeper.snapshot(now(0), &mut bench.journal).unwrap();
+    let first = bench.table.add(column("m", &[]));
+    for second in 0..300_i32 {
+        if second == 100 {
+            bench.table.end(first);
+            bench.table.add(column("n", &[]));
+            bench.keeper.snapshot(now(bench.second), &mut bench.journal).unwrap();
+        }
+        let frame = bench.frame(f64::from(second));
+        assert_eq!(bench.push(&[&frame], false).case, Case::Applied);
+        bench.keeper.tick(now(bench.second), &mut bench.journal).unwrap();
+    }
+    let (store, writer) = Store::new(Limits::default());
+    let mut keeper = Keeper::new(StoreId([1; 16]), KeeperLimits::default(), writer);
+    for (position, entry) in (1..).zip(&bench.journal.entries) {
+        keeper.replay(now(bench.second), Position(position), entry).unwrap();
+    }
+    keeper.replayed(now(bench.second));
+    assert!(keeper.is_known());
+    assert_eq!(keeper.store(), StoreId([9; 16]));
+    assert_eq!(
+        keeper.session(AGENT, Stream::Metrics),
+        bench.keeper.session(AGENT, Stream::Metrics)
+    );
+    assert_eq!(keeper.presence().state(), bench.keeper.presence().state());
+    for name in ["m", "n", "up"] {
+        let replayed = values(&store, bench.second, name);
+        assert_eq!(replayed, bench.values(name), "{name}");
+        assert!(replayed.len() > 1);
+    }
+}

@@ -1,0 +1,189 @@
+//! `check config`: what is wrong with configuration files.
+//!
+//! The collector's files are read as `serve` reads them. The agent's are read by the agent's own
+//! program, so that `check` and `run` share one path there too.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, bail};
+use bellwether_model::diagnostic::{Diagnostic, Diagnostics, Severity};
+use serde_json::{Value, json};
+
+use super::cli::{CheckConfig, Output};
+use super::{program, startup};
+use crate::pure::config::{self, FileKind, Overrides, Surroundings};
+
+const FINDINGS: u8 = 1;
+const COULD_NOT_RUN: u8 = 2;
+
+/// What was found in one file.
+struct Checked {
+    path: PathBuf,
+    found: Found,
+}
+
+enum Found {
+    /// By this program.
+    Ours(Diagnostics),
+    /// By the agent's, as it shows it: empty if nothing is wrong.
+    Agents(String),
+}
+
+impl Found {
+    fn is_fine(&self) -> bool {
+        match self {
+            Found::Ours(problems) => problems.is_empty(),
+            Found::Agents(shown) => shown.is_empty(),
+        }
+    }
+}
+
+/// Checks files and shows what is wrong with them.
+///
+/// # Errors
+/// The output cannot be written. A file that cannot be checked is told on standard error and in the
+/// exit code.
+pub fn run(check: &CheckConfig) -> anyhow::Result<ExitCode> {
+    let surroundings = startup::surroundings();
+    let mut checked = Vec::new();
+    let mut is_whole = true;
+    for path in &check.paths {
+        match one(path, check, &surroundings) {
+            Ok(found) => checked.push(Checked { path: path.clone(), found }),
+            Err(error) => {
+                eprintln!("bellwether: {error:#}");
+                is_whole = false;
+            }
+        }
+    }
+    io::stdout().write_all(shown(&checked, check.output)?.as_bytes())?;
+    let is_fine = checked.iter().all(|file| file.found.is_fine());
+    Ok(match (is_whole, is_fine) {
+        (false, _) => ExitCode::from(COULD_NOT_RUN),
+        (true, false) => ExitCode::from(FINDINGS),
+        (true, true) => ExitCode::SUCCESS,
+    })
+}
+
+fn one(path: &Path, check: &CheckConfig, around: &Surroundings) -> anyhow::Result<Found> {
+    let file = path.display().to_string();
+    let text = startup::read(path).with_context(|| format!("cannot read {file}"))?;
+    match config::kind(&file, &text) {
+        FileKind::Collector => Ok(Found::Ours(collectors(&file, &text, around))),
+        FileKind::Agent => agents(path, check).with_context(|| format!("cannot check {file}")),
+    }
+}
+
+fn collectors(file: &str, text: &str, around: &Surroundings) -> Diagnostics {
+    match config::read(file, text, around, &Overrides::default()) {
+        Ok((_, problems)) | Err(problems) => problems,
+    }
+}
+
+/// Has the agent's program check its file.
+fn agents(path: &Path, check: &CheckConfig) -> anyhow::Result<Found> {
+    let done = Command::new(program::find(check.agent_bin.as_deref())?)
+        .args(["check", "--config"])
+        .arg(path)
+        .stdin(Stdio::null())
+        .output()?;
+    let shown = String::from_utf8_lossy(&done.stdout).into_owned();
+    match done.status.code() {
+        Some(0) => Ok(Found::Agents(String::new())),
+        Some(1) => Ok(Found::Agents(shown)),
+        _ => bail!("{}", String::from_utf8_lossy(&done.stderr).trim()),
+    }
+}
+
+/// All findings; as a table those of one file after the other, as JSON one list.
+fn shown(checked: &[Checked], output: Output) -> anyhow::Result<String> {
+    if output == Output::Json {
+        let mut all = Vec::new();
+        for file in checked {
+            match &file.found {
+                Found::Ours(problems) => all.extend(problems.iter().map(as_json)),
+                found if found.is_fine() => {}
+                // The agent's program shows its findings as text only: they are one here.
+                Found::Agents(text) => all.push(finding(&file.path.display().to_string(), text)),
+            }
+        }
+        return Ok(format!("{}\n", serde_json::to_string_pretty(&all)?));
+    }
+    let mut out = String::new();
+    for file in checked {
+        match &file.found {
+            found if found.is_fine() => out += &format!("{}: fine\n", file.path.display()),
+            Found::Ours(problems) => out += &format!("{problems}\n"),
+            Found::Agents(shown) => out += &format!("{}\n", shown.trim_end()),
+        }
+    }
+    Ok(out)
+}
+
+fn finding(file: &str, text: &str) -> Value {
+    json!({
+        "file": file,
+        "line": null,
+        "column": null,
+        "severity": "error",
+        "code": null,
+        "message": text.trim_end(),
+        "help": null,
+    })
+}
+
+fn as_json(problem: &Diagnostic) -> Value {
+    let place = problem.place.as_ref();
+    json!({
+        "file": place.map(|place| place.file.as_ref()),
+        "line": place.map(|place| place.line),
+        "column": place.map(|place| place.column),
+        "severity": match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        "code": problem.code.name,
+        "message": problem.message,
+        "help": problem.help,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked() -> Vec<Checked> {
+        let of = |file: &str, text: &str| Checked {
+            path: file.into(),
+            found: Found::Ours(collectors(file, text, &Surroundings::default())),
+        };
+        let text = "listn: '127.0.0.1:9797'\nstore: {retention: 3}\n";
+        vec![of("good.yaml", "listen: '127.0.0.1:9797'\n"), of("bad.yaml", text)]
+    }
+
+    #[test]
+    fn findings_are_shown_with_their_lines() {
+        insta::assert_snapshot!(shown(&checked(), Output::Table).unwrap());
+    }
+
+    #[test]
+    fn findings_are_a_list_for_programs() {
+        insta::assert_snapshot!(shown(&checked(), Output::Json).unwrap());
+        assert_eq!(shown(&[], Output::Json).unwrap(), "[]\n");
+    }
+
+    #[test]
+    fn findings_of_the_agent_join_the_list() {
+        let mut both = checked();
+        let agents = "error[cfg001]: unknown key\n".to_owned();
+        both.push(Checked { path: "agent.yaml".into(), found: Found::Agents(agents) });
+        let list: Vec<Value> = serde_json::from_str(&shown(&both, Output::Json).unwrap()).unwrap();
+        let files: Vec<_> = list.iter().map(|finding| finding["file"].as_str().unwrap()).collect();
+        assert_eq!(files, ["bad.yaml", "bad.yaml", "agent.yaml"]);
+        assert_eq!(list[2]["message"], "error[cfg001]: unknown key");
+        let fine = Checked { path: "agent.yaml".into(), found: Found::Agents(String::new()) };
+        assert_eq!(shown(&[fine], Output::Table).unwrap(), "agent.yaml: fine\n");
+    }
+}

@@ -1,0 +1,57 @@
+//! `/bellwether/v1/hosts`: who ships here.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get};
+use axum::{Json, Router};
+use bellwether_model::id::AgentId;
+use bellwether_platform::journal::commit::CommitQueue;
+
+use super::keep::{KeepError, KeeperHandle};
+
+/// The path of the list; a host is at its id below.
+pub const PATH: &str = "/bellwether/v1/hosts";
+
+struct Hosts {
+    keeper: KeeperHandle,
+    queue: CommitQueue,
+}
+
+/// Listing, for those who may read; forgetting, for administrators.
+pub fn routers(keeper: KeeperHandle, queue: CommitQueue) -> (Router, Router) {
+    let hosts = Arc::new(Hosts { keeper, queue });
+    let reads = Router::new().route(PATH, get(list)).with_state(Arc::clone(&hosts));
+    let administers =
+        Router::new().route(&format!("{PATH}/{{agent}}"), delete(forget)).with_state(hosts);
+    (reads, administers)
+}
+
+async fn list(State(hosts): State<Arc<Hosts>>) -> Response {
+    match hosts.keeper.hosts().await {
+        Ok(rows) => Json(rows).into_response(),
+        Err(error) => busy(error),
+    }
+}
+
+async fn forget(State(hosts): State<Arc<Hosts>>, Path(agent): Path<String>) -> Response {
+    let Ok(agent) = agent.parse::<AgentId>() else {
+        return (StatusCode::BAD_REQUEST, "an agent's id is 32 hexadecimal digits\n")
+            .into_response();
+    };
+    let mut durable = hosts.queue.subscribe();
+    match hosts.keeper.forget(agent).await {
+        Ok(None) => (StatusCode::NOT_FOUND, "no such agent\n").into_response(),
+        Ok(Some(position)) => match durable.wait_for(|synced| *synced >= position).await {
+            Ok(_) => StatusCode::NO_CONTENT.into_response(),
+            Err(_) => busy(KeepError::Ended),
+        },
+        Err(error) => busy(error),
+    }
+}
+
+fn busy(error: KeepError) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
+}

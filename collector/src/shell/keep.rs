@@ -1,0 +1,302 @@
+//! The keeper's thread: takes requests one by one, in the order they came, and ticks once a second.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bellwether_model::id::{AgentId, Position};
+use bellwether_model::time::{Mono, Nanos, Timestamp};
+use bellwether_platform::clock::Clock;
+use bellwether_platform::journal::Class;
+use bellwether_platform::journal::commit::{CommitQueue, PushError};
+use bellwether_platform::listener::HeldBody;
+use tokio::sync::oneshot;
+
+use crate::pure::keeper::{Batch, EntryClass, JournalClosed, Keeper, KeeperStats, Reply, Submit};
+
+/// Requests that wait for the keeper; their bytes are bounded by the listener's budget.
+const QUEUE: usize = 4096;
+const TICK: Duration = Duration::from_secs(1);
+/// Control state is journalled after this many bytes of entries, or this long.
+const SNAPSHOT_BYTES: u64 = 8 << 20;
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(600);
+/// Entries go this long after the retention of their samples.
+const REMOVE_AFTER: Duration = Duration::from_secs(600);
+/// The longest entry that is taken; a journal segment must hold it.
+const ENTRY_BYTES_MAX: usize = 8 << 20;
+
+/// A host as `host list` shows it.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct HostRow {
+    /// The agent's id.
+    pub agent: String,
+    /// The label `job`.
+    pub job: String,
+    /// The label `instance`.
+    pub instance: String,
+    /// `up`, `down` or `gone`.
+    pub state: String,
+    /// Complete through this time, in ms.
+    pub mark_ms: i64,
+    /// How far the mark is behind the collector's clock, in ms.
+    pub lag_ms: i64,
+    /// The last applied frame.
+    pub applied: String,
+}
+
+/// What others may ask of the keeper.
+enum Job {
+    Push { body: HeldBody, received: Nanos, reply: oneshot::Sender<Reply> },
+    Hosts(oneshot::Sender<Vec<HostRow>>),
+    Forget { agent: AgentId, reply: oneshot::Sender<Option<Position>> },
+    Stop,
+}
+
+/// The keeper did not take a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeepError {
+    /// Its queue is full.
+    #[error("too many requests are waiting")]
+    Full,
+    /// It has ended.
+    #[error("the collector is stopping")]
+    Ended,
+}
+
+/// The way to the keeper; clones are the same.
+#[derive(Clone)]
+pub struct KeeperHandle {
+    jobs: SyncSender<Job>,
+    stats: Arc<Mutex<(KeeperStats, usize)>>,
+}
+
+impl KeeperHandle {
+    fn send(&self, job: Job) -> Result<(), KeepError> {
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => KeepError::Full,
+            TrySendError::Disconnected(_) => KeepError::Ended,
+        })
+    }
+
+    /// Has a request judged; the reply is to be held back until its position is durable.
+    ///
+    /// # Errors
+    /// The queue is full, or the keeper has ended.
+    pub async fn push(&self, body: HeldBody, received: Nanos) -> Result<Reply, KeepError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Push { body, received, reply })?;
+        answer.await.map_err(|_| KeepError::Ended)
+    }
+
+    /// All hosts, by agent.
+    ///
+    /// # Errors
+    /// As [`KeeperHandle::push`].
+    pub async fn hosts(&self) -> Result<Vec<HostRow>, KeepError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Hosts(reply))?;
+        answer.await.map_err(|_| KeepError::Ended)
+    }
+
+    /// Forgets a host. Gives the position to wait for, or `None` if it is not known.
+    ///
+    /// # Errors
+    /// As [`KeeperHandle::push`].
+    pub async fn forget(&self, agent: AgentId) -> Result<Option<Position>, KeepError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Forget { agent, reply })?;
+        answer.await.map_err(|_| KeepError::Ended)
+    }
+
+    /// What the keeper counted, as of its last tick, and the number of its sessions.
+    #[must_use]
+    pub fn stats(&self) -> (KeeperStats, usize) {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the thread after what is queued. A keeper that has ended already needs no telling.
+    pub fn stop(&self) {
+        self.jobs.send(Job::Stop).ok();
+    }
+}
+
+/// The keeper with its thread's tools.
+pub struct KeeperThread {
+    keeper: Keeper,
+    clock: Clock,
+    queue: CommitQueue,
+    jobs: Receiver<Job>,
+    stats: Arc<Mutex<(KeeperStats, usize)>>,
+    snapshots: Snapshots,
+}
+
+/// When control state was journalled, so that the journal can be cut behind it.
+pub struct Snapshots {
+    retention: Duration,
+    /// Position and time of each that is kept, oldest first.
+    taken: Vec<(Position, Timestamp)>,
+    bytes: u64,
+    last: Option<Mono>,
+}
+
+impl Snapshots {
+    /// `taken` are those found in the journal.
+    #[must_use]
+    pub fn new(retention: Duration, taken: Vec<(Position, Timestamp)>) -> Snapshots {
+        Snapshots { retention, taken, bytes: 0, last: None }
+    }
+
+    /// Entries before this position are needed no more.
+    fn removable(&mut self, now: Timestamp) -> Option<Position> {
+        let horizon = now.saturating_sub(self.retention).saturating_sub(REMOVE_AFTER);
+        let old = self.taken.partition_point(|(_, at)| *at < horizon);
+        let (position, _) = *self.taken.get(old.checked_sub(1)?)?;
+        self.taken.drain(..old - 1);
+        Some(position)
+    }
+}
+
+/// Makes the thread's two ends.
+#[must_use]
+pub fn keeper_thread(
+    keeper: Keeper,
+    clock: Clock,
+    queue: CommitQueue,
+    snapshots: Snapshots,
+) -> (KeeperHandle, KeeperThread) {
+    let (sender, jobs) = sync_channel(QUEUE);
+    let stats = Arc::new(Mutex::new((keeper.stats().clone(), keeper.sessions())));
+    let handle = KeeperHandle { jobs: sender, stats: Arc::clone(&stats) };
+    (handle, KeeperThread { keeper, clock, queue, jobs, stats, snapshots })
+}
+
+/// Pushes into the journal's queue and counts the bytes.
+struct Counted<'a> {
+    queue: &'a CommitQueue,
+    bytes: &'a mut u64,
+}
+
+impl Batch for Counted<'_> {
+    fn has_room(&self, bytes: usize) -> bool {
+        bytes <= ENTRY_BYTES_MAX && self.queue.has_room()
+    }
+
+    fn push(&mut self, class: EntryClass, entry: &[u8]) -> Result<Position, JournalClosed> {
+        let class = match class {
+            EntryClass::Data => Class::Data,
+            EntryClass::Control => Class::Control,
+        };
+        *self.bytes += entry.len() as u64;
+        self.queue.push(class, entry).map_err(|error: PushError| {
+            tracing::error!(%error, "the journal takes no entry");
+            JournalClosed
+        })
+    }
+}
+
+impl KeeperThread {
+    /// Runs until told to stop, or until the journal has failed: then nothing more is answered.
+    ///
+    /// # Errors
+    /// The journal has failed.
+    pub fn run(mut self) -> Result<(), JournalClosed> {
+        let mut next = self.clock.now().mono;
+        loop {
+            let now = self.clock.now();
+            if now.mono >= next {
+                self.tick()?;
+                next = now.mono + TICK;
+            }
+            let job = match self.jobs.recv_timeout(next.since(now.mono)) {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            };
+            if self.job(job)?.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does one job; `None` if it was the last. A caller who has gone needs no reply.
+    fn job(&mut self, job: Job) -> Result<Option<()>, JournalClosed> {
+        let now = self.clock.now();
+        let mut batch = Counted { queue: &self.queue, bytes: &mut self.snapshots.bytes };
+        match job {
+            Job::Push { body, received, reply } => {
+                let submit = Submit { body: &body, received };
+                reply.send(self.keeper.admit(now, submit, &mut batch)?).ok();
+            }
+            Job::Hosts(reply) => {
+                reply.send(self.hosts(now.wall)).ok();
+            }
+            Job::Forget { agent, reply } => {
+                reply.send(self.keeper.forget(now, agent, &mut batch)?).ok();
+            }
+            Job::Stop => return Ok(None),
+        }
+        Ok(Some(()))
+    }
+
+    fn tick(&mut self) -> Result<(), JournalClosed> {
+        let now = self.clock.now();
+        let mut batch = Counted { queue: &self.queue, bytes: &mut self.snapshots.bytes };
+        self.keeper.tick(now, &mut batch)?;
+        let snapshots = &mut self.snapshots;
+        let age = snapshots.last.map_or(SNAPSHOT_EVERY, |last| now.mono.since(last));
+        if snapshots.bytes > SNAPSHOT_BYTES || age >= SNAPSHOT_EVERY {
+            let mut batch = Counted { queue: &self.queue, bytes: &mut snapshots.bytes };
+            if let Some(position) = self.keeper.snapshot(now, &mut batch)? {
+                snapshots.taken.push((position, now.wall));
+                snapshots.bytes = 0;
+                snapshots.last = Some(now.mono);
+            }
+        }
+        if let Some(position) = snapshots.removable(now.wall) {
+            self.queue.remove_before(position);
+        }
+        let stats = (self.keeper.stats().clone(), self.keeper.sessions());
+        *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+        Ok(())
+    }
+
+    fn hosts(&self, now: Timestamp) -> Vec<HostRow> {
+        let hosts = self.keeper.presence().hosts();
+        let rows = hosts.map(|(agent, host)| {
+            let state = match (host.gone(), host.lives(now)) {
+                (true, _) => "gone",
+                (false, true) => "up",
+                (false, false) => "down",
+            };
+            let session = self.keeper.session(agent, bellwether_model::id::Stream::Metrics);
+            HostRow {
+                agent: agent.to_string(),
+                job: host.job().to_owned(),
+                instance: host.instance().to_owned(),
+                state: state.to_owned(),
+                mark_ms: host.mark().0,
+                lag_ms: now.millis_since(host.mark()),
+                applied: session.map_or_else(String::new, |session| session.applied().to_string()),
+            }
+        });
+        rows.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_cut_behind_the_newest_old_snapshot() {
+        let taken = (1..=5_u32)
+            .map(|i| (Position(u64::from(i) * 100), Timestamp(i64::from(i) * 3_600_000)));
+        let mut snapshots = Snapshots::new(Duration::from_secs(3600), taken.collect());
+        assert_eq!(snapshots.removable(Timestamp(3_600_000)), None);
+        // At 4:15 what is older than 3:05 may go: the newest such snapshot is that of 3:00.
+        let now = Timestamp(4 * 3_600_000 + 900_000);
+        assert_eq!(snapshots.removable(now), Some(Position(300)));
+        assert_eq!(snapshots.removable(now), Some(Position(300)));
+        assert_eq!(snapshots.taken.len(), 3);
+    }
+}

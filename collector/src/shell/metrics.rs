@@ -1,0 +1,236 @@
+//! The collector's own metrics. Parts keep plain counts; they become metrics when the page is asked
+//! for.
+
+use bellwether_platform::clock::Clock;
+use bellwether_platform::journal::commit::CommitQueue;
+use bellwether_platform::listener::{Bodies, Figure, FigureKind, ListenerStats};
+use bellwether_store::Store;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use std::sync::Arc;
+
+use super::keep::KeeperHandle;
+use bellwether_model::wire::answer::Case;
+use bellwether_model::wire::envelope::SkipReason;
+
+const VALID: &str = "invariant: the name is valid";
+
+/// Where the counts are kept.
+pub struct Sources {
+    /// Sessions and frames.
+    pub keeper: KeeperHandle,
+    /// Series and samples.
+    pub store: Store,
+    /// The journal.
+    pub queue: CommitQueue,
+    /// Connections.
+    pub listener: Arc<ListenerStats>,
+    /// Request bodies.
+    pub bodies: Bodies,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// The registry with everything in it, and the handle of the counter that the push route keeps.
+///
+/// # Panics
+/// Two metrics have one name, which a test rules out.
+#[must_use]
+pub fn registry(sources: Sources) -> (Registry, IntCounterVec) {
+    let registry = Registry::new();
+    let answers =
+        Opts::new("bellwether_collector_push_total", "Requests of agents, by their answer.");
+    let answers = IntCounterVec::new(answers, &["case"]).expect(VALID);
+    for case in Case::ALL {
+        answers.with_label_values(&[case.as_str()]).inc_by(0);
+    }
+    let build =
+        Opts::new("bellwether_collector_build_info", "The collector's version, in a label.");
+    let build = IntGaugeVec::new(build, &["version"]).expect(VALID);
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    let parts: [Box<dyn Collector>; 3] =
+        [Box::new(answers.clone()), Box::new(build), Box::new(Pulled(sources))];
+    for part in parts {
+        registry.register(part).expect("invariant: names differ");
+    }
+    (registry, answers)
+}
+
+/// Turns counts into metrics at each scrape.
+struct Pulled(Sources);
+
+impl Collector for Pulled {
+    /// Without descriptions the registry does not check for repeats; a test does.
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut families = Vec::new();
+        let mut put = |figure: Figure| families.extend(family(&figure));
+        self.keeper().into_iter().for_each(&mut put);
+        self.store().into_iter().for_each(&mut put);
+        self.journal().into_iter().for_each(&mut put);
+        self.0.listener.figures().into_iter().for_each(&mut put);
+        self.0.bodies.figures().into_iter().for_each(&mut put);
+        families.extend(self.skipped());
+        families.extend(self.seconds());
+        families
+    }
+}
+
+fn counter(name: &'static str, help: &'static str, value: u64) -> Figure {
+    Figure { name, help, kind: FigureKind::Counter, value }
+}
+
+fn gauge(name: &'static str, help: &'static str, value: u64) -> Figure {
+    Figure { name, help, kind: FigureKind::Gauge, value }
+}
+
+fn family(figure: &Figure) -> Vec<MetricFamily> {
+    match figure.kind {
+        FigureKind::Counter => {
+            let counter = IntCounter::new(figure.name, figure.help).expect(VALID);
+            counter.inc_by(figure.value);
+            counter.collect()
+        }
+        FigureKind::Gauge => {
+            let gauge = IntGauge::new(figure.name, figure.help).expect(VALID);
+            gauge.set(i64::try_from(figure.value).unwrap_or(i64::MAX));
+            gauge.collect()
+        }
+    }
+}
+
+impl Pulled {
+    fn keeper(&self) -> [Figure; 6] {
+        let (stats, sessions) = self.0.keeper.stats();
+        [
+            counter("bellwether_collector_frames_total", "Frames applied.", stats.frames),
+            counter(
+                "bellwether_collector_frames_duplicate_total",
+                "Frames that had been applied before.",
+                stats.duplicates,
+            ),
+            counter("bellwether_collector_samples_total", "Samples stored.", stats.samples),
+            counter(
+                "bellwether_collector_columns_refused_total",
+                "Columns refused, each time they were described.",
+                stats.refused_columns,
+            ),
+            counter(
+                "bellwether_collector_frames_lost_total",
+                "Acknowledged frames that damage to the journal has taken.",
+                stats.lost_frames,
+            ),
+            gauge(
+                "bellwether_collector_sessions",
+                "Streams of agents that are known.",
+                u64::try_from(sessions).unwrap_or(u64::MAX),
+            ),
+        ]
+    }
+
+    fn store(&self) -> Vec<Figure> {
+        let stats = self.0.store.stats();
+        let size = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        vec![
+            gauge("bellwether_store_series", "Series held.", size(stats.series)),
+            gauge("bellwether_store_lanes", "Column groups held.", size(stats.lanes)),
+            gauge("bellwether_store_blocks", "Sealed blocks held.", size(stats.blocks)),
+            gauge("bellwether_store_sealed_bytes", "Bytes of blocks.", size(stats.sealed_bytes)),
+            gauge("bellwether_store_open_bytes", "Bytes of open rows.", size(stats.open_bytes)),
+            gauge(
+                "bellwether_store_pinned_bytes",
+                "Bytes of dropped blocks that wait for older views.",
+                size(stats.pinned_bytes),
+            ),
+            gauge("bellwether_store_views", "Views that live.", size(stats.views)),
+            counter("bellwether_store_series_created_total", "Series made.", stats.series_created),
+            counter("bellwether_store_series_removed_total", "Series gone.", stats.series_removed),
+            counter("bellwether_store_rows_total", "Rows appended.", stats.rows_appended),
+            counter(
+                "bellwether_store_samples_out_of_order_total",
+                "Samples refused: not newer than the last row of their group.",
+                stats.samples_out_of_order,
+            ),
+            counter(
+                "bellwether_store_samples_refused_total",
+                "Samples refused: their column has no series.",
+                stats.samples_refused,
+            ),
+            counter(
+                "bellwether_store_samples_expired_total",
+                "Samples dropped past retention.",
+                stats.samples_expired,
+            ),
+            counter(
+                "bellwether_store_samples_evicted_total",
+                "Samples dropped for the bytes the store may hold.",
+                stats.samples_evicted,
+            ),
+            counter(
+                "bellwether_store_duplicates_merged_total",
+                "Samples that gave way to another of the same series and time, at each reading.",
+                stats.duplicates_merged,
+            ),
+        ]
+    }
+
+    fn journal(&self) -> Vec<Figure> {
+        let status = self.0.queue.status();
+        let size = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        vec![
+            gauge("bellwether_journal_bytes", "Bytes of segments and spares.", status.bytes),
+            gauge("bellwether_journal_segments", "Segments held.", size(status.segments)),
+            gauge("bellwether_journal_spares", "Spare segments ready.", size(status.spares)),
+            counter(
+                "bellwether_journal_groups_total",
+                "Groups of entries written and synced.",
+                status.groups,
+            ),
+            gauge(
+                "bellwether_journal_synced_position",
+                "Number of the last durable entry.",
+                self.0.queue.synced().0,
+            ),
+        ]
+    }
+
+    fn skipped(&self) -> Vec<MetricFamily> {
+        let opts = Opts::new(
+            "bellwether_collector_frames_skipped_total",
+            "Frames that agents declared as never to come, by reason.",
+        );
+        let skipped = IntCounterVec::new(opts, &["reason"]).expect(VALID);
+        let (stats, _) = self.0.keeper.stats();
+        for reason in SkipReason::ALL {
+            let count = stats.skipped.get(reason.as_str()).copied().unwrap_or(0);
+            skipped.with_label_values(&[reason.as_str()]).inc_by(count);
+        }
+        skipped.collect()
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "gauges for people")]
+    fn seconds(&self) -> Vec<MetricFamily> {
+        let put = |name: &str, help: &str, value: f64| {
+            let gauge = Gauge::new(name, help).expect(VALID);
+            gauge.set(value);
+            gauge.collect()
+        };
+        let ahead = self.0.clock.stats().ahead_of_system_nanos as f64 / 1e9;
+        let (stats, _) = self.0.keeper.stats();
+        let mut families = put(
+            "bellwether_collector_clock_ahead_of_system_seconds",
+            "How far the collector's clock is ahead of the host's.",
+            ahead,
+        );
+        families.extend(put(
+            "bellwether_collector_frame_lag_seconds",
+            "The collector's clock less the complete-through of the last applied frame.",
+            stats.lag_millis as f64 / 1e3,
+        ));
+        families
+    }
+}

@@ -1,0 +1,343 @@
+//! The daemon: journal and replay, threads, routes; in which order they start and end.
+//!
+//! Start: lock, journal, replay, the two threads, the listener. End: the listener drains, then the
+//! keeper, then the journal. The first that fails stops all, and nothing is acknowledged after it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::routing::get;
+use axum::{Router, middleware};
+use bellwether_model::exposition::Writer;
+use bellwether_model::id::{Position, StoreId};
+use bellwether_model::label::LabelSet;
+use bellwether_model::time::Timestamp;
+use bellwether_platform::clock::Clock;
+use bellwether_platform::disk::{Disk, DiskError, Lock, LockError, RealDisk, lock, make_dir};
+use bellwether_platform::journal::commit::{CommitQueue, Committer, commit_queue};
+use bellwether_platform::journal::{Journal, JournalError, Loss, Options, Recovery};
+use bellwether_platform::listener::{self, BindError, Bodies, Listener};
+use bellwether_platform::principal::{Anonymous, PrincipalError, PrincipalSpec, Principals};
+use bellwether_platform::process;
+use bellwether_platform::stop::{Stop, Stopper};
+use bellwether_store::{Limits as StoreLimits, Store};
+use prometheus::{Registry, TextEncoder};
+use tracing::{error, info, warn};
+
+use super::api::queries::{PLACES, Queries, ViewSource};
+use super::keep::{KeeperHandle, KeeperThread, Snapshots, keeper_thread};
+use super::{api, auth, federate, hosts, metrics, push};
+use crate::pure::api::answer::Limits as ApiLimits;
+use crate::pure::entry::Entry;
+use crate::pure::keeper::{JournalClosed, Keeper, KeeperLimits};
+
+/// Bytes of request bodies held at a time (DESIGN §4).
+const BODY_BYTES: u32 = 64 << 20;
+/// A segment holds the largest group of entries that one sync covers.
+const SEGMENT_BYTES: u64 = 16 << 20;
+/// Token files are looked at this often.
+const TOKENS_EVERY: Duration = Duration::from_secs(1);
+
+/// What a collector is run with: nothing is missing, nothing is wrong.
+#[derive(Clone, Debug)]
+pub struct ServePlan {
+    /// Where it listens; port 0 takes any.
+    pub listen: SocketAddr,
+    /// Its own directory: journal and lock.
+    pub data_dir: PathBuf,
+    /// Who may do what.
+    pub principals: Vec<PrincipalSpec>,
+    /// What callers without a token may do.
+    pub anonymous: Anonymous,
+    /// Bounds of the store.
+    pub store: StoreLimits,
+    /// Bounds of the keeper.
+    pub keeper: KeeperLimits,
+    /// Added to federated series that lack them.
+    pub external_labels: LabelSet,
+    /// Whether to start although commands in the journal are lost.
+    pub loss: Loss,
+}
+
+/// Why a collector does not start, or ends.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Another process has the directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The journal cannot be read, or failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The keeper met the failed journal.
+    #[error(transparent)]
+    Closed(#[from] JournalClosed),
+    /// The address cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system refuses a thread or a socket.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Tokens that cannot be used.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Principals(Vec<PrincipalError>),
+    /// A thread ended without a word.
+    #[error("the {0} thread panicked")]
+    Panicked(&'static str),
+}
+
+/// A collector that has replayed its journal and holds its address.
+pub struct Collector {
+    listener: Listener,
+    router: Router,
+    principals: Principals,
+    keeper: KeeperHandle,
+    store: Store,
+    queue: CommitQueue,
+    clock: Clock,
+    threads: Threads,
+    _lock: Lock,
+}
+
+struct Threads {
+    journal: JoinHandle<Result<(), JournalError>>,
+    keeper: JoinHandle<Result<(), JournalClosed>>,
+}
+
+/// What a status line needs to know; clones are the same.
+#[derive(Clone)]
+pub struct Watch {
+    /// Sessions, frames and hosts.
+    pub keeper: KeeperHandle,
+    /// Series and samples.
+    pub store: Store,
+    /// The collector's clock.
+    pub clock: Clock,
+}
+
+impl Collector {
+    /// Takes the directory and the address, replays the journal and starts the threads. `stopper`
+    /// fires when one of them ends.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub fn open(plan: ServePlan, stopper: &Stopper) -> Result<Collector, ServeError> {
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        make_dir(&*disk, &plan.data_dir)?;
+        let lock = lock(&plan.data_dir.join("lock"))?;
+        let principals =
+            Principals::new(plan.principals, plan.anonymous).map_err(ServeError::Principals)?;
+        let listener = Listener::bind(plan.listen)?;
+        let clock = Clock::collector();
+        let (store, writer) = Store::new(plan.store);
+        let mut keeper = Keeper::new(new_store_id(), plan.keeper, writer);
+        let dir = plan.data_dir.join("journal");
+        let options =
+            Options { segment_bytes: SEGMENT_BYTES, loss: plan.loss, ..Options::default() };
+        let (journal, taken) = replay(&disk, &dir, options, &mut keeper, &clock)?;
+        let (queue, committer) = commit_queue(journal);
+        let snapshots = Snapshots::new(plan.store.retention, taken);
+        let (handle, thread) = keeper_thread(keeper, clock.clone(), queue.clone(), snapshots);
+        let threads = start(committer, thread, stopper)?;
+        let bodies = Bodies::new(BODY_BYTES);
+        let (registry, answers) = metrics::registry(metrics::Sources {
+            keeper: handle.clone(),
+            store: store.clone(),
+            queue: queue.clone(),
+            listener: listener.stats(),
+            bodies: bodies.clone(),
+            clock: clock.clone(),
+        });
+        let push = push::Push {
+            keeper: handle.clone(),
+            queue: queue.clone(),
+            principals: principals.clone(),
+            bodies,
+            clock: clock.clone(),
+            answers,
+        };
+        let parts = Parts { store: &store, clock: &clock, principals: &principals, registry };
+        let (reads, administers) = hosts::routers(handle.clone(), queue.clone());
+        let reads = reads.merge(parts.reading(plan.external_labels));
+        let router = parts.routes(reads, administers).merge(push::router(Arc::new(push)));
+        Ok(Collector {
+            listener,
+            router,
+            principals,
+            keeper: handle,
+            store,
+            queue,
+            clock,
+            threads,
+            _lock: lock,
+        })
+    }
+
+    /// The address it got.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// What a status line needs.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch { keeper: self.keeper.clone(), store: self.store.clone(), clock: self.clock.clone() }
+    }
+
+    /// Serves until stopped; then all that was accepted is made durable.
+    ///
+    /// # Errors
+    /// A thread has failed: what was not acknowledged may be lost.
+    pub async fn serve(self, stop: Stop) -> Result<(), ServeError> {
+        let Collector { listener, router, principals, keeper, queue, clock, threads, .. } = self;
+        let looking = tokio::spawn(watch_tokens(principals, clock));
+        let served = listener.serve(router, listener::Limits::default(), stop).await;
+        looking.abort();
+        keeper.stop();
+        let kept = join(threads.keeper, "keeper");
+        queue.close();
+        // The journal's error is the cause of the keeper's.
+        join(threads.journal, "journal")??;
+        kept??;
+        Ok(served?)
+    }
+}
+
+/// What routes are made of.
+struct Parts<'a> {
+    store: &'a Store,
+    clock: &'a Clock,
+    principals: &'a Principals,
+    registry: Registry,
+}
+
+impl Parts<'_> {
+    fn reading(&self, external: LabelSet) -> Router {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let views: ViewSource = Arc::new(move |now| Some(Box::new(store.view(now))));
+        let clock = Arc::new(move || clock.now().wall);
+        let queries = Arc::new(Queries::new(views, clock, ApiLimits::default(), PLACES));
+        let registry = self.registry.clone();
+        let page = move || async move { page(&registry) };
+        api::router(Arc::clone(&queries))
+            .merge(federate::router(queries, external))
+            .route("/metrics", get(page))
+            .route("/", get(|| async { INDEX }))
+    }
+
+    fn routes(&self, reads: Router, administers: Router) -> Router {
+        let principals = || self.principals.clone();
+        let administers =
+            administers.layer(middleware::from_fn_with_state(principals(), auth::administers));
+        let health = Router::new()
+            .route("/-/healthy", get(|| async { "Bellwether is Healthy.\n" }))
+            .route("/-/ready", get(|| async { "Bellwether is Ready.\n" }));
+        let reads = reads.layer(middleware::from_fn_with_state(principals(), auth::reads));
+        reads.merge(administers).merge(health)
+    }
+}
+
+const INDEX: &str = "Bellwether collector\n\n\
+    /api/v1/query?query=up      Prometheus' HTTP API\n\
+    /federate?match[]=up        all series, for a Prometheus to scrape\n\
+    /metrics                    the collector's own metrics\n\
+    /bellwether/v1/hosts        hosts that ship here\n\
+    /-/healthy  /-/ready\n";
+
+/// The process's metrics and the collector's own.
+fn page(registry: &Registry) -> Result<([(&'static str, &'static str); 1], Vec<u8>), String> {
+    let mut text = Vec::new();
+    process::write(&mut Writer::new(&mut text));
+    let own = TextEncoder::new().encode_to_string(&registry.gather()).map_err(|e| e.to_string())?;
+    text.extend_from_slice(own.as_bytes());
+    Ok(([("content-type", "text/plain; version=0.0.4; charset=utf-8")], text))
+}
+
+fn new_store_id() -> StoreId {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("invariant: the system has random numbers");
+    StoreId(bytes)
+}
+
+/// Reads the journal into the keeper; gives the snapshots found, for cutting the journal later.
+fn replay(
+    disk: &Arc<dyn Disk>,
+    dir: &std::path::Path,
+    options: Options,
+    keeper: &mut Keeper,
+    clock: &Clock,
+) -> Result<(Journal, Vec<(Position, Timestamp)>), ServeError> {
+    let begun = clock.now();
+    let mut taken = Vec::new();
+    let mut each = |position: Position, bytes: &[u8]| {
+        if let Ok(Entry::Snapshot(snapshot)) = Entry::read(bytes) {
+            taken.push((position, snapshot.taken));
+        }
+        keeper.replay(begun, position, bytes).map_err(Into::into)
+    };
+    let (journal, recovery) = Journal::open(Arc::clone(disk), dir, options, &mut each)?;
+    report(&recovery);
+    let now = clock.now();
+    keeper.replayed(now);
+    info!(
+        entries = recovery.entries,
+        sessions = keeper.sessions(),
+        seconds = now.mono.since(begun.mono).as_secs_f64(),
+        "journal replayed"
+    );
+    Ok((journal, taken))
+}
+
+fn report(recovery: &Recovery) {
+    if recovery.torn_bytes > 0 {
+        info!(bytes = recovery.torn_bytes, "unfinished end of the journal cut off");
+    }
+    for lost in &recovery.lost {
+        error!(
+            first = %lost.first,
+            last = %lost.last,
+            segment = lost.segment,
+            offset = lost.offset,
+            "entries of the journal are damaged and lost"
+        );
+    }
+}
+
+fn start(
+    committer: Committer,
+    keeper: KeeperThread,
+    stopper: &Stopper,
+) -> Result<Threads, std::io::Error> {
+    let (first, second) = (stopper.on_return(), stopper.on_return());
+    let journal = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
+        let _stops_all = first;
+        committer.run()
+    })?;
+    let keeper = std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
+        let _stops_all = second;
+        keeper.run()
+    })?;
+    Ok(Threads { journal, keeper })
+}
+
+fn join<T>(thread: JoinHandle<T>, name: &'static str) -> Result<T, ServeError> {
+    thread.join().map_err(|_| ServeError::Panicked(name))
+}
+
+async fn watch_tokens(principals: Principals, clock: Clock) {
+    loop {
+        tokio::time::sleep(TOKENS_EVERY).await;
+        for change in principals.refresh(clock.now().mono) {
+            match change.now {
+                Ok(()) => info!(principal = change.name.as_str(), "token read again"),
+                Err(error) => warn!(principal = change.name.as_str(), %error, "token unusable"),
+            }
+        }
+    }
+}
