@@ -1,1 +1,4 @@
-//! Placeholder of the first minutes.
+//! The agent: observes a host and ships what it sees.
+
+pub mod pure;
+pub mod shell;

@@ -1,1 +1,60 @@
-fn main() {}
+//! `bellwether-agent`: the command line, and the exit codes 0 fine, 1 findings, 2 could not run.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use bellwether_agent::shell::cli::{Cli, Command, Run, Settings};
+use bellwether_agent::shell::daemon::{self, Ends};
+use bellwether_agent::shell::once::once;
+use bellwether_agent::shell::startup::{self, StartError};
+use bellwether_platform::clock::Clock;
+use clap::Parser;
+
+const FINDINGS: u8 = 1;
+const COULD_NOT_RUN: u8 = 2;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(arguments) => run(&arguments),
+        Command::Check(settings) => check(&settings),
+        Command::Once(settings) => print_once(&settings),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("bellwether-agent: {error:#}");
+        ExitCode::from(COULD_NOT_RUN)
+    })
+}
+
+fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
+    let settings = &arguments.settings;
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+    let (plan, warnings) = startup::plan(settings)?;
+    for warning in &warnings {
+        tracing::warn!(%warning, "configuration");
+    }
+    let ends = if arguments.stop_on_stdin_close { Ends::WithInput } else { Ends::BySignal };
+    daemon::run(&plan, settings.roots(), ends)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(settings: &Settings) -> anyhow::Result<ExitCode> {
+    match startup::plan(settings) {
+        Ok((_, warnings)) if warnings.is_empty() => Ok(ExitCode::SUCCESS),
+        Ok((_, findings)) | Err(StartError::Wrong(findings)) => {
+            write!(io::stdout(), "{findings}")?;
+            Ok(ExitCode::from(FINDINGS))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn print_once(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let (plan, _) = startup::plan(settings)?;
+    let once = once(&plan.inputs, settings.roots(), Clock::agent(), startup::facts())?;
+    io::stdout().write_all(&once.page).context("cannot write the page")?;
+    for (input, error) in &once.failed {
+        eprintln!("{input}: {error}");
+    }
+    Ok(if once.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+}

@@ -1,0 +1,13 @@
+//! What the agent decides and computes: bytes of kernel files to rows, the configuration to a plan.
+//! No clock, no file, no thread, no socket.
+
+pub mod columns;
+pub mod config;
+pub mod family;
+pub mod files;
+pub mod filter;
+pub mod input;
+pub mod roster;
+pub mod scan;
+pub mod ship;
+pub mod ticks;

@@ -1,0 +1,295 @@
+//! The agent's configuration: what is written, checked into what is run.
+//!
+//! One function describes the file; it gives the [`Plan`], every problem at once, and the reference
+//! page. Flags and environment variables ([`Overrides`]) stand over the file. `check` and `run`
+//! both come through [`read`].
+
+mod inputs;
+#[cfg(test)]
+mod tests;
+
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bellwether_model::config::{self, Choice, Environment, FieldDoc, Fields, Item, Secret, code};
+use bellwether_model::diagnostic::{Diagnostic, Diagnostics, Place};
+use bellwether_model::label::{LabelSet, METRIC_NAME};
+
+pub use inputs::InputPlan;
+
+/// What stands for a name of the host in the `instance` template.
+const HOST: &str = "{host}";
+/// The agent's page, next to the collector's port.
+const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9798);
+const SPOOL_BYTES: u64 = 512 << 20;
+const SPOOL_BYTES_MIN: u64 = 4 << 20;
+const SPOOL_BYTES_MAX: u64 = 1 << 40;
+const SPOOL_AGE: Duration = Duration::from_secs(24 * 3600);
+const SPOOL_AGE_MIN: Duration = Duration::from_secs(60);
+const SPOOL_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Collectors one agent ships to; each has a cursor in the spool.
+const COLLECTORS_MAX: usize = 8;
+/// Labels that all series share and that have keys of their own.
+const RESERVED: [&str; 3] = ["environment", "instance", "job"];
+
+/// The configuration as it is run: nothing is missing, nothing is wrong.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Names and place of this agent.
+    pub agent: AgentPlan,
+    /// Where frames go; none keeps them in the spool.
+    pub collectors: Vec<CollectorPlan>,
+    /// The agent's own page.
+    pub exporter: ExporterPlan,
+    /// The inputs that run, in the order of the static list.
+    pub inputs: Vec<InputPlan>,
+    /// The queue on disk.
+    pub spool: SpoolPlan,
+    /// Labels that all series share: job, instance, environment, and those of `labels`.
+    pub target: LabelSet,
+}
+
+/// What stands over the file: flags, then environment variables.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `agent.data_dir`
+    pub data_dir: Option<PathBuf>,
+    /// `exporter.listen`
+    pub listen: Option<SocketAddr>,
+    /// The only collector, in place of the file's.
+    pub collector: Option<String>,
+    /// The file with its token.
+    pub token_file: Option<PathBuf>,
+}
+
+/// What the machine gives where the file says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The host's name.
+    pub host_name: String,
+    /// Where state is kept by default.
+    pub data_dir: PathBuf,
+    /// For `${VAR}` in texts.
+    pub environment: Environment,
+}
+
+/// Names and place of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentPlan {
+    /// The `instance` label.
+    pub instance: String,
+    /// The `environment` label.
+    pub environment: String,
+    /// The `job` label.
+    pub job: String,
+    /// Where spool and identity are kept: `agent` below the directory of all state.
+    pub state_dir: PathBuf,
+}
+
+/// A collector to ship to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectorPlan {
+    /// Scheme, host and port.
+    pub url: String,
+    /// What the collector knows this agent by; without one, nothing is sent along.
+    pub token: Option<Secret>,
+}
+
+/// The agent's own page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExporterPlan {
+    /// Address and port; port 0 takes any.
+    pub listen: SocketAddr,
+}
+
+/// The queue on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolPlan {
+    /// Bytes of all segments.
+    pub bytes_max: u64,
+    /// Age of the oldest frame.
+    pub age_max: Duration,
+    /// When frames are synced.
+    pub sync: SpoolSync,
+}
+
+/// When frames are synced to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpoolSync {
+    /// When the oldest frame that is not acknowledged is older than 10 s, then every 5 s.
+    Auto,
+    /// Each one.
+    Always,
+}
+
+impl Choice for SpoolSync {
+    const WORDS: &'static [(&'static str, SpoolSync)] =
+        &[("auto", SpoolSync::Auto), ("always", SpoolSync::Always)];
+}
+
+/// Reads a configuration file's text into a plan; beside it come the warnings.
+///
+/// # Errors
+/// Every problem, if one of them is an error.
+pub fn read(
+    file: &str,
+    text: &str,
+    surroundings: &Surroundings,
+    overrides: &Overrides,
+) -> Result<(Plan, Diagnostics), Diagnostics> {
+    config::read_with_warnings(file, text, &surroundings.environment, |fields| {
+        describe(fields, surroundings, overrides)
+    })
+}
+
+/// The keys of the file, for the reference page.
+#[must_use]
+pub fn docs() -> Vec<FieldDoc> {
+    let surroundings =
+        Surroundings { data_dir: "/var/lib/bellwether".into(), ..Surroundings::default() };
+    config::field_docs(|fields| describe(fields, &surroundings, &Overrides::default()))
+}
+
+fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) -> Plan {
+    let agent = fields.section("agent", |f| agent(f, around, over));
+    let collectors = fields
+        .list("collectors", "Where frames are shipped to; each gets all of them.", |item| {
+            item.fields(collector)
+        })
+        .check(|list| {
+            let is_few = list.len() <= COLLECTORS_MAX;
+            is_few.then_some(()).ok_or_else(|| format!("has more than {COLLECTORS_MAX} items"))
+        })
+        .or(Vec::new());
+    let collectors = match &over.collector {
+        None => collectors,
+        Some(url) => {
+            let token = over.token_file.clone().map(Secret::file);
+            if let Err(words) = check_url(url) {
+                fields.push(Diagnostic::error(code::INVALID, None, format!("--collector {words}")));
+            }
+            vec![CollectorPlan { url: url.trim_end_matches('/').to_owned(), token }]
+        }
+    };
+    let exporter = fields.section("exporter", |f| exporter(f, over));
+    let series_max = fields.section("limits", |f| {
+        f.integer("series_per_input", "Series that one input may have; more are left out.")
+            .between(100, inputs::SERIES_MAX)
+            .or(inputs::SERIES_PER_INPUT)
+    });
+    let inputs = fields.section("inputs", |f| inputs::describe(f, series_max));
+    let spool = fields.section("spool", spool);
+    let labels = fields
+        .map("labels", "Labels that all series of this agent share.", label)
+        .or(BTreeMap::new());
+    let target = target(fields, &agent, &labels);
+    Plan { agent, collectors, exporter, inputs, spool, target }
+}
+
+fn agent(f: &mut Fields<'_>, around: &Surroundings, over: &Overrides) -> AgentPlan {
+    let data_dir = f
+        .text("data_dir", "Directory of all state; the agent's is `agent` below it.")
+        .or(around.data_dir.display().to_string());
+    let data_dir = over.data_dir.clone().unwrap_or_else(|| data_dir.into());
+    let instance = f
+        .text("instance", "The label `instance`; `{host}` stands for the name of the host.")
+        .or(HOST.to_owned());
+    AgentPlan {
+        instance: instance.replace(HOST, &around.host_name),
+        environment: f
+            .text("environment", "The label `environment`: development, staging, production, …")
+            .or("production".to_owned()),
+        job: f.text("job", "The label `job`.").or("node".to_owned()),
+        state_dir: data_dir.join("agent"),
+    }
+}
+
+fn collector(f: &mut Fields<'_>) -> CollectorPlan {
+    let url = f
+        .text("url", "Scheme, host and port of the collector.")
+        .check(|url| check_url(url))
+        .required();
+    let token = f.secret("token", "What the collector knows this agent by.").optional();
+    CollectorPlan { url: url.trim_end_matches('/').to_owned(), token }
+}
+
+fn exporter(f: &mut Fields<'_>, over: &Overrides) -> ExporterPlan {
+    let listen = f
+        .parsed("listen", "an address and port", "Address of the agent's own page.")
+        .check(check_listen)
+        .or(LISTEN.into());
+    if let Some(Err(words)) = over.listen.as_ref().map(check_listen) {
+        f.push(Diagnostic::error(code::INVALID, None, format!("--listen {words}")));
+    }
+    ExporterPlan { listen: over.listen.unwrap_or(listen) }
+}
+
+/// Whoever can reach the page reads it, and TLS is not spoken.
+fn check_listen(listen: &SocketAddr) -> Result<(), String> {
+    let is_local = listen.ip().to_canonical().is_loopback();
+    is_local.then_some(()).ok_or_else(|| "must be an address of loopback: 127.0.0.1".to_owned())
+}
+
+/// Scheme, host and port, nothing else; TLS is not spoken.
+fn check_url(url: &str) -> Result<(), String> {
+    let authority = url.trim_end_matches('/').strip_prefix("http://");
+    let authority = authority.ok_or("must begin with `http://`")?;
+    let (host, port) = authority.rsplit_once(':').ok_or("must end with a port: `:9797`")?;
+    let is_host = !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ']);
+    if !is_host {
+        return Err("must be a scheme, a host and a port only".to_owned());
+    }
+    let is_port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse() != Ok(0_u16);
+    match is_port && port.parse::<u16>().is_ok() {
+        true => Ok(()),
+        false => Err("has no port that a collector can have".to_owned()),
+    }
+}
+
+fn spool(f: &mut Fields<'_>) -> SpoolPlan {
+    let sync = "When frames are synced: `auto` once they are 10 s old, or `always`.";
+    SpoolPlan {
+        bytes_max: f
+            .size("bytes_max", "Bytes of frames kept for a collector that is away.")
+            .between(SPOOL_BYTES_MIN, SPOOL_BYTES_MAX)
+            .or(SPOOL_BYTES),
+        age_max: f
+            .duration("age_max", "Age of the oldest frame kept.")
+            .between(SPOOL_AGE_MIN, SPOOL_AGE_MAX)
+            .or(SPOOL_AGE),
+        sync: f.choice("sync", sync).or(SpoolSync::Auto),
+    }
+}
+
+fn label(name: &str, item: &mut Item<'_>) -> (Place, String) {
+    let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !name.starts_with(|c: char| c.is_ascii_digit());
+    if !is_name || name.starts_with("__") || name == METRIC_NAME || RESERVED.contains(&name) {
+        let message = format!("`{name}` cannot be a label here");
+        let help = "letters, digits and `_`; job, instance and environment are keys of `agent`";
+        let problem = Diagnostic::error(code::INVALID, Some(item.place()), message);
+        item.push(problem.with_help(help));
+    }
+    (item.place(), item.text())
+}
+
+/// The labels of all series.
+fn target(
+    fields: &Fields<'_>,
+    agent: &AgentPlan,
+    labels: &BTreeMap<String, (Place, String)>,
+) -> LabelSet {
+    let own = [
+        ("environment", agent.environment.as_str()),
+        ("instance", agent.instance.as_str()),
+        ("job", agent.job.as_str()),
+    ];
+    let free = labels.iter().filter(|(name, _)| !RESERVED.contains(&name.as_str()));
+    let free = free.map(|(name, (_, value))| (name.as_str(), value.as_str()));
+    LabelSet::new(own.into_iter().chain(free)).unwrap_or_else(|error| {
+        fields.push(Diagnostic::error(code::INVALID, Some(fields.place()), error.to_string()));
+        LabelSet::default()
+    })
+}

@@ -1,0 +1,389 @@
+//! The files that inputs ask for, and their bytes as last read.
+//!
+//! An input asks by root and path and gets a number; the shell reads what is due before each row
+//! and puts bytes or the reason of a failure here. A file asked for by two inputs is read once. A
+//! file that cannot be read is tried again after 1, 2, 4, … 60 s. Nothing here reads anything.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bellwether_model::time::Mono;
+
+use crate::pure::input::InputError;
+
+/// Files asked for at one time; a device costs a few.
+pub const FILES_MAX: usize = 16_384;
+/// Bytes of one file; longer ones are refused. `/proc/stat` of a large host has some 100 KiB.
+pub const FILE_BYTES_MAX: usize = 4 << 20;
+/// Longest pause between tries of a file that cannot be read.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Where a path begins; each root is an argument of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Root {
+    /// `--procfs`
+    Proc,
+    /// `--sysfs`
+    Sys,
+    /// `--rootfs`
+    Host,
+}
+
+/// How often a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refresh {
+    /// For every row; the file is kept open.
+    EachRow,
+    /// When the last reading is older.
+    Every(Duration),
+    /// Until it was read.
+    Once,
+}
+
+/// Why there are no bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// There is no such file, or its device is gone.
+    #[error("no such file")]
+    Missing,
+    /// The process may not read it.
+    #[error("permission denied")]
+    Denied,
+    /// Longer than [`FILE_BYTES_MAX`].
+    #[error("longer than {FILE_BYTES_MAX} bytes")]
+    TooLong,
+    /// More than [`FILES_MAX`] files are asked for.
+    #[error("more than {FILES_MAX} files are asked for")]
+    TooMany,
+    /// Another error of the system, by its number.
+    #[error("system error {0}")]
+    System(i32),
+}
+
+/// A file's number; kept by the input that asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId(Option<u32>);
+
+/// One file asked for.
+#[derive(Debug)]
+pub struct File {
+    root: Root,
+    path: Box<str>,
+    refresh: Refresh,
+    inputs: u32,
+    /// Tells this file from an earlier one with the same number.
+    serial: u64,
+    bytes: Vec<u8>,
+    readings: u64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Unread,
+    Read { row: u64, at: Mono },
+    Failed { error: ReadError, row: u64, again: Mono, tries: u32 },
+}
+
+impl File {
+    /// Where the path begins.
+    #[must_use]
+    pub fn root(&self) -> Root {
+        self.root
+    }
+
+    /// The path below the root.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// How often it is read.
+    #[must_use]
+    pub fn refresh(&self) -> Refresh {
+        self.refresh
+    }
+
+    /// Tells this file from an earlier one with the same number.
+    #[must_use]
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// The buffer to read into, kept from reading to reading.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Whether it must be read for the row `row`, at `now`.
+    #[must_use]
+    pub fn is_due(&self, row: u64, now: Mono) -> bool {
+        match (self.state, self.refresh) {
+            (State::Unread, _) => true,
+            (State::Failed { row: tried, again, .. }, _) => tried != row && now >= again,
+            (State::Read { row: read, .. }, Refresh::EachRow) => read != row,
+            (State::Read { at, .. }, Refresh::Every(age)) => now.since(at) >= age,
+            (State::Read { .. }, Refresh::Once) => false,
+        }
+    }
+
+    /// The buffer holds the file's bytes.
+    pub fn was_read(&mut self, row: u64, now: Mono) {
+        self.readings += 1;
+        self.state = State::Read { row, at: now };
+    }
+
+    /// The file could not be read.
+    pub fn was_not_read(&mut self, error: ReadError, row: u64, now: Mono) {
+        let tries = match self.state {
+            State::Failed { tries, .. } => tries.saturating_add(1),
+            _ => 0,
+        };
+        let pause = Duration::from_secs(1 << tries.min(6)).min(RETRY_MAX);
+        self.readings += 1;
+        self.state = State::Failed { error, row, again: now + pause, tries };
+        self.bytes = Vec::new();
+    }
+}
+
+/// All files asked for.
+#[derive(Debug, Default)]
+pub struct Files {
+    files: Vec<Option<File>>,
+    by_path: BTreeMap<(Root, Box<str>), u32>,
+    /// For each input the numbers of what it asked for.
+    asked: Vec<Vec<u32>>,
+    serial: u64,
+    released: bool,
+}
+
+impl Files {
+    /// Numbers of the files that an input has asked for.
+    #[must_use]
+    pub fn asked(&self, input: usize) -> &[u32] {
+        self.asked.get(input).map_or(&[], Vec::as_slice)
+    }
+
+    /// A file by its number.
+    pub fn file_mut(&mut self, number: u32) -> Option<&mut File> {
+        self.files.get_mut(number as usize)?.as_mut()
+    }
+
+    /// A file by its number.
+    #[must_use]
+    pub fn file(&self, number: u32) -> Option<&File> {
+        self.files.get(number as usize)?.as_ref()
+    }
+
+    /// Whether an input has asked for something that nobody tried to read yet.
+    #[must_use]
+    pub fn has_unread(&self, input: usize) -> bool {
+        let is_unread = |number: &u32| self.file(*number).is_some_and(|f| f.state == State::Unread);
+        self.asked(input).iter().any(is_unread)
+    }
+
+    /// Whether files were released since the last call.
+    pub fn take_released(&mut self) -> bool {
+        std::mem::take(&mut self.released)
+    }
+
+    /// Releases all that an input has asked for.
+    pub fn release_all(&mut self, input: usize) {
+        for number in self.asked.get_mut(input).map(std::mem::take).unwrap_or_default() {
+            self.release(number);
+        }
+    }
+
+    fn ask(&mut self, input: usize, root: Root, path: &str, refresh: Refresh) -> FileId {
+        let number = match self.by_path.get(&(root, Box::from(path))) {
+            Some(number) => *number,
+            None => match self.place() {
+                Some(number) => {
+                    self.insert(number, root, path, refresh);
+                    number
+                }
+                None => return FileId(None),
+            },
+        };
+        if let Some(file) = self.file_mut(number) {
+            file.inputs += 1;
+            file.refresh = file.refresh.min(refresh);
+        }
+        if self.asked.len() <= input {
+            self.asked.resize_with(input + 1, Vec::new);
+        }
+        if let Some(asked) = self.asked.get_mut(input) {
+            asked.push(number);
+        }
+        FileId(Some(number))
+    }
+
+    /// An empty place, if the bound allows one.
+    fn place(&self) -> Option<u32> {
+        let free = self.files.iter().position(Option::is_none).unwrap_or(self.files.len());
+        u32::try_from(free).ok().filter(|_| free < FILES_MAX)
+    }
+
+    fn insert(&mut self, number: u32, root: Root, path: &str, refresh: Refresh) {
+        self.serial += 1;
+        let file = File {
+            root,
+            path: path.into(),
+            refresh,
+            inputs: 0,
+            serial: self.serial,
+            bytes: Vec::new(),
+            readings: 0,
+            state: State::Unread,
+        };
+        self.by_path.insert((root, path.into()), number);
+        match self.files.get_mut(number as usize) {
+            Some(place) => *place = Some(file),
+            None => self.files.push(Some(file)),
+        }
+    }
+
+    fn release(&mut self, number: u32) {
+        let Some(place) = self.files.get_mut(number as usize) else { return };
+        let Some(file) = place else { return };
+        file.inputs -= 1;
+        if file.inputs == 0 {
+            self.by_path.remove(&(file.root, file.path.clone()));
+            *place = None;
+            self.released = true;
+        }
+    }
+}
+
+/// The files as one input sees them.
+#[derive(Debug)]
+pub struct Asks<'a> {
+    files: &'a mut Files,
+    input: usize,
+}
+
+impl<'a> Asks<'a> {
+    /// The files for the input with this number.
+    pub fn new(files: &'a mut Files, input: usize) -> Asks<'a> {
+        Asks { files, input }
+    }
+
+    /// Asks for a file; its bytes are there when the input is called again.
+    pub fn ask(&mut self, root: Root, path: &str, refresh: Refresh) -> FileId {
+        self.files.ask(self.input, root, path, refresh)
+    }
+
+    /// Asks no more for a file.
+    pub fn release(&mut self, file: FileId) {
+        let Some(number) = file.0 else { return };
+        if let Some(asked) = self.files.asked.get_mut(self.input)
+            && let Some(place) = asked.iter().position(|other| *other == number)
+        {
+            asked.remove(place);
+            self.files.release(number);
+        }
+    }
+
+    /// The bytes as last read; `Missing` if the file was not read yet.
+    ///
+    /// # Errors
+    /// Why the last reading failed.
+    pub fn bytes(&self, file: FileId) -> Result<&[u8], ReadError> {
+        let number = file.0.ok_or(ReadError::TooMany)?;
+        let file = self.files.file(number).ok_or(ReadError::Missing)?;
+        match file.state {
+            State::Unread => Err(ReadError::Missing),
+            State::Read { .. } => Ok(&file.bytes),
+            State::Failed { error, .. } => Err(error),
+        }
+    }
+
+    /// The bytes of a file without which the input has nothing to say.
+    ///
+    /// # Errors
+    /// Why the last reading failed, with the path.
+    pub fn needed(&self, file: FileId) -> Result<&[u8], InputError> {
+        self.bytes(file).map_err(|error| InputError::Read { path: self.path(file), error })
+    }
+
+    /// How often the file was read or tried: tells whether there is anything new in it.
+    #[must_use]
+    pub fn readings(&self, file: FileId) -> u64 {
+        file.0.and_then(|number| self.files.file(number)).map_or(0, |file| file.readings)
+    }
+
+    /// The path of a file below its root, for errors.
+    #[must_use]
+    pub fn path(&self, file: FileId) -> Box<str> {
+        let file = file.0.and_then(|number| self.files.file(number));
+        file.map(|file| file.path.clone()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Mono {
+        Mono(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_file_asked_for_twice_is_one_and_goes_with_the_last() {
+        let mut files = Files::default();
+        let a = Asks::new(&mut files, 0).ask(Root::Proc, "stat", Refresh::Once);
+        let b = Asks::new(&mut files, 1).ask(Root::Proc, "stat", Refresh::EachRow);
+        assert_eq!(a, b);
+        assert_eq!(files.file(0).unwrap().refresh(), Refresh::EachRow);
+        Asks::new(&mut files, 0).release(a);
+        assert!(!files.take_released());
+        files.release_all(1);
+        assert!(files.take_released() && files.file(0).is_none());
+        let c = Asks::new(&mut files, 0).ask(Root::Sys, "x", Refresh::Once);
+        assert_eq!(c, a, "the place is used again");
+        assert_eq!(files.file(0).unwrap().serial(), 2, "under a new serial");
+    }
+
+    #[test]
+    fn what_is_due_depends_on_the_refresh() {
+        let mut files = Files::default();
+        let mut asks = Asks::new(&mut files, 0);
+        asks.ask(Root::Proc, "row", Refresh::EachRow);
+        asks.ask(Root::Proc, "minute", Refresh::Every(Duration::from_secs(60)));
+        asks.ask(Root::Proc, "once", Refresh::Once);
+        let mut due = |row, now| {
+            (0..3)
+                .map(|n| {
+                    let file = files.file_mut(n).unwrap();
+                    let due = file.is_due(row, now);
+                    if due {
+                        file.was_read(row, now);
+                    }
+                    due
+                })
+                .collect::<Vec<bool>>()
+        };
+        assert_eq!(due(1, at(1)), [true, true, true]);
+        assert_eq!(due(1, at(1)), [false, false, false]);
+        assert_eq!(due(2, at(2)), [true, false, false]);
+        assert_eq!(due(3, at(61)), [true, true, false]);
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_ever_later() {
+        let mut files = Files::default();
+        let id = Asks::new(&mut files, 0).ask(Root::Proc, "gone", Refresh::EachRow);
+        let mut tries = Vec::new();
+        for second in 0..200 {
+            let file = files.file_mut(0).unwrap();
+            if file.is_due(second, at(second)) {
+                file.was_not_read(ReadError::Missing, second, at(second));
+                tries.push(second);
+            }
+        }
+        assert_eq!(tries, [0, 1, 3, 7, 15, 31, 63, 123, 183]);
+        let asks = Asks::new(&mut files, 0);
+        assert_eq!(asks.bytes(id), Err(ReadError::Missing));
+        assert_eq!(asks.needed(id).unwrap_err().to_string(), "gone: no such file");
+    }
+}

@@ -1,0 +1,15 @@
+//! The agent's hands: files, threads, sockets, the command line.
+
+pub mod cli;
+pub mod collection;
+pub mod daemon;
+pub mod host;
+pub mod latest;
+pub mod metrics;
+pub mod once;
+pub mod page;
+pub mod run;
+pub mod sampler;
+pub mod ship;
+pub mod spool;
+pub mod startup;

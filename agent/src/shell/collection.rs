@@ -1,0 +1,244 @@
+//! All inputs of one agent, their files and their rows: one call collects one tick.
+//!
+//! Inputs of one cadence share a column group. An input that fails has no values in the row; after
+//! three failures in a row its columns end and it starts anew.
+
+use std::time::Duration;
+
+use bellwether_model::id::GroupId;
+use bellwether_model::label::{LabelError, LabelSet};
+use bellwether_model::time::{Now, Timestamp};
+use bellwether_model::wire::table::Table;
+use bellwether_platform::clock::Clock;
+
+use crate::pure::columns::{Column, Owned, Row};
+use crate::pure::config::InputPlan;
+use crate::pure::family::{Family, FamilySpec};
+use crate::pure::files::{Asks, Files};
+use crate::pure::input::{Collect, Facts, Input, InputError, Setup};
+use crate::shell::host::{Host, Roots};
+
+/// A column group with the row of a tick.
+#[derive(Debug)]
+pub struct Group {
+    /// Its number, stable while the agent runs.
+    pub id: GroupId,
+    /// Its columns and the row.
+    pub table: Table,
+    /// Whether the table holds a row of this tick.
+    pub due: bool,
+}
+
+/// What one tick came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Values in the rows.
+    pub samples: u64,
+    /// Inputs that failed, by name, with the reason.
+    pub failed: Vec<(&'static str, InputError)>,
+    /// Columns that an input's bound refused in this tick.
+    pub refused: u64,
+}
+
+/// Calls of an input for one row: each may ask for files that the next one reads.
+const CALLS_MAX: u32 = 4;
+/// Failures in a row after which an input's columns end.
+const FAILURES_MAX: u32 = 3;
+
+const SECONDS: FamilySpec = FamilySpec::gauge(
+    "node_scrape_collector_duration_seconds",
+    "Seconds that collecting an input took.",
+);
+const SUCCESS: FamilySpec =
+    FamilySpec::gauge("node_scrape_collector_success", "Whether an input was collected whole.");
+
+/// The inputs of a plan at work.
+pub struct Collection {
+    inputs: Vec<Running>,
+    groups: Vec<Group>,
+    files: Files,
+    host: Host,
+    clock: Clock,
+    facts: Facts,
+    base: Duration,
+    row: u64,
+}
+
+struct Running {
+    plan: InputPlan,
+    group: usize,
+    input: Box<dyn Input>,
+    owned: Owned,
+    failures: u32,
+    seconds: Column,
+    success: Column,
+}
+
+/// The widest cadence of which all others are multiples, from 10 ms up.
+fn base_of(plans: &[InputPlan]) -> Duration {
+    let millis = |plan: &InputPlan| u64::try_from(plan.cadence().as_millis()).unwrap_or(u64::MAX);
+    let divisor = plans.iter().map(millis).fold(0, greatest_divisor);
+    Duration::from_millis(if divisor == 0 { 1000 } else { divisor })
+}
+
+fn greatest_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_divisor(b, a % b) }
+}
+
+impl Collection {
+    /// Builds the inputs of a plan. `target` is what all series share.
+    ///
+    /// # Errors
+    /// A name of an input that is no label, which the static list rules out.
+    pub fn new(
+        plans: &[InputPlan],
+        target: &LabelSet,
+        roots: Roots,
+        clock: Clock,
+        facts: Facts,
+    ) -> Result<Collection, LabelError> {
+        let mut cadences: Vec<(bool, Duration)> = plans.iter().map(InputPlan::group_key).collect();
+        cadences.sort_unstable();
+        cadences.dedup();
+        let mut groups: Vec<Group> = (0..)
+            .zip(&cadences)
+            .map(|(id, (_, cadence))| Group {
+                id: GroupId(id),
+                table: Table::new(target.clone(), *cadence),
+                due: false,
+            })
+            .collect();
+        let mut files = Files::default();
+        let (seconds, success) = (Family::new(&SECONDS), Family::new(&SUCCESS));
+        let mut inputs = Vec::new();
+        for (number, plan) in plans.iter().enumerate() {
+            let key = plan.group_key();
+            let group = cadences.iter().position(|cadence| *cadence == key).unwrap_or_default();
+            let mut own = Owned::new(usize::MAX);
+            let Some(Group { table, .. }) = groups.get_mut(group) else { continue };
+            let mut row = Row::new(table, &mut own);
+            let label = [("collector", plan.spec.name)];
+            inputs.push(Running {
+                group,
+                input: make(plan, &mut files, number, &facts),
+                owned: Owned::new(plan.series_max),
+                failures: 0,
+                seconds: row.add(seconds.column(&label)?),
+                success: row.add(success.column(&label)?),
+                plan: plan.clone(),
+            });
+        }
+        let base = base_of(plans);
+        Ok(Collection { inputs, groups, files, host: Host::new(roots), clock, facts, base, row: 0 })
+    }
+
+    /// Time from tick to tick: every input's cadence is a multiple.
+    #[must_use]
+    pub fn base(&self) -> Duration {
+        self.base
+    }
+
+    /// The groups with the rows of the last tick.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The groups, for what takes the rows away.
+    pub fn groups_mut(&mut self) -> &mut [Group] {
+        &mut self.groups
+    }
+
+    /// Names of the inputs with a row of the last tick, in a failed one too.
+    pub fn due_inputs(&self) -> impl Iterator<Item = &'static str> {
+        let is_due = |running: &&Running| self.groups.get(running.group).is_some_and(|g| g.due);
+        self.inputs.iter().filter(is_due).map(|running| running.plan.spec.name)
+    }
+
+    /// Collects what is due at the tick `tick`, a multiple of [`Collection::base`].
+    pub fn collect(&mut self, tick: Timestamp) -> Collected {
+        self.row += 1;
+        for group in &mut self.groups {
+            let cadence = i64::try_from(group.table.cadence().as_millis()).unwrap_or(i64::MAX);
+            group.due = tick.0.rem_euclid(cadence.max(1)) == 0;
+            if group.due {
+                group.table.begin_row();
+            }
+        }
+        let mut collected = Collected::default();
+        let mut now = self.clock.now();
+        for number in 0..self.inputs.len() {
+            now = self.collect_input(number, now, &mut collected);
+        }
+        self.host.close_released(&mut self.files);
+        let due = self.groups.iter().filter(|group| group.due);
+        let is_set = |value: &&f64| !bellwether_model::series::is_absent(**value);
+        let samples: usize =
+            due.map(|group| group.table.values().iter().filter(is_set).count()).sum();
+        collected.samples = u64::try_from(samples).unwrap_or(u64::MAX);
+        collected
+    }
+
+    /// Collects one input if it is due; returns the time after it.
+    fn collect_input(&mut self, number: usize, now: Now, collected: &mut Collected) -> Now {
+        let Collection { inputs, groups, files, host, clock, facts, .. } = self;
+        let Some(running) = inputs.get_mut(number) else { return now };
+        let Some(group) = groups.get_mut(running.group).filter(|group| group.due) else {
+            return now;
+        };
+        let refused = running.owned.refused();
+        let mut result = Ok(());
+        for _ in 0..CALLS_MAX {
+            host.read(files, number, self.row, now.mono);
+            let row = Row::new(&mut group.table, &mut running.owned);
+            let mut at = Collect { now, files: Asks::new(files, number), row };
+            result = running.input.collect(&mut at);
+            if result.is_err() || !files.has_unread(number) {
+                break;
+            }
+        }
+        collected.refused += running.owned.refused() - refused;
+        let is_whole = result.is_ok() && running.owned.left_out() == 0;
+        match result {
+            Ok(()) => running.failures = 0,
+            Err(error) => {
+                running.fail(number, &mut group.table, files, facts);
+                collected.failed.push((running.plan.spec.name, error));
+            }
+        }
+        let after = clock.now();
+        let took = after.mono.since(now.mono);
+        let mut own = Owned::new(0);
+        let mut row = Row::new(&mut group.table, &mut own);
+        row.set(running.seconds, whole_microseconds(took));
+        row.set(running.success, f64::from(u8::from(is_whole)));
+        after
+    }
+}
+
+impl Running {
+    fn fail(&mut self, number: usize, table: &mut Table, files: &mut Files, facts: &Facts) {
+        self.owned.blank(table);
+        self.failures += 1;
+        if self.failures == FAILURES_MAX {
+            self.owned.end_all(table);
+            files.release_all(number);
+            self.input = make(&self.plan, files, number, facts);
+        }
+    }
+}
+
+fn make(plan: &InputPlan, files: &mut Files, number: usize, facts: &Facts) -> Box<dyn Input> {
+    let files = Asks::new(files, number);
+    let mut setup = Setup { files, devices: plan.devices.clone(), facts: facts.clone() };
+    (plan.spec.make)(&mut setup)
+}
+
+/// Seconds without the digits below a microsecond, which are noise and cost bytes.
+#[expect(clippy::cast_precision_loss, reason = "microseconds of one tick are below 2^53")]
+fn whole_microseconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests;

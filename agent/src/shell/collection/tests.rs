@@ -1,0 +1,154 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use bellwether_model::exposition;
+use bellwether_model::id::Incarnation;
+use bellwether_model::series::is_absent;
+use bellwether_model::time::{Mono, Nanos};
+use bellwether_platform::clock::{ManualTime, Reading};
+
+use super::*;
+use crate::pure::input::INPUTS;
+use crate::shell::latest::Latest;
+
+/// A host of a few files in a directory of its own.
+struct FakeHost {
+    root: PathBuf,
+    clock: Clock,
+    time: ManualTime,
+}
+
+impl FakeHost {
+    fn new(name: &str) -> FakeHost {
+        let root = std::env::temp_dir().join(format!("bellwether-{name}-{}", std::process::id()));
+        fs::create_dir_all(root.join("net")).unwrap();
+        let first = Reading { mono: Mono(Duration::from_secs(1)), system: Nanos(0) };
+        let (clock, time) = Clock::manual_agent(first);
+        FakeHost { root, clock, time }
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.root.join(path), text).unwrap();
+    }
+
+    fn collection(&self, plans: &[InputPlan]) -> Collection {
+        let roots =
+            Roots { proc: self.root.clone(), sys: self.root.clone(), host: self.root.clone() };
+        let facts = Facts { incarnation: Incarnation(1), ..Facts::default() };
+        Collection::new(plans, &LabelSet::default(), roots, self.clock.clone(), facts).unwrap()
+    }
+}
+
+impl Drop for FakeHost {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.root).unwrap();
+    }
+}
+
+fn plan(name: &str) -> InputPlan {
+    InputPlan::new(INPUTS.iter().find(|spec| spec.name == name).unwrap())
+}
+
+/// The values of the last tick, by series.
+fn values(collection: &Collection) -> BTreeMap<String, f64> {
+    let due = collection.groups().iter().filter(|group| group.due);
+    let rows = due.flat_map(|group| group.table.columns().iter().zip(group.table.values()));
+    let set = rows.filter(|(_, value)| !is_absent(**value));
+    set.map(|(spec, value)| (spec.as_ref().unwrap().labels.to_string(), *value)).collect()
+}
+
+fn success(input: &str) -> String {
+    format!("node_scrape_collector_success{{collector={input:?}}}")
+}
+
+#[test]
+fn an_input_that_fails_stops_no_other_and_comes_back() {
+    let host = FakeHost::new("failing");
+    host.write("stat", "cpu0 1 1 1 1\nbtime 7\n");
+    host.write("loadavg", "1.00 2.00 3.00 1/2 3\n");
+    let mut collection = host.collection(&[plan("stat"), plan("loadavg"), plan("cpu")]);
+    assert_eq!(collection.collect(Timestamp(1000)).samples, 1 + 3 + 10 + 6);
+
+    host.write("loadavg", "?\n");
+    for failures in 1..=4 {
+        host.time.advance(Duration::from_secs(1));
+        let collected = collection.collect(Timestamp(1000 * (1 + failures)));
+        assert_eq!(collected.failed.len(), 1);
+        assert_eq!(collected.failed[0].1.to_string(), "loadavg:1: three load averages expected");
+        let values = values(&collection);
+        assert_eq!((values.len(), values["node_boot_time_seconds"]), (17, 7.0));
+        assert_eq!((values[&success("loadavg")], values[&success("stat")]), (0.0, 1.0));
+        // Readers are told that the series ended once it is no passing thing.
+        let has_ended = collection.groups()[0].table.live() == 17;
+        assert_eq!(has_ended, failures >= 3, "{failures}");
+    }
+    host.write("loadavg", "9.00 2.00 3.00 1/2 3\n");
+    host.time.advance(Duration::from_secs(1));
+    assert_eq!(collection.collect(Timestamp(6000)).failed, []);
+    let values = values(&collection);
+    assert_eq!((values["node_load1"], values[&success("loadavg")]), (9.0, 1.0));
+}
+
+#[test]
+fn inputs_of_one_cadence_share_a_group_and_are_due_together() {
+    let host = FakeHost::new("cadences");
+    host.write("stat", "cpu0 1 1 1 1\nbtime 7\n");
+    let slow = InputPlan { interval: Duration::from_secs(15), ..plan("cpu") };
+    let fast = InputPlan { rows_per_second: 4, ..plan("sequence") };
+    let mut collection = host.collection(&[plan("stat"), slow, plan("time"), fast]);
+    assert_eq!(collection.base(), Duration::from_millis(250));
+    let mut due = |tick| {
+        collection.collect(Timestamp(tick));
+        let due: Vec<u32> =
+            collection.groups().iter().filter(|group| group.due).map(|group| group.id.0).collect();
+        (due, values(&collection).get("bellwether_agent_sequence").copied())
+    };
+    let first = f64::from(u32::MAX) + 1.0;
+    assert_eq!(due(15_000), (vec![0, 1, 2], Some(first + 1.0)));
+    assert_eq!(due(15_250), (vec![2], Some(first + 2.0)));
+    assert_eq!(due(16_000), (vec![0, 2], Some(first + 3.0)));
+    let cadences: Vec<_> =
+        collection.groups().iter().map(|group| group.table.cadence().as_millis()).collect();
+    assert_eq!(cadences, [1000, 15_000, 250]);
+}
+
+#[test]
+fn a_bound_makes_an_input_unhealthy_and_keeps_what_fits() {
+    let host = FakeHost::new("bound");
+    host.write("stat", "cpu0 1 1 1 1\ncpu1 1 1 1 1\n");
+    let mut collection = host.collection(&[InputPlan { series_max: 15, ..plan("cpu") }]);
+    let collected = collection.collect(Timestamp(0));
+    assert_eq!((collected.refused, collected.samples), (5, 15 + 2));
+    assert_eq!(values(&collection)[&success("cpu")], 0.0);
+}
+
+#[test]
+fn the_page_has_each_family_once_whatever_groups_it_is_in() {
+    let host = FakeHost::new("page");
+    host.write("stat", "cpu0 1 1 1 1\nbtime 7\nintr 5 4\n");
+    host.write("net/dev", "\n\n we\"ird: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n");
+    let slow = InputPlan { interval: Duration::from_secs(15), ..plan("cpu") };
+    let mut collection = host.collection(&[plan("stat"), slow, plan("netdev")]);
+    let latest = Latest::default();
+    collection.collect(Timestamp(0));
+    latest.publish(collection.groups());
+    // The slow group's row stays on the page.
+    collection.collect(Timestamp(1000));
+    latest.publish(collection.groups());
+    let mut page = Vec::new();
+    latest.write(&mut exposition::Writer::new(&mut page));
+    let page = String::from_utf8(page).unwrap();
+    let mut families: Vec<&str> = page.lines().filter(|l| l.starts_with("# TYPE")).collect();
+    families.dedup();
+    assert_eq!(families.len(), 2 + 2 + 16 + 2, "{page}");
+    let samples: Vec<&str> = page.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(samples.len(), 2 + 10 + 16 + 6);
+    assert!(page.contains("node_network_receive_bytes_total{device=\"we\\\"ird\"} 1\n"), "{page}");
+    let heads = |word| page.lines().filter(|line| line.starts_with(word)).count();
+    assert_eq!(heads("# TYPE node_scrape_collector_success "), 1);
+    assert_eq!(heads("# HELP node_scrape_collector_success "), 1);
+    let mut sorted = families.clone();
+    sorted.sort_unstable();
+    assert_eq!(families, sorted);
+}

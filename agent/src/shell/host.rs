@@ -1,0 +1,234 @@
+//! The host's files: roots, open files, reading.
+//!
+//! What is read for each row stays open and is read at offset 0 into a buffer that is used again;
+//! an error closes it, and it is opened once more at once, since a device may have been replaced.
+
+use std::fs::File as OpenFile;
+use std::io::{Error, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use bellwether_model::time::Mono;
+use rustix::io::Errno;
+
+use crate::pure::files::{FILE_BYTES_MAX, File, Files, ReadError, Refresh, Root};
+
+/// Where the host's trees are mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roots {
+    /// `/proc`
+    pub proc: PathBuf,
+    /// `/sys`
+    pub sys: PathBuf,
+    /// `/`
+    pub host: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Roots {
+        Roots { proc: "/proc".into(), sys: "/sys".into(), host: "/".into() }
+    }
+}
+
+impl Roots {
+    fn path(&self, root: Root, path: &str) -> PathBuf {
+        match root {
+            Root::Proc => self.proc.join(path),
+            Root::Sys => self.sys.join(path),
+            Root::Host => self.host.join(path),
+        }
+    }
+}
+
+/// Files kept open at one time; the others are opened for each reading.
+const OPEN_MAX: usize = 400;
+/// First size of a buffer; a page of the kernel's.
+const BUFFER_BYTES: usize = 4096;
+
+/// The open files, by the numbers of [`Files`].
+#[derive(Debug)]
+pub struct Host {
+    roots: Roots,
+    open: Vec<Option<Kept>>,
+    kept: usize,
+    /// Read into here, then copied: files keep only what they hold.
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    serial: u64,
+    file: OpenFile,
+}
+
+impl Host {
+    /// Nothing open yet.
+    #[must_use]
+    pub fn new(roots: Roots) -> Host {
+        Host { roots, open: Vec::new(), kept: 0, buffer: vec![0; BUFFER_BYTES] }
+    }
+
+    /// Reads what an input has asked for and is due for the row `row`.
+    pub fn read(&mut self, files: &mut Files, input: usize, row: u64, now: Mono) {
+        for place in 0..files.asked(input).len() {
+            let Some(number) = files.asked(input).get(place).copied() else { break };
+            let Some(file) = files.file_mut(number).filter(|file| file.is_due(row, now)) else {
+                continue;
+            };
+            match self.read_file(number, file) {
+                Ok(()) => file.was_read(row, now),
+                Err(error) => file.was_not_read(reason(&error), row, now),
+            }
+        }
+    }
+
+    /// Closes what nobody asks for any more.
+    pub fn close_released(&mut self, files: &mut Files) {
+        if !files.take_released() {
+            return;
+        }
+        for (place, number) in self.open.iter_mut().zip(0_u32..) {
+            let serial = files.file(number).map(File::serial);
+            if place.as_ref().is_some_and(|kept| Some(kept.serial) != serial) {
+                *place = None;
+                self.kept -= 1;
+            }
+        }
+    }
+
+    fn read_file(&mut self, number: u32, file: &mut File) -> Result<(), Error> {
+        let is_proc = file.root() == Root::Proc;
+        if let Some(Some(kept)) = self.open.get(number as usize)
+            && kept.serial == file.serial()
+        {
+            match read_whole(&kept.file, is_proc, &mut self.buffer) {
+                Ok(bytes) => {
+                    replace(file.buffer(), bytes);
+                    return Ok(());
+                }
+                Err(_) => self.close(number),
+            }
+        }
+        let opened = OpenFile::open(self.roots.path(file.root(), file.path()))?;
+        replace(file.buffer(), read_whole(&opened, is_proc, &mut self.buffer)?);
+        if file.refresh() == Refresh::EachRow {
+            self.keep(number, Kept { serial: file.serial(), file: opened });
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, number: u32) {
+        if let Some(place) = self.open.get_mut(number as usize)
+            && place.take().is_some()
+        {
+            self.kept -= 1;
+        }
+    }
+
+    fn keep(&mut self, number: u32, kept: Kept) {
+        self.close(number);
+        if self.kept >= OPEN_MAX {
+            return;
+        }
+        let place = number as usize;
+        if self.open.len() <= place {
+            self.open.resize_with(place + 1, || None);
+        }
+        if let Some(slot) = self.open.get_mut(place) {
+            *slot = Some(kept);
+            self.kept += 1;
+        }
+    }
+}
+
+fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) {
+    buffer.clear();
+    buffer.extend_from_slice(bytes);
+}
+
+/// Reads a file from its start to its end into a buffer that grows up to the bound.
+///
+/// Files of `/proc` may give less than was asked for before their end; those of `/sys` do not.
+fn read_whole<'b>(
+    file: &OpenFile,
+    is_proc: bool,
+    buffer: &'b mut Vec<u8>,
+) -> Result<&'b [u8], Error> {
+    let mut length = 0;
+    loop {
+        if length == buffer.len() {
+            if length >= FILE_BYTES_MAX {
+                return Err(ErrorKind::FileTooLarge.into());
+            }
+            buffer.resize(length * 2, 0);
+        }
+        let room = buffer.get_mut(length..).unwrap_or_default();
+        let (wanted, offset) = (room.len(), u64::try_from(length).unwrap_or(u64::MAX));
+        match file.read_at(room, offset) {
+            Ok(0) => break,
+            Ok(bytes) => {
+                length += bytes;
+                if !is_proc && bytes < wanted {
+                    break;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(buffer.get(..length).unwrap_or_default())
+}
+
+fn reason(error: &Error) -> ReadError {
+    const GONE: [Errno; 3] = [Errno::NODEV, Errno::NXIO, Errno::NOTDIR];
+    match error.kind() {
+        ErrorKind::NotFound => ReadError::Missing,
+        ErrorKind::PermissionDenied => ReadError::Denied,
+        ErrorKind::FileTooLarge => ReadError::TooLong,
+        _ => match error.raw_os_error() {
+            Some(number) if GONE.iter().any(|e| e.raw_os_error() == number) => ReadError::Missing,
+            number => ReadError::System(number.unwrap_or(0)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pure::files::Asks;
+
+    fn roots(proc: &str) -> Roots {
+        Roots { proc: proc.into(), ..Roots::default() }
+    }
+
+    #[test]
+    fn files_stay_open_and_are_read_again() {
+        let (mut host, mut files) = (Host::new(roots("/proc")), Files::default());
+        let uptime = Asks::new(&mut files, 0).ask(Root::Proc, "uptime", Refresh::EachRow);
+        let stat = Asks::new(&mut files, 0).ask(Root::Proc, "stat", Refresh::EachRow);
+        let absent = Asks::new(&mut files, 0).ask(Root::Proc, "no-such", Refresh::EachRow);
+        for row in 1..3 {
+            host.read(&mut files, 0, row, Mono::default());
+            let asks = Asks::new(&mut files, 0);
+            assert!(asks.bytes(uptime).unwrap().ends_with(b"\n"));
+            assert!(asks.bytes(stat).unwrap().starts_with(b"cpu "));
+            assert_eq!(asks.bytes(absent), Err(ReadError::Missing));
+            assert_eq!(host.kept, 2);
+        }
+        files.release_all(0);
+        host.close_released(&mut files);
+        assert_eq!(host.kept, 0);
+    }
+
+    #[test]
+    fn long_files_grow_the_buffer_and_end_at_the_bound() {
+        let zero = OpenFile::open("/dev/zero").unwrap();
+        let mut buffer = vec![0; 16];
+        let error = read_whole(&zero, true, &mut buffer).unwrap_err();
+        assert_eq!(reason(&error), ReadError::TooLong);
+        let maps = OpenFile::open("/proc/self/maps").unwrap();
+        let mut buffer = vec![0; 16];
+        let text = read_whole(&maps, true, &mut buffer).unwrap();
+        assert!(text.len() > 1000 && text.ends_with(b"\n"));
+    }
+}

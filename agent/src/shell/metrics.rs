@@ -1,0 +1,92 @@
+//! The agent's own metrics.
+
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use crate::shell::collection::Collected;
+
+/// Handles of the agent's own metrics, and the registry they are in.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    samples: IntCounter,
+    ticks: IntCounter,
+    ticks_missed: IntCounter,
+    input_errors: IntCounterVec,
+    series_refused: IntCounter,
+    series: IntGauge,
+}
+
+impl Metrics {
+    /// Metrics at zero; `inputs` are the names of the inputs that run.
+    ///
+    /// # Panics
+    /// Never: the names below are valid and differ.
+    #[must_use]
+    pub fn new<'a>(inputs: impl IntoIterator<Item = &'a str>) -> Metrics {
+        let registry = Registry::new();
+        let counter = |name, help| {
+            let counter = IntCounter::new(name, help).expect("invariant: the name is valid");
+            register(&registry, &counter);
+            counter
+        };
+        let samples =
+            counter("bellwether_agent_samples_collected_total", "Samples collected by all inputs.");
+        let ticks = counter("bellwether_agent_ticks_total", "Ticks at which rows were taken.");
+        let ticks_missed = counter(
+            "bellwether_agent_ticks_missed_total",
+            "Ticks at which no row was taken because the one before took too long.",
+        );
+        let series_refused = counter(
+            "bellwether_agent_series_refused_total",
+            "Series left out because an input had reached its bound.",
+        );
+        let errors =
+            Opts::new("bellwether_agent_input_errors_total", "Rows that an input could not fill.");
+        let input_errors =
+            IntCounterVec::new(errors, &["input"]).expect("invariant: the name is valid");
+        register(&registry, &input_errors);
+        for input in inputs {
+            input_errors.with_label_values(&[input]).inc_by(0);
+        }
+        let series = IntGauge::new("bellwether_agent_series", "Series collected now.")
+            .expect("invariant: the name is valid");
+        register(&registry, &series);
+        let build = Opts::new("bellwether_agent_build_info", "The agent's version, in a label.");
+        let build = IntGaugeVec::new(build, &["version"]).expect("invariant: the name is valid");
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        register(&registry, &build);
+        Metrics { registry, samples, ticks, ticks_missed, input_errors, series_refused, series }
+    }
+
+    /// The registry, for the metrics of other parts.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Counts one tick.
+    pub fn count(&self, collected: &Collected, missed: u64, series: usize) {
+        self.ticks.inc();
+        self.ticks_missed.inc_by(missed);
+        self.samples.inc_by(collected.samples);
+        self.series_refused.inc_by(collected.refused);
+        self.series.set(i64::try_from(series).unwrap_or(i64::MAX));
+        for (input, _) in &collected.failed {
+            self.input_errors.with_label_values(&[*input]).inc();
+        }
+    }
+
+    /// Appends all metrics to a page.
+    ///
+    /// # Errors
+    /// A metric of another part that cannot be written.
+    pub fn write(&self, page: &mut Vec<u8>) -> Result<(), prometheus::Error> {
+        page.extend(TextEncoder::new().encode_to_string(&self.registry.gather())?.into_bytes());
+        Ok(())
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: &C) {
+    registry.register(Box::new(collector.clone())).expect("invariant: names differ");
+}

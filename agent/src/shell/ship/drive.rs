@@ -1,0 +1,349 @@
+//! What shipping does, without its hands: frames go into the spool, each collector's machine says
+//! what comes next, and the spool follows. Posting, waiting and telling are left to the caller as
+//! [`Action`]s: the task of `ship` and the simulator drive the same code.
+//!
+//! Invariants: one request is out for each collector; an answer to a request of an earlier identity
+//! is not believed; what a machine declares or takes back is the spool's before the next action.
+
+use std::time::Duration;
+
+use bellwether_model::id::{AgentId, Seq, Stream};
+use bellwether_model::limit;
+use bellwether_model::time::{Mono, Now};
+use bellwether_model::wire::answer::Answer;
+use bellwether_model::wire::encode::Origin;
+use bellwether_model::wire::envelope::{Envelope, Skip, SkipReason};
+use bellwether_platform::clock::Clock;
+use bytes::Bytes;
+
+use crate::pure::ship::{Effect, Event, Request, Shipper, Standing};
+use crate::shell::spool::{Random, Spool, SpoolError};
+
+/// From one look at the spool's age, room and syncs to the next.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the caller does, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Post a body; [`Drive::answered`] or [`Drive::failed`] takes what comes of it.
+    Post {
+        /// To which collector, by its place in the list.
+        collector: usize,
+        /// Envelope and frames.
+        body: Bytes,
+    },
+    /// Have the next frame open a segment.
+    Cut,
+    /// Take up another identity: frames of the old one are not kept any more.
+    Identity {
+        /// The id that another process has too.
+        old: AgentId,
+        /// The one taken instead.
+        new: AgentId,
+        /// Whose frames are taken from now on.
+        origin: Origin,
+    },
+    /// Tell that numbers will never be sent.
+    Skipped(Skip),
+    /// Tell that a collector has all frames up to this one.
+    Acked {
+        /// Which collector.
+        collector: usize,
+        /// Its last frame.
+        seq: Seq,
+    },
+    /// Tell how it stands with a collector now.
+    Standing {
+        /// Which collector.
+        collector: usize,
+        /// How it stands.
+        standing: Standing,
+    },
+}
+
+/// Spool and machines of all collectors.
+pub struct Drive {
+    spool: Spool,
+    clock: Clock,
+    random: Box<dyn FnMut() -> Random + Send>,
+    lanes: Vec<Lane>,
+    next_tick: Mono,
+    stopping: bool,
+}
+
+/// One collector.
+struct Lane {
+    name: String,
+    shipper: Shipper,
+    /// Whose request is out.
+    out: Option<AgentId>,
+    said: Standing,
+    done: bool,
+}
+
+impl Drive {
+    /// Takes up what the spool knows of each collector. `random` is asked when another identity is
+    /// needed.
+    #[must_use]
+    pub fn new(
+        mut spool: Spool,
+        clock: Clock,
+        collectors: Vec<String>,
+        random: Box<dyn FnMut() -> Random + Send>,
+    ) -> Drive {
+        spool.keep_cursors(&collectors);
+        let lanes = collectors.into_iter().map(|name| Lane {
+            shipper: take_up(&spool, &name),
+            name,
+            out: None,
+            said: Standing::Unknown,
+            done: false,
+        });
+        let lanes = lanes.collect();
+        Drive { spool, clock, random, lanes, next_tick: Mono::default(), stopping: false }
+    }
+
+    /// The spool.
+    #[must_use]
+    pub fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// All up to here is acknowledged by a collector, or declared to it.
+    #[must_use]
+    pub fn cursor(&self, collector: usize) -> Option<Seq> {
+        self.lanes.get(collector).map(|lane| lane.shipper.cursor())
+    }
+
+    /// Whether every collector has answered the goodbye.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.done)
+    }
+
+    /// When [`Drive::wake`] is due at the latest.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Mono {
+        let lanes = self.lanes.iter().filter(|lane| !lane.done);
+        let due = lanes.filter_map(|lane| lane.shipper.next_wakeup(self.spool.backlog()));
+        due.fold(self.next_tick, Mono::min)
+    }
+
+    /// Spools a frame and sends what can be sent. Returns whether it was kept.
+    ///
+    /// # Errors
+    /// The spool's disk failed.
+    pub fn frame(&mut self, frame: &Bytes, actions: &mut Vec<Action>) -> Result<bool, SpoolError> {
+        let appended = self.spool.append(self.clock.now(), frame)?;
+        if appended.skips.iter().any(|skip| skip.reason == SkipReason::Disk) {
+            // Later frames build on the one that could not be written.
+            actions.push(Action::Cut);
+        }
+        self.declare(&appended.skips, actions)?;
+        self.step_all(&Event::Wake, actions)?;
+        Ok(appended.kept)
+    }
+
+    /// Does what time asks for.
+    ///
+    /// # Errors
+    /// The spool's disk failed.
+    pub fn wake(&mut self, actions: &mut Vec<Action>) -> Result<(), SpoolError> {
+        let now = self.clock.now();
+        if now.mono >= self.next_tick {
+            self.next_tick = now.mono + TICK;
+            let skips = self.spool.tick(now)?;
+            self.declare(&skips, actions)?;
+        }
+        self.step_all(&Event::Wake, actions)
+    }
+
+    /// No more frames come: what is held is sent, then goodbye is said.
+    ///
+    /// # Errors
+    /// The spool's disk failed.
+    pub fn stop(&mut self, actions: &mut Vec<Action>) -> Result<(), SpoolError> {
+        self.stopping = true;
+        self.step_all(&Event::Stop, actions)
+    }
+
+    /// A collector answered the request that is out.
+    ///
+    /// # Errors
+    /// The spool's disk failed.
+    pub fn answered(
+        &mut self,
+        collector: usize,
+        answer: &Answer,
+        retry_after: Option<Duration>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), SpoolError> {
+        let out = self.lanes.get_mut(collector).and_then(|lane| lane.out.take());
+        if out == Some(self.spool.agent()) {
+            self.step(collector, Event::Answered { answer, retry_after }, actions)
+        } else {
+            self.step(collector, Event::Failed, actions)
+        }
+    }
+
+    /// No collector's answer came to the request that is out.
+    ///
+    /// # Errors
+    /// The spool's disk failed.
+    pub fn failed(
+        &mut self,
+        collector: usize,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), SpoolError> {
+        if let Some(lane) = self.lanes.get_mut(collector) {
+            lane.out = None;
+        }
+        self.step(collector, Event::Failed, actions)
+    }
+
+    /// Writes the cursors.
+    ///
+    /// # Errors
+    /// The spool's disk failed.
+    pub fn close(self) -> Result<(), SpoolError> {
+        self.spool.close()
+    }
+
+    fn declare(&mut self, skips: &[Skip], actions: &mut Vec<Action>) -> Result<(), SpoolError> {
+        for skip in skips {
+            actions.push(Action::Skipped(*skip));
+            self.step_all(&Event::Skipped(*skip), actions)?;
+        }
+        Ok(())
+    }
+
+    fn step_all(&mut self, event: &Event<'_>, actions: &mut Vec<Action>) -> Result<(), SpoolError> {
+        (0..self.lanes.len()).try_for_each(|lane| self.step(lane, event.clone(), actions))
+    }
+
+    fn step(
+        &mut self,
+        collector: usize,
+        event: Event<'_>,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), SpoolError> {
+        let now = self.clock.now();
+        let Some(lane) = self.lanes.get_mut(collector) else { return Ok(()) };
+        let mut effects = Vec::new();
+        lane.shipper.step(now, event, self.spool.backlog(), &mut effects);
+        let standing = lane.shipper.standing();
+        if standing != lane.said {
+            lane.said = standing;
+            actions.push(Action::Standing { collector, standing });
+        }
+        self.spool.note(&lane.name, lane.shipper.cursor(), lane.shipper.skips())?;
+        for effect in effects {
+            match effect {
+                Effect::Send(request) => self.send(now, collector, &request, actions)?,
+                Effect::Acked(seq) => actions.push(Action::Acked { collector, seq }),
+                Effect::Cut => actions.push(Action::Cut),
+                Effect::Declared(skip) => actions.push(Action::Skipped(skip)),
+                Effect::SetAside(seq) => self.spool.set_aside(seq)?,
+                Effect::NewIdentity => return self.new_identity(actions),
+                Effect::Done => self.done(collector),
+            }
+        }
+        Ok(())
+    }
+
+    fn done(&mut self, collector: usize) {
+        if let Some(lane) = self.lanes.get_mut(collector) {
+            lane.done = true;
+        }
+    }
+
+    /// Another process has this id: a new one is taken, and the backlog is set aside.
+    fn new_identity(&mut self, actions: &mut Vec<Action>) -> Result<(), SpoolError> {
+        let old = self.spool.agent();
+        self.spool.renew((self.random)())?;
+        let (new, origin) = (self.spool.agent(), self.spool.origin());
+        actions.push(Action::Identity { old, new, origin });
+        for lane in &mut self.lanes {
+            lane.shipper = take_up(&self.spool, &lane.name);
+        }
+        if self.stopping { self.step_all(&Event::Stop, actions) } else { Ok(()) }
+    }
+
+    fn send(
+        &mut self,
+        now: Now,
+        collector: usize,
+        request: &Request,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), SpoolError> {
+        let frames = match request.from {
+            Some(from) => self.spool.read(from)?,
+            None => Vec::new(),
+        };
+        let Some(lane) = self.lanes.get_mut(collector) else { return Ok(()) };
+        if lane.out.is_some() {
+            // A request of the old identity is out; its end lets this one go.
+            return Ok(());
+        }
+        for gap in gaps(request.from, &frames) {
+            if lane.shipper.declare(gap) {
+                actions.push(Action::Skipped(gap));
+            }
+        }
+        self.spool.note(&lane.name, lane.shipper.cursor(), lane.shipper.skips())?;
+        match frames.last() {
+            Some((last, _)) => lane.shipper.sent(*last),
+            // Nothing of what is held can be read: later frames will pass it over.
+            None if request.from.is_some() => return self.step(collector, Event::Failed, actions),
+            None => {}
+        }
+        lane.out = Some(self.spool.agent());
+        let mono = u64::try_from(now.mono.0.as_nanos()).unwrap_or(u64::MAX);
+        let envelope = Envelope {
+            agent: self.spool.agent(),
+            stream: Stream::Metrics,
+            goodbye: request.goodbye,
+            sent_wall: self.clock.nanos(),
+            sent_mono: mono,
+            skips: lane.shipper.skips().iter().take(limit::SKIPS).copied().collect(),
+            frames: u16::try_from(frames.len()).unwrap_or(u16::MAX),
+        };
+        actions.push(Action::Post { collector, body: body(&envelope, &frames) });
+        Ok(())
+    }
+}
+
+/// A machine that knows what the spool knows of a collector.
+fn take_up(spool: &Spool, collector: &str) -> Shipper {
+    let (cursor, skips) = spool.cursor(collector);
+    let mut shipper = Shipper::new(cursor, spool.origin().nonce.0);
+    for skip in skips {
+        shipper.declare(skip);
+    }
+    shipper
+}
+
+fn body(envelope: &Envelope, frames: &[(Seq, Bytes)]) -> Bytes {
+    let bytes = frames.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+    let mut body = Vec::with_capacity(bytes + 64 + envelope.skips.len() * Skip::BYTES);
+    envelope.put(&mut body);
+    frames.iter().for_each(|(_, bytes)| body.extend_from_slice(bytes));
+    body.into()
+}
+
+/// What lies between the frames read: they could not be read.
+fn gaps(from: Option<Seq>, frames: &[(Seq, Bytes)]) -> Vec<Skip> {
+    let Some(mut next) = from else { return Vec::new() };
+    let mut gaps = Vec::new();
+    for (seq, _) in frames {
+        if *seq > next && seq.incarnation() == next.incarnation() {
+            let last = Seq(seq.0 - 1);
+            gaps.push(Skip { first: next, last, reason: SkipReason::Corrupt });
+        }
+        next = Seq(seq.0 + 1);
+    }
+    if frames.is_empty() {
+        gaps.push(Skip { first: next, last: next, reason: SkipReason::Corrupt });
+    }
+    gaps
+}

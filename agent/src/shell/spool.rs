@@ -1,0 +1,551 @@
+//! The spool: frames on disk from their making to their acknowledgement.
+//!
+//! One journal per identity, in `<dir>/<agent id>/`. Each segment of the wire opens with a state entry:
+//! incarnation, the cursors, and what is declared to whom. Whole segments of the wire go; their space
+//! is free once all that share a file with them are gone: the files hold the frames of the bound and
+//! at most four files more. The table of contents ([`Backlog`]) is built from the files at each
+//! start. A cursor lost is only a repeat, so state is never synced for its own sake; incarnation and
+//! nonce are, before the first frame (DESIGN §5).
+//!
+//! Frames are written at once and synced only when the oldest that is neither acknowledged nor
+//! synced is over ten seconds old: a power cut of the host takes at most that and one tick.
+
+mod identity;
+mod state;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_model::id::{AgentId, BootId, Incarnation, Nonce, Position, Seq};
+use bellwether_model::limit;
+use bellwether_model::time::{Mono, Now};
+use bellwether_model::wire::encode::Origin;
+use bellwether_model::wire::envelope::{Skip, SkipReason};
+use bellwether_model::wire::frame::{Frame, FrameError};
+use bellwether_platform::disk::{Disk, DiskError, SyncPoint, make_dir, replace_file};
+use bellwether_platform::journal::{Class, Journal, JournalError, Loss, Options};
+use bytes::Bytes;
+
+use crate::pure::config::SpoolSync;
+use crate::pure::ship::backlog::{Backlog, Bounds, Segment};
+use state::{Declared, State};
+
+/// A file holds a frame of any size with a state entry.
+const SEGMENT_FILE_BYTES: u64 = (1 << 20) + (256 << 10);
+/// Headers of a batch and of the entries of a segment's first frame.
+const ENTRY_ROOM: usize = 256;
+/// Room for the state that opens an incarnation.
+const STATE_ROOM: usize = 64 << 10;
+/// Frames kept in memory for the collector that keeps up.
+const RECENT_BYTES: usize = 256 << 10;
+/// A frame neither acknowledged nor synced is synced at this age.
+const SYNC_AGE: Duration = Duration::from_secs(10);
+/// Frames set aside that are kept for a person to look at.
+const ASIDE_MAX: usize = 8;
+
+/// The spool cannot go on: the process ends.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The journal or its disk.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A file beside it.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A frame that is none.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// How a spool is opened.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where it lies.
+    pub dir: PathBuf,
+    /// How much it holds.
+    pub bounds: Bounds,
+    /// When it syncs.
+    pub sync: SpoolSync,
+    /// What binds the identity; empty if the host has none.
+    pub machine: String,
+    /// The host's boot.
+    pub boot: BootId,
+}
+
+/// Random numbers for one opening.
+#[derive(Clone, Copy, Debug)]
+pub struct Random {
+    /// The id, if a new one is needed.
+    pub agent: AgentId,
+    /// The incarnation's nonce.
+    pub nonce: Nonce,
+}
+
+/// What a frame's way into the spool has brought about.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Numbers that will never be sent, to be declared to every collector.
+    pub skips: Vec<Skip>,
+    /// Whether the frame is in the spool.
+    pub kept: bool,
+}
+
+/// The spool of one stream.
+pub struct Spool {
+    disk: Arc<dyn Disk>,
+    setup: Setup,
+    agent: AgentId,
+    origin: Origin,
+    journal: Journal,
+    backlog: Backlog,
+    cursors: BTreeMap<String, Declared>,
+    recent: VecDeque<(Seq, Bytes)>,
+    recent_bytes: usize,
+    /// Frames written and not synced, with the time of their writing.
+    unsynced: VecDeque<(Seq, Mono)>,
+    /// Frames are passed over until one opens a segment: the one before could not be written.
+    broken: bool,
+}
+
+/// What the journal of an identity held.
+struct Loaded {
+    journal: Journal,
+    backlog: Backlog,
+    state: State,
+}
+
+impl Spool {
+    /// Opens the spool, takes up or makes the identity, and begins an incarnation: both are durable
+    /// when this returns.
+    ///
+    /// # Errors
+    /// The disk, or a journal of a later version.
+    pub fn open(disk: Arc<dyn Disk>, setup: Setup, random: Random) -> Result<Spool, SpoolError> {
+        make_dir(&*disk, &setup.dir)?;
+        let held = identity::read(&*disk, &setup.dir)?;
+        match held {
+            Some(held) if held.machine == setup.machine => {
+                let loaded = load(&disk, &setup.dir, held.agent)?;
+                Spool::begin(disk, setup, held.agent, random.nonce, loaded)
+            }
+            Some(held) => {
+                let old = load(&disk, &setup.dir, held.agent)?;
+                Spool::new_identity(disk, setup, random, &old.backlog, old.state)
+            }
+            None => {
+                let none = (Backlog::default(), State::default());
+                Spool::new_identity(disk, setup, random, &none.0, none.1)
+            }
+        }
+    }
+
+    /// Goes on under a new id after 410: the backlog stays on disk, set aside, and is declared.
+    ///
+    /// # Errors
+    /// As [`Spool::open`].
+    pub fn renew(&mut self, random: Random) -> Result<(), SpoolError> {
+        let (disk, setup) = (Arc::clone(&self.disk), self.setup.clone());
+        *self = Spool::new_identity(disk, setup, random, &self.backlog, self.state())?;
+        Ok(())
+    }
+
+    fn new_identity(
+        disk: Arc<dyn Disk>,
+        setup: Setup,
+        random: Random,
+        old: &Backlog,
+        state: State,
+    ) -> Result<Spool, SpoolError> {
+        let mut loaded = load(&disk, &setup.dir, random.agent)?;
+        loaded.state.incarnation = state.incarnation;
+        for (collector, declared) in state.cursors {
+            let after = Seq(declared.cursor.0 + 1);
+            let unsent = old.segments().filter(|segment| segment.last >= after).map(|segment| {
+                let first = segment.first.max(after);
+                Skip { first, last: segment.last, reason: SkipReason::Clone }
+            });
+            let skips = declared.skips.into_iter().chain(unsent).collect();
+            loaded.state.cursors.insert(collector, Declared { cursor: Seq(0), skips });
+        }
+        let spool = Spool::begin(disk, setup, random.agent, random.nonce, loaded)?;
+        // Last: until the journal of the new id is durable, a crash finds the old one.
+        identity::write(&*spool.disk, &spool.setup.dir, random.agent, &spool.setup.machine)?;
+        Ok(spool)
+    }
+
+    fn begin(
+        disk: Arc<dyn Disk>,
+        setup: Setup,
+        agent: AgentId,
+        nonce: Nonce,
+        loaded: Loaded,
+    ) -> Result<Spool, SpoolError> {
+        let incarnation = Incarnation(loaded.state.incarnation.0.saturating_add(1));
+        let origin = Origin { incarnation, nonce, boot: setup.boot };
+        let mut spool = Spool {
+            disk,
+            setup,
+            agent,
+            origin,
+            journal: loaded.journal,
+            backlog: loaded.backlog,
+            cursors: loaded.state.cursors,
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+            unsynced: VecDeque::new(),
+            broken: false,
+        };
+        spool.make_room()?;
+        spool.write_state()?;
+        spool.journal.sync(SyncPoint::SpoolOpen)?;
+        Ok(spool)
+    }
+
+    /// The id that frames are sent under.
+    #[must_use]
+    pub fn agent(&self) -> AgentId {
+        self.agent
+    }
+
+    /// Whose frames are taken.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// What is held.
+    #[must_use]
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    /// Bytes on the disk.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.journal.bytes()
+    }
+
+    /// Where a collector stands, and what is declared to it.
+    #[must_use]
+    pub fn cursor(&self, collector: &str) -> (Seq, Vec<Skip>) {
+        self.cursors
+            .get(collector)
+            .map_or((Seq(0), Vec::new()), |declared| (declared.cursor, declared.skips.clone()))
+    }
+
+    /// Forgets cursors of collectors that are not configured any more.
+    pub fn keep_cursors(&mut self, collectors: &[String]) {
+        self.cursors.retain(|name, _| collectors.contains(name));
+        for name in collectors {
+            self.cursors.entry(name.clone()).or_default();
+        }
+    }
+
+    /// Writes a frame. A frame of another incarnation (made before [`Spool::renew`]) is passed over.
+    ///
+    /// # Errors
+    /// The disk failed otherwise than by being full.
+    pub fn append(&mut self, now: Now, bytes: &Bytes) -> Result<Appended, SpoolError> {
+        let (frame, _) = Frame::read(bytes)?;
+        let header = *frame.header();
+        let mut appended = Appended::default();
+        if header.nonce != self.origin.nonce {
+            return Ok(appended);
+        }
+        self.evict(now, &mut appended.skips)?;
+        let seq = header.seq;
+        self.broken &= !header.opens_segment;
+        let skip = Skip { first: seq, last: seq, reason: SkipReason::Disk };
+        if self.broken {
+            appended.skips.push(skip);
+            return Ok(appended);
+        }
+        let position = match self.write_frame(bytes, header.opens_segment, &mut appended.skips) {
+            Ok(position) => position,
+            Err(SpoolError::Journal(error)) if error.is_full() => {
+                self.broken = true;
+                appended.skips.push(skip);
+                return Ok(appended);
+            }
+            Err(error) => return Err(error),
+        };
+        appended.kept = true;
+        let segment = Segment {
+            first: seq,
+            last: seq,
+            position,
+            bytes: bytes.len() as u64,
+            newest: header.complete_through,
+        };
+        self.backlog.push(segment, header.opens_segment);
+        self.remember(seq, bytes);
+        self.unsynced.push_back((seq, now.mono));
+        if self.setup.sync == SpoolSync::Always {
+            self.sync()?;
+        }
+        Ok(appended)
+    }
+
+    fn write_frame(
+        &mut self,
+        bytes: &[u8],
+        opens_segment: bool,
+        skips: &mut Vec<Skip>,
+    ) -> Result<Position, SpoolError> {
+        let (mut state, mut entry) = (Vec::new(), Vec::with_capacity(bytes.len() + 1));
+        if opens_segment {
+            self.state().put(&mut state);
+        }
+        state::put_frame(&mut entry, bytes);
+        let needed = state.len() + entry.len() + ENTRY_ROOM;
+        while !self.journal.has_room(needed) {
+            let Err(error) = self.journal.prepare_spares() else { break };
+            if self.journal.has_room(needed) {
+                break;
+            }
+            let oldest = self.backlog.pop_oldest().filter(|_| error.is_full());
+            let Some(oldest) = oldest else { return Err(error.into()) };
+            skips.push(whole(&oldest, SkipReason::SpoolFull));
+            self.remove_popped()?;
+        }
+        if opens_segment {
+            self.journal.append(Class::Data, &state)?;
+        }
+        let position = self.journal.append(Class::Data, &entry)?;
+        self.journal.write()?;
+        Ok(position)
+    }
+
+    fn write_state(&mut self) -> Result<(), SpoolError> {
+        let mut entry = Vec::new();
+        self.state().put(&mut entry);
+        self.journal.append(Class::Data, &entry)?;
+        self.journal.write()?;
+        Ok(())
+    }
+
+    fn state(&self) -> State {
+        State { incarnation: self.origin.incarnation, cursors: self.cursors.clone() }
+    }
+
+    fn remember(&mut self, seq: Seq, bytes: &Bytes) {
+        self.recent_bytes += bytes.len();
+        self.recent.push_back((seq, bytes.clone()));
+        while self.recent_bytes > RECENT_BYTES {
+            let Some((_, oldest)) = self.recent.pop_front() else { break };
+            self.recent_bytes -= oldest.len();
+        }
+    }
+
+    /// Drops what is over the bounds; the caller declares it.
+    fn evict(&mut self, now: Now, skips: &mut Vec<Skip>) -> Result<(), SpoolError> {
+        while let Some((segment, reason)) = self.backlog.pop_over(now.wall, self.setup.bounds) {
+            skips.push(whole(&segment, reason));
+            self.remove_popped()?;
+        }
+        Ok(())
+    }
+
+    /// Removes the journal's segments before the oldest frame held.
+    fn remove_popped(&mut self) -> Result<(), SpoolError> {
+        let oldest = self.backlog.segments().next();
+        let keep = oldest.map_or(self.journal.next(), |oldest| oldest.position);
+        Ok(self.journal.remove_before(keep)?)
+    }
+
+    /// Takes note of what a collector has and what it will never get; drops what nobody needs. A
+    /// collector that has lost what it had takes its cursor back.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn note(&mut self, collector: &str, cursor: Seq, skips: &[Skip]) -> Result<(), SpoolError> {
+        let declared = match self.cursors.get_mut(collector) {
+            Some(held) if held.cursor == cursor && held.skips == skips => return Ok(()),
+            Some(held) => held,
+            None => self.cursors.entry(collector.to_owned()).or_default(),
+        };
+        declared.cursor = cursor;
+        skips.clone_into(&mut declared.skips);
+        let everyone = self.everyone();
+        while self.unsynced.front().is_some_and(|(seq, _)| *seq <= everyone) {
+            self.unsynced.pop_front();
+        }
+        let mut popped = false;
+        while self.backlog.pop_acked(everyone).is_some() {
+            popped = true;
+        }
+        if popped { self.remove_popped() } else { Ok(()) }
+    }
+
+    /// All collectors have acknowledged up to here.
+    fn everyone(&self) -> Seq {
+        self.cursors.values().map(|declared| declared.cursor).min().unwrap_or(Seq(0))
+    }
+
+    /// Syncs if frames have waited long enough, evicts, and makes ready what the next segment needs.
+    /// To be called about once a second.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn tick(&mut self, now: Now) -> Result<Vec<Skip>, SpoolError> {
+        let mut skips = Vec::new();
+        self.evict(now, &mut skips)?;
+        let due = |(_, written): &(Seq, Mono)| now.mono.since(*written) > SYNC_AGE;
+        if self.unsynced.front().is_some_and(due) {
+            self.sync()?;
+        }
+        // A disk without room is met, and declared, when a frame needs it.
+        drop(self.journal.prepare_spares());
+        Ok(skips)
+    }
+
+    fn sync(&mut self) -> Result<(), SpoolError> {
+        self.journal.sync(SyncPoint::SpoolAge)?;
+        self.unsynced.clear();
+        Ok(())
+    }
+
+    /// Frames from `from` on, in order, as many as a request holds; frames that cannot be read are
+    /// left out, and show as a gap.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn read(&self, from: Seq) -> Result<Vec<(Seq, Bytes)>, SpoolError> {
+        let mut taken = Taken { frames: Vec::new(), bytes: 0 };
+        if self.recent.front().is_some_and(|(first, _)| *first <= from) {
+            let wanted = self.recent.iter().filter(|(seq, _)| *seq >= from);
+            wanted
+                .take_while(|(seq, bytes)| taken.take(*seq, || bytes.clone(), bytes.len()))
+                .count();
+            return Ok(taken.frames);
+        }
+        let Some(segment) = self.backlog.segments().find(|segment| segment.last >= from) else {
+            return Ok(Vec::new());
+        };
+        self.journal.read(segment.position, &mut |_, entry| {
+            let Some(bytes) = state::frame(entry) else { return ControlFlow::Continue(()) };
+            let Ok((frame, _)) = Frame::read(bytes) else { return ControlFlow::Continue(()) };
+            let seq = frame.header().seq;
+            let copy = || Bytes::copy_from_slice(bytes);
+            if seq < from || taken.take(seq, copy, bytes.len()) {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        Ok(taken.frames)
+    }
+
+    /// Keeps a copy of a frame that a collector could not read, for a person to look at.
+    ///
+    /// # Errors
+    /// The disk failed; a full one is no error.
+    pub fn set_aside(&mut self, seq: Seq) -> Result<(), SpoolError> {
+        let Some((_, bytes)) = self.read(seq)?.into_iter().find(|(held, _)| *held == seq) else {
+            return Ok(());
+        };
+        let is_aside = |name: &String| name.starts_with("aside-");
+        let mut old: Vec<String> = self.disk.list(&self.setup.dir)?;
+        old.retain(is_aside);
+        old.sort_unstable();
+        let surplus = (old.len() + 1).saturating_sub(ASIDE_MAX);
+        for name in old.iter().take(surplus) {
+            self.disk.remove(&self.setup.dir.join(name))?;
+        }
+        let path = self.setup.dir.join(format!("aside-{:016x}.frame", seq.0));
+        match replace_file(&*self.disk, &path, &bytes) {
+            Err(error) if !error.is_full() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the cursors, so that the next start repeats little.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn close(mut self) -> Result<(), SpoolError> {
+        match self.write_state().and_then(|()| self.sync()) {
+            Err(SpoolError::Journal(error)) if error.is_full() => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Makes room for the opening of an incarnation, at the cost of the oldest frames.
+    fn make_room(&mut self) -> Result<(), SpoolError> {
+        while !self.journal.has_room(STATE_ROOM) {
+            let Err(error) = self.journal.prepare_spares() else { break };
+            if self.journal.has_room(STATE_ROOM) {
+                break;
+            }
+            let oldest = self.backlog.pop_oldest().filter(|_| error.is_full());
+            let Some(oldest) = oldest else { return Err(error.into()) };
+            for declared in self.cursors.values_mut() {
+                declared.skips.push(whole(&oldest, SkipReason::SpoolFull));
+            }
+            self.remove_popped()?;
+        }
+        Ok(())
+    }
+}
+
+struct Taken {
+    frames: Vec<(Seq, Bytes)>,
+    bytes: usize,
+}
+
+impl Taken {
+    /// Takes a frame if the request has room for it.
+    fn take(&mut self, seq: Seq, bytes: impl FnOnce() -> Bytes, len: usize) -> bool {
+        let room = limit::REQUEST_BYTES - limit::ENVELOPE_BYTES;
+        if self.frames.len() == limit::FRAMES || self.bytes + len > room {
+            return false;
+        }
+        self.bytes += len;
+        self.frames.push((seq, bytes()));
+        true
+    }
+}
+
+fn whole(segment: &Segment, reason: SkipReason) -> Skip {
+    Skip { first: segment.first, last: segment.last, reason }
+}
+
+/// Opens the journal of an identity and reads what it holds.
+fn load(disk: &Arc<dyn Disk>, dir: &Path, agent: AgentId) -> Result<Loaded, SpoolError> {
+    let options = Options { segment_bytes: SEGMENT_FILE_BYTES, spares: 2, loss: Loss::Accept };
+    let (mut backlog, mut state) = (Backlog::default(), State::default());
+    let mut replay = |position: Position, entry: &[u8]| {
+        if let Some(bytes) = state::frame(entry) {
+            // A frame that its own CRC does not vouch for is lost; its number shows as a gap.
+            if let Ok((frame, _)) = Frame::read(bytes) {
+                let header = frame.header();
+                state.incarnation = state.incarnation.max(header.seq.incarnation());
+                // The end of a segment whose beginning has gone with its file: it was dropped whole.
+                if backlog.first().is_none() && !header.opens_segment {
+                    return Ok(());
+                }
+                let segment = Segment {
+                    first: header.seq,
+                    last: header.seq,
+                    position,
+                    bytes: bytes.len() as u64,
+                    newest: header.complete_through,
+                };
+                backlog.push(segment, header.opens_segment);
+            }
+        } else if let Ok(read) = State::read(entry) {
+            state = read;
+        }
+        Ok(())
+    };
+    let path = dir.join(agent.to_string());
+    let (journal, _) = Journal::open(Arc::clone(disk), &path, options, &mut replay)?;
+    // Dropped before, but still in the files.
+    while backlog.segments().next().is_some_and(|oldest| state.is_done(oldest)) {
+        backlog.pop_done();
+    }
+    Ok(Loaded { journal, backlog, state })
+}
