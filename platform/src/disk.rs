@@ -212,8 +212,8 @@ pub fn read_file(
     Ok(Some(bytes))
 }
 
-/// Makes a directory with those above it that are missing, each durable before the next. The name of
-/// the first that was there is synced too: its maker may have died before the sync.
+/// Makes a directory with those above it that are missing, each durable before the next. The name
+/// of the first that was there is synced too: its maker may have died before the sync.
 ///
 /// # Errors
 /// If a directory cannot be made, or a parent cannot be synced.

@@ -4,12 +4,13 @@
 //!   is durable once [`Journal::synced`] has reached it, and not before.
 //! - After any end, what was synced is read back bit for bit, in order, once; what was not is a
 //!   prefix of what was appended, or nothing.
-//! - Space for the next segments is taken beforehand: [`Journal::has_room`] says *before* an entry is
-//!   accepted that there is none.
+//! - Space for the next segments is taken beforehand: [`Journal::has_room`] says *before* an entry
+//!   is accepted that there is none.
 //! - After an error of a write or a sync every later call fails: the process ends without an ack.
 //!
-//! One thread owns a journal; [`commit`] shares it. It does not know what entries mean, never
-//! syncs on its own, and never drops a segment unasked.
+//! One thread owns a journal; [`commit`] shares it. It does not know what entries mean, and never
+//! drops a segment unasked. Entries are synced when their owner says so, and by a roll that would
+//! leave more than eight segments unsynced.
 
 pub mod commit;
 mod format;
@@ -242,9 +243,9 @@ pub type Replay<'a> =
     &'a mut dyn FnMut(Position, &[u8]) -> Result<(), Box<dyn Error + Send + Sync>>;
 
 impl Journal {
-    /// Opens the journal of a directory, made if missing, and gives every entry to `each`, in order.
-    /// Memory is bounded by one batch. Entries count as durable only once this has returned: what
-    /// `each` learns must not leave the process before.
+    /// Opens the journal of a directory, made if missing, and gives every entry to `each`, in
+    /// order. Memory is bounded by one batch. Entries count as durable only once this has
+    /// returned: what `each` learns must not leave the process before.
     ///
     /// # Errors
     /// If control entries are lost and that is not accepted, a later format is found, `each`

@@ -1,1 +1,5 @@
-//! Placeholder of the first minutes.
+//! What the tests of the whole share: real processes, the mutation driver, the simulator.
+
+pub mod fuzz;
+pub mod harness;
+pub mod sim;

@@ -169,7 +169,10 @@ pub struct Lock {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.
-    #[error("{} is held by another process{holder}: is it running on this directory already", path.display())]
+    #[error(
+        "{} is held by another process{holder}: is it running on this directory already",
+        path.display()
+    )]
     Held {
         /// The lock file.
         path: PathBuf,

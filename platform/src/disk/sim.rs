@@ -1,7 +1,8 @@
 //! A disk in memory for tests, which forgets what was not synced.
 //!
-//! - **Bytes**: at a power cut each 512-byte sector of a file holds what it had at the last sync, or
-//!   after any later change of it; sectors choose apart from each other, and so does the length.
+//! - **Bytes**: at a power cut each 512-byte sector of a file holds what it had at the last sync,
+//!   or after any later change of it; sectors choose apart from each other, and so does the
+//!   length.
 //! - **Names**: of the changes in a directory since its last sync, any prefix or any subset stays.
 //! - Everything follows from the seed. Handles from before a cut or kill fail.
 //!

@@ -163,8 +163,8 @@ impl CommitQueue {
         Ok(position)
     }
 
-    /// Whether there is room for more work; to be asked at admission, where the answer to "no" is 503.
-    /// It leaves room for what was admitted before.
+    /// Whether there is room for more work; to be asked at admission, where the answer to "no" is
+    /// 503. It leaves room for what was admitted before.
     #[must_use]
     pub fn has_room(&self) -> bool {
         let state = self.shared.locked();
@@ -185,8 +185,8 @@ impl CommitQueue {
         self.shared.durable.clone()
     }
 
-    /// Asks that segments whose entries all lie before a position be removed. Earlier requests for a
-    /// later position stand.
+    /// Asks that segments whose entries all lie before a position be removed. Earlier requests for
+    /// a later position stand.
     pub fn remove_before(&self, position: Position) {
         let mut state = self.shared.locked();
         state.remove_before = state.remove_before.max(position);
@@ -194,8 +194,8 @@ impl CommitQueue {
         self.shared.work.notify_one();
     }
 
-    /// Takes no more entries. What was pushed is still written and synced; then the journal's thread
-    /// ends.
+    /// Takes no more entries. What was pushed is still written and synced; then the journal's
+    /// thread ends.
     pub fn close(&self) {
         self.shared.close();
     }

@@ -39,8 +39,8 @@ impl Room {
 }
 
 impl Journal {
-    /// Adds an entry to the batch that [`Journal::write`] will write, and gives its position. A batch
-    /// that would outgrow a segment is written first.
+    /// Adds an entry to the batch that [`Journal::write`] will write, and gives its position. A
+    /// batch that would outgrow a segment is written first.
     ///
     /// # Errors
     /// If the entry is too large for a segment; else as [`Journal::write`]. The entry is not taken.
@@ -236,8 +236,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Gives back the space of a segment that ended early, if it is worth it: an owner that rolls by
-    /// count would otherwise hold many times its data. Gives the size of the file.
+    /// Gives back the space of a segment that ended early, if it is worth it: an owner that rolls
+    /// by count would otherwise hold many times its data. Gives the size of the file.
     fn trim(&mut self, full: &mut Live) -> Result<u64, JournalError> {
         let needed = full.end.next_multiple_of(SEGMENT_STEP);
         if needed > full.size - full.size / TRIM_PART {

@@ -172,8 +172,8 @@ fn the_same_seed_cuts_the_same() {
     assert_ne!(image(3), image(4));
 }
 
-/// Replaces a file in a directory made for it, with a cut or a kill at any operation; it must hold one
-/// of the contents whole, and the one last confirmed or a later one.
+/// Replaces a file in a directory made for it, with a cut or a kill at any operation; it must hold
+/// one of the contents whole, and the one last confirmed or a later one.
 fn replaced_files_survive(disabled: Option<SyncPoint>) -> Result<(), String> {
     let contents: Vec<Vec<u8>> = (0..4_u8).map(|n| vec![n + 1; 700 * usize::from(n)]).collect();
     for seed in 0..300 {

@@ -243,8 +243,8 @@ fn a_later_format_is_refused_in_words() {
     assert!(error.contains("journal format 2 is newer"), "{error}");
 }
 
-/// A segment's remains in a recycled spare have another seed, so that even the right positions at the
-/// right places would not do.
+/// A segment's remains in a recycled spare have another seed, so that even the right positions at
+/// the right places would not do.
 #[test]
 fn the_remains_of_an_older_segment_are_not_data() {
     let (disk, mut journal) = filled(8);

@@ -64,6 +64,24 @@ fn spares_are_ready_before_they_are_needed_and_come_back() {
 }
 
 #[test]
+fn a_segment_that_ends_early_gives_its_space_back() {
+    let disk = SimDisk::new(1);
+    let options = Options { segment_bytes: 64 << 10, ..SMALL };
+    let (mut journal, ..) = open_with(&disk, options).unwrap();
+    commit(&mut journal, &[5000]);
+    journal.roll().unwrap();
+    commit(&mut journal, &[50_000]);
+    journal.roll().unwrap();
+    let len = |name: &str| disk.content(&Path::new(DIR).join(name)).unwrap().len();
+    assert_eq!(len("0000000000000001.journal"), 8192);
+    assert_eq!(len("0000000000000002.journal"), 64 << 10, "worth more as a spare");
+    assert_eq!(journal.bytes(), 8192 + 2 * (64 << 10) + journal.spares.len() as u64 * (64 << 10));
+    commit(&mut journal, &[10]);
+    disk.power_cut(1);
+    assert_eq!(open_with(&disk, options).unwrap().2.len(), 3);
+}
+
+#[test]
 fn a_failed_write_or_sync_ends_the_journal() {
     let failures: [fn(&str, Option<SyncPoint>) -> bool; 3] = [
         |kind, _| kind == "write",

@@ -1,0 +1,263 @@
+//! The readers under test: one entry for each decoder and parser of the repository.
+
+use bellwether_model::config::{self, Environment};
+use bellwether_model::exposition::{self, Bounds, Writer};
+use bellwether_model::matcher::{MatchOp, Matcher};
+
+use super::{Target, formats};
+
+/// Everything that reads bytes from outside.
+pub static TARGETS: &[Target] = &[
+    Target {
+        name: "exposition",
+        run: read_exposition,
+        seeds: || {
+            texts(&[
+                "# HELP a help \\n\n# TYPE a counter\na 1\na{b=\"c\",d=\"e\\\"\"} 1.5e+09 1700000000000\n",
+                "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n# EOF\n",
+                "{\"my.metric\",\"l.l\"=\"v\",} NaN -1\n",
+            ])
+        },
+        dictionary: &[
+            b"# HELP ",
+            b"# TYPE ",
+            b" gauge\n",
+            b"{",
+            b"}",
+            b"\"",
+            b"\\",
+            b"=\"",
+            b"\",",
+            b"\n",
+            b" +Inf",
+            b" nan",
+            b" 1e308",
+            b" 0x1p4",
+            "é".as_bytes(),
+            b"\t",
+        ],
+    },
+    Target {
+        name: "matcher",
+        run: compile_matcher,
+        seeds: || {
+            texts(&[
+                "web|db|cache",
+                "(?i)node-[0-9]{1,3}\\.(prod|stage)\\..+",
+                "^(?P<a>\\w+)(?:\\pL|[^[:alpha:]\\d-z])*?$",
+                ".*\\Qa.b\\E.*",
+            ])
+        },
+        dictionary: &[
+            b"(",
+            b")",
+            b"(?i)",
+            b"(?-s:",
+            b"(?P<a>",
+            b"[",
+            b"]",
+            b"[^",
+            b"[:alpha:]",
+            b"{2,5}",
+            b"{,",
+            b"*",
+            b"+",
+            b"?",
+            b"|",
+            b".*",
+            b".+",
+            b"\\pL",
+            b"\\p{Greek}",
+            b"\\Q",
+            b"\\E",
+            b"\\x{10ffff}",
+            b"\\b",
+            b"\\B",
+            b"&&",
+            b"--",
+            b"^",
+            b"$",
+            "é".as_bytes(),
+        ],
+    },
+    Target {
+        name: "config",
+        run: read_config,
+        seeds: || {
+            texts(&[
+                "listen: ${HOST}:1\nspool: {bytes_max: 1MiB, age_max: 1h30m}\n",
+                "list:\n  - token: x\n  - &a {token_file: y}\n  - *a\nlabels:\n  a: 'b'\n",
+                "text: |\n  many\n  lines\nother: >-\n  folded\n",
+            ])
+        },
+        dictionary: &[
+            b": ",
+            b"- ",
+            b"\n",
+            b"\n  ",
+            b"[",
+            b"]",
+            b"{",
+            b"}",
+            b"&a ",
+            b"*a",
+            b"'",
+            b"\"",
+            b"|",
+            b">",
+            b"!!str ",
+            b"<<: ",
+            b"---\n",
+            b"? ",
+            b"#",
+            b"~",
+            b"${",
+            b"}",
+            b"$$",
+            b"\t",
+            b"\r\n",
+            b"\xef\xbb\xbf",
+            b"\xc2\x85",
+            "é".as_bytes(),
+            b"list",
+            b"labels",
+            b"token",
+        ],
+    },
+    Target {
+        name: "frame",
+        run: formats::read_frame,
+        seeds: formats::frame_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "sections",
+        run: formats::read_sections,
+        seeds: formats::section_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "envelope",
+        run: formats::read_envelope,
+        seeds: formats::envelope_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "answer",
+        run: formats::read_answer,
+        seeds: formats::answer_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "entry",
+        run: formats::read_entry,
+        seeds: formats::entry_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "chunk",
+        run: formats::read_chunk,
+        seeds: formats::chunk_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "journal",
+        run: formats::read_segment,
+        seeds: formats::segment_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "selector",
+        run: parse_selector,
+        seeds: || {
+            texts(&[
+                "up{job=\"node\",instance=~\"a.*\"}[5m] offset -1h @ 1700000000",
+                "{__name__=~'node_.+',cpu!~`\\d`}",
+                "1 + 2 * -0x1f",
+            ])
+        },
+        dictionary: &[
+            b"{",
+            b"}",
+            b"=~\"",
+            b"\"",
+            b"[1h",
+            b"]",
+            b" offset ",
+            b" @ ",
+            b"(",
+            b")",
+            b"`",
+        ],
+    },
+];
+
+/// Numbers at which binary readers stumble.
+const NUMBERS: &[&[u8]] = &[
+    &[0xff, 0xff, 0xff, 0xff, 0x0f],
+    &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+    &[0x80, 0x01],
+    &[0, 0, 0, 0, 0, 0, 0, 0x80],
+    &[0xad, 0x0b, 0, 0, 0, 0, 0xf0, 0x7f],
+];
+
+fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// What was read is written, and reads back to as much.
+fn read_exposition(input: &[u8]) {
+    let bounds = Bounds { page_bytes: 8192, line_bytes: 2048, ..Bounds::default() };
+    let Ok(families) = exposition::read(input, bounds) else { return };
+    let mut page = Vec::new();
+    let mut writer = Writer::new(&mut page);
+    for family in &families {
+        writer.family(&family.head.name, family.head.kind, &family.head.help);
+        for sample in &family.samples {
+            let labels = sample.labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+            writer.sample(&sample.name, labels, sample.value, sample.time);
+        }
+    }
+    let again = exposition::read(&page, Bounds::default()).expect("what we write, we read");
+    let samples = |families: &[exposition::Family<'_>]| -> usize {
+        families.iter().map(|family| family.samples.len()).sum()
+    };
+    assert_eq!(samples(&families), samples(&again));
+}
+
+fn parse_selector(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    drop(bellwether_promql::parse::parse_selector(&text));
+}
+
+/// Whatever an index is told holds for every value tried.
+fn compile_matcher(input: &[u8]) {
+    let Ok(pattern) = std::str::from_utf8(input) else { return };
+    let Ok(matcher) = Matcher::new("label", MatchOp::Regex, pattern) else { return };
+    let set = matcher.set_of_values();
+    for value in ["", "a", "web", "node-7.prod.x", pattern, "é\n"] {
+        let matches = matcher.matches(value);
+        assert_eq!(matcher.inverse().matches(value), !matches);
+        assert!(!matches || value.starts_with(matcher.prefix()));
+        assert!(set.is_none_or(|set| set.iter().any(|one| one == value) == matches));
+    }
+}
+
+fn read_config(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let environment: Environment = [("HOST".to_owned(), "h".to_owned())].into();
+    let read = config::read("f", &text, &environment, |f| {
+        f.text("listen", "").optional();
+        f.text("text", "").optional();
+        f.section("spool", |f| {
+            f.size("bytes_max", "").between(1, 1 << 40).or(1);
+            f.duration("age_max", "").optional()
+        });
+        f.list("list", "", |item| item.fields(|f| f.secret("token", "").required())).optional();
+        f.map("labels", "", |_, item| item.text()).optional()
+    });
+    if let Err(problems) = read {
+        assert!(problems.has_errors());
+        assert!(problems.to_string().contains("error[cfg"));
+    }
+}

@@ -1,0 +1,16 @@
+//! Real processes on loopback: started, asked, waited for, killed.
+//!
+//! Nothing here sleeps to synchronise: a test waits for a line of a process ([`Process::line`]) or
+//! for a condition that is asked again until a deadline ([`until`]). Whatever a test started ends
+//! with it, also when it panics, and then the last lines of each process are shown. A peer that is
+//! not installed is no failure: the test says so with [`skip`] and returns.
+
+mod http;
+mod peer;
+mod process;
+mod wait;
+
+pub use http::{Response, escape, get};
+pub use peer::{Daemon, daemon, peer, skip};
+pub use process::{Folder, Process, free_port};
+pub use wait::{until, within};

@@ -1,0 +1,486 @@
+//! A simulated collector: the product's keeper, store and journal, and group commit as events.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_collector::pure::entry::Entry;
+use bellwether_collector::pure::keeper::{
+    Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, Submit,
+};
+use bellwether_model::id::{AgentId, Position, Seq, StoreId, Stream};
+use bellwether_model::label::LabelSet;
+use bellwether_model::select::{Column, Select, Window};
+use bellwether_model::series::is_stale;
+use bellwether_model::time::Timestamp;
+use bellwether_model::wire::answer::Answer;
+use bellwether_platform::clock::{Clock, ManualTime};
+use bellwether_platform::disk::SyncPoint;
+use bellwether_platform::disk::sim::{SimDisk, SplitMix};
+use bellwether_platform::journal::{Class, Journal, JournalError, Loss, Options};
+use bellwether_store::{Limits as StoreLimits, Store};
+use std::collections::BTreeSet;
+
+use super::account::Account;
+use super::ledger::{Ledger, Noted, Samples, noted};
+use super::{Millis, Scenario, reading};
+
+const JOURNAL: &str = "/data/journal";
+/// Small, so that a run has many.
+const SEGMENT_BYTES: u64 = 32 << 10;
+/// Room left at admission for what is admitted without asking.
+const RESERVE: usize = 2 << 10;
+/// Control state is journalled after so many entries.
+const SNAPSHOT_ENTRIES: u64 = 200;
+/// Entries stay so long after the retention of their samples.
+const REMOVE_AFTER: Duration = Duration::from_secs(150);
+
+/// A collector's host.
+pub struct CollectorNode {
+    /// Its place in the list.
+    pub number: usize,
+    /// Its disk.
+    pub disk: SimDisk,
+    /// How far its date is ahead, in ms.
+    pub skew: i64,
+    /// Counts starts and ends of the process.
+    pub life: u64,
+    /// The process, while it runs.
+    pub process: Option<Keeping>,
+    /// What its journal holds.
+    pub ledger: Ledger,
+    /// What it has called durable.
+    pub synced: Position,
+    /// What it has acknowledged.
+    pub claims: BTreeMap<AgentId, Seq>,
+    /// What was acknowledged before is gone.
+    pub void_before: Millis,
+    /// An older state of disk and ledger.
+    pub backup: Option<(SimDisk, Ledger, Option<StoreId>)>,
+    /// The id that its answers carry, once durable.
+    pub store_id: Option<StoreId>,
+    random: SplitMix,
+    retention: Duration,
+}
+
+/// A running collector.
+pub struct Keeping {
+    keeper: Keeper,
+    store: Store,
+    journal: Journal,
+    /// Its clock.
+    pub clock: Clock,
+    time: ManualTime,
+    at: Millis,
+    skew: i64,
+    waiting: Vec<Waiting>,
+    /// Whether a commit is in the heap.
+    pub committing: bool,
+    taken: Vec<(Position, Timestamp)>,
+    /// Entries since the last snapshot; `None` before the first of this life.
+    since_snapshot: Option<u64>,
+    passed: BTreeMap<&'static str, u64>,
+}
+
+/// An answer that waits for its sync.
+struct Waiting {
+    release: Position,
+    reply: Reply,
+}
+
+/// An answer on its way out.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The host that asked.
+    pub to: usize,
+    /// The request's number.
+    pub request: u64,
+    /// Whose frames they were.
+    pub agent: Option<AgentId>,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// Why a process ends.
+#[derive(Debug)]
+pub enum End {
+    /// The disk failed, or the fault that was set for it struck.
+    Disk(String),
+    /// The product broke a promise.
+    Violation(String),
+}
+
+impl From<JournalError> for End {
+    fn from(error: JournalError) -> End {
+        match error {
+            JournalError::Disk(error) if !error.is_full() => End::Disk(error.to_string()),
+            error => End::Violation(format!("the journal: {error}")),
+        }
+    }
+}
+
+/// Pushes into the journal and keeps the ledger.
+struct Pushing<'a> {
+    journal: &'a mut Journal,
+    ledger: &'a mut Ledger,
+    passed: &'a mut BTreeMap<&'static str, u64>,
+    since_snapshot: &'a mut Option<u64>,
+    error: Option<JournalError>,
+}
+
+impl Batch for Pushing<'_> {
+    fn has_room(&self, bytes: usize) -> bool {
+        self.journal.has_room(bytes + RESERVE)
+    }
+
+    fn push(&mut self, class: EntryClass, entry: &[u8]) -> Result<Position, JournalClosed> {
+        let class = match class {
+            EntryClass::Data => Class::Data,
+            EntryClass::Control => Class::Control,
+        };
+        let position = self.journal.append(class, entry).map_err(|error| {
+            self.error = Some(error);
+            JournalClosed
+        })?;
+        let entry = noted(entry);
+        if let Noted::Frame(key, skips) = &entry {
+            for (reason, count) in self.ledger.passed(key, skips) {
+                *self.passed.entry(reason).or_default() += count;
+            }
+        }
+        self.ledger.push(position, entry);
+        if let Some(entries) = self.since_snapshot {
+            *entries += 1;
+        }
+        Ok(position)
+    }
+}
+
+impl CollectorNode {
+    /// A host with an empty disk.
+    #[must_use]
+    pub fn new(number: usize, scenario: &Scenario, disk: SimDisk, seed: u64) -> CollectorNode {
+        CollectorNode {
+            number,
+            disk,
+            skew: 0,
+            life: 0,
+            process: None,
+            ledger: Ledger::default(),
+            synced: Position(0),
+            claims: BTreeMap::new(),
+            void_before: 0,
+            backup: None,
+            store_id: None,
+            random: SplitMix(seed),
+            retention: scenario.retention,
+        }
+    }
+
+    /// Starts the process: the journal is replayed and compared with the ledger.
+    ///
+    /// # Errors
+    /// The disk failed, or something that was durable is gone.
+    pub fn start(&mut self, now: Millis, account: &Account) -> Result<(), End> {
+        self.life += 1;
+        let (clock, time) = Clock::manual(reading(now, self.skew));
+        let (store, mut keeper) = self.empty();
+        let begun = clock.now();
+        let (mut taken, mut wrong) = (Vec::new(), None);
+        let ledger = &self.ledger;
+        let mut each = |position: Position, bytes: &[u8]| {
+            let entry = noted(bytes);
+            if ledger.get(position) != Some(&entry) {
+                wrong.get_or_insert_with(|| format!("entry {position} is {entry:?}"));
+            }
+            if let Ok(Entry::Snapshot(snapshot)) = Entry::read(bytes) {
+                taken.push((position, snapshot.taken));
+            }
+            keeper.replay(begun, position, bytes).map_err(Into::into)
+        };
+        let disk = Arc::new(self.disk.clone());
+        let (journal, recovery) = Journal::open(disk, Path::new(JOURNAL), options(), &mut each)?;
+        let last = recovery.last;
+        if let Some(wrong) = wrong {
+            return Err(End::Violation(wrong));
+        }
+        if last < self.synced || recovery.lost_entries > 0 {
+            let synced = self.synced;
+            return Err(End::Violation(format!("{recovery:?}, but {synced} was durable")));
+        }
+        self.ledger.truncate(last);
+        self.synced = last;
+        keeper.replayed(clock.now());
+        self.process = Some(Keeping {
+            keeper,
+            store,
+            journal,
+            clock,
+            time,
+            at: now,
+            skew: self.skew,
+            waiting: Vec::new(),
+            committing: false,
+            taken,
+            since_snapshot: None,
+            passed: BTreeMap::new(),
+        });
+        self.check(account).map_err(End::Violation)
+    }
+
+    fn empty(&mut self) -> (Store, Keeper) {
+        let limits = StoreLimits { retention: self.retention, ..StoreLimits::default() };
+        let (store, writer) = Store::new(limits);
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.random.draw().to_le_bytes());
+        let limits = KeeperLimits { retention: self.retention, ..KeeperLimits::default() };
+        (store, Keeper::new(StoreId(id), limits, writer))
+    }
+
+    /// Judges a request. Returns the reply if it need not wait.
+    ///
+    /// # Errors
+    /// The journal failed.
+    pub fn admit(
+        &mut self,
+        now: Millis,
+        body: &[u8],
+        to: usize,
+        request: u64,
+    ) -> Result<Option<Reply>, End> {
+        let CollectorNode { process, ledger, skew, .. } = self;
+        let process = process.as_mut().expect("a running collector");
+        process.pass(now, *skew);
+        let received = process.clock.nanos();
+        let submit = Submit { body, received };
+        let at = process.clock.now();
+        let admitted = process.push(ledger, |keeper, batch| keeper.admit(at, submit, batch))?;
+        let envelope = bellwether_model::wire::envelope::Envelope::read(body);
+        let agent = envelope.ok().map(|(envelope, _)| envelope.agent);
+        let mut answer = admitted.answer;
+        answer.received = received;
+        let reply = Reply { to, request, agent, answer };
+        process.waiting.push(Waiting { release: admitted.release, reply });
+        Ok(self.released()?.pop())
+    }
+
+    /// Once a second.
+    ///
+    /// # Errors
+    /// The journal failed.
+    pub fn tick(&mut self, now: Millis) -> Result<(), End> {
+        let CollectorNode { process, ledger, skew, retention, .. } = self;
+        let process = process.as_mut().expect("a running collector");
+        process.pass(now, *skew);
+        let at = process.clock.now();
+        process.push(ledger, |keeper, batch| keeper.tick(at, batch))?;
+        if process.since_snapshot.is_none_or(|entries| entries >= SNAPSHOT_ENTRIES) {
+            let made = process.push(ledger, |keeper, batch| keeper.snapshot(at, batch))?;
+            if let Some(position) = made {
+                process.taken.push((position, at.wall));
+                process.since_snapshot = Some(0);
+            }
+        }
+        let horizon = at.wall.saturating_sub(*retention).saturating_sub(REMOVE_AFTER);
+        let old = process.taken.partition_point(|(_, at)| *at < horizon);
+        if let Some((position, _)) = old.checked_sub(1).map(|old| process.taken[old]) {
+            process.journal.remove_before(position)?;
+        }
+        Ok(())
+    }
+
+    /// Whether entries wait to be written.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.journal.next() > written(process))
+    }
+
+    /// The group is written.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn write(&mut self) -> Result<(), End> {
+        let process = self.process.as_mut().expect("a running collector");
+        process.journal.write()?;
+        Ok(())
+    }
+
+    /// The group is synced: gives what it releases.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn sync(&mut self) -> Result<Vec<Reply>, End> {
+        let process = self.process.as_mut().expect("a running collector");
+        self.synced = process.journal.sync(SyncPoint::JournalCommit)?;
+        // A full disk is met at admission.
+        process.journal.prepare_spares().ok();
+        self.store_id.get_or_insert(process.keeper.store());
+        self.released()
+    }
+
+    /// The replies whose position is durable; an acknowledgement must be.
+    fn released(&mut self) -> Result<Vec<Reply>, End> {
+        let process = self.process.as_mut().expect("a running collector");
+        let synced = self.synced;
+        let (free, waiting) =
+            process.waiting.drain(..).partition(|waiting: &Waiting| waiting.release <= synced);
+        process.waiting = waiting;
+        let mut replies = Vec::new();
+        for Waiting { mut reply, .. } in free {
+            reply.answer.answered = process.clock.nanos();
+            if let Some(agent) = reply.agent {
+                let durable = self.ledger.applied(agent, synced);
+                if reply.answer.acked > durable {
+                    let what = format!("{reply:?}, but only {durable} is durable");
+                    return Err(End::Violation(what));
+                }
+                let claim = self.claims.entry(agent).or_default();
+                *claim = reply.answer.acked.max(*claim);
+            }
+            replies.push(reply);
+        }
+        Ok(replies)
+    }
+
+    /// Compares sessions and store with the ledger and with what was acknowledged.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn check(&self, account: &Account) -> Result<(), String> {
+        let process = self.process.as_ref().expect("a running collector");
+        self.ledger.check_order()?;
+        self.ledger.check_up()?;
+        for (agent, acked) in &self.claims {
+            let session = process.keeper.session(*agent, Stream::Metrics);
+            let applied = session.map_or(Seq(0), |session| session.applied());
+            let held = self.ledger.applied(*agent, Position(u64::MAX));
+            if applied != held || applied < *acked {
+                return Err(format!("{agent} was acked {acked}, has {applied}, ledger {held}"));
+            }
+        }
+        if self.store_id.is_some_and(|id| id != process.keeper.store()) {
+            return Err(format!("the store's id {:?} is forgotten", self.store_id));
+        }
+        if process.keeper.stats().skipped != process.passed {
+            let counted = &process.keeper.stats().skipped;
+            return Err(format!("skips counted {counted:?}, passed {:?}", process.passed));
+        }
+        if process.keeper.stats().lost_frames > 0 {
+            return Err(format!("{} frames cannot be decoded", process.keeper.stats().lost_frames));
+        }
+        let now = process.clock.now().wall;
+        let oldest = now.saturating_sub(self.retention);
+        let stored = samples(&process.store, now);
+        compare(&self.ledger.samples(account), &stored, oldest)
+    }
+
+    /// Replays the journal into another keeper, which must come out the same.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn check_replay(&mut self, now: Millis) -> Result<(), String> {
+        let (store, mut keeper) = self.empty();
+        self.process.as_mut().expect("a running collector").pass(now, self.skew);
+        let process = self.process.as_ref().expect("a running collector");
+        let at = process.clock.now();
+        let mut replayed = Ok(());
+        let each = &mut |position: Position, bytes: &[u8]| {
+            replayed = keeper.replay(at, position, bytes);
+            std::ops::ControlFlow::Continue(())
+        };
+        process.journal.read(process.journal.first(), each).map_err(|error| error.to_string())?;
+        replayed.map_err(|error| error.to_string())?;
+        keeper.replayed(at);
+        let (live, again) = (process.keeper.presence().state(), keeper.presence().state());
+        if live != again {
+            return Err(format!("presence was {live:?}, replayed {again:?}"));
+        }
+        for agent in self.claims.keys() {
+            let stream = Stream::Metrics;
+            let (live, again) =
+                (process.keeper.session(*agent, stream), keeper.session(*agent, stream));
+            if live != again {
+                return Err(format!("session was {live:?}, replayed {again:?}"));
+            }
+        }
+        let oldest = at.wall.saturating_sub(self.retention);
+        compare(&samples(&process.store, at.wall), &samples(&store, at.wall), oldest)
+    }
+
+    /// Bytes of the journal's files.
+    #[must_use]
+    pub fn journal_bytes(&self) -> u64 {
+        self.process.as_ref().map_or(0, |process| process.journal.bytes())
+    }
+}
+
+/// The position before the first entry that is not written.
+fn written(process: &Keeping) -> Position {
+    Position(process.journal.written().0 + 1)
+}
+
+fn options() -> Options {
+    Options { segment_bytes: SEGMENT_BYTES, spares: 2, loss: Loss::Refuse }
+}
+
+impl Keeping {
+    fn pass(&mut self, now: Millis, skew: i64) {
+        self.time.advance(Duration::from_millis(now - self.at));
+        self.at = now;
+        if skew != self.skew {
+            self.skew = skew;
+            self.time.set_system(reading(now, skew).system);
+        }
+    }
+
+    fn push<T>(
+        &mut self,
+        ledger: &mut Ledger,
+        act: impl FnOnce(&mut Keeper, &mut dyn Batch) -> Result<T, JournalClosed>,
+    ) -> Result<T, End> {
+        let Keeping { keeper, journal, passed, since_snapshot, .. } = self;
+        let mut pushing = Pushing { journal, ledger, passed, since_snapshot, error: None };
+        let done = act(keeper, &mut pushing);
+        done.map_err(|closed| match pushing.error {
+            Some(error) => error.into(),
+            None => End::Violation(closed.to_string()),
+        })
+    }
+}
+
+/// All samples that a store shows, but for stale markers.
+fn samples(store: &Store, now: Timestamp) -> Samples {
+    let view = store.view(now);
+    let window = Window { start: Timestamp::MIN, end: Timestamp::MAX };
+    let mut samples = Samples::new();
+    let mut column = Column::default();
+    for series in view.series(&[], window, usize::MAX - 1) {
+        view.samples(series, window, &mut column);
+        let values = column.times.iter().zip(&column.values);
+        let values = values.filter(|(_, value)| !is_stale(**value));
+        let values = values.map(|(time, value)| (*time, vec![value.to_bits()]));
+        samples.insert(view.labels(series), values.collect());
+    }
+    samples
+}
+
+/// Every expected sample newer than `oldest` is there once, and nothing else.
+fn compare(expected: &Samples, found: &Samples, oldest: Timestamp) -> Result<(), String> {
+    let (none, all) = (BTreeMap::new(), expected.keys().chain(found.keys()));
+    let all: BTreeSet<&LabelSet> = all.collect();
+    for labels in all {
+        let expected = expected.get(labels).unwrap_or(&none);
+        let found = found.get(labels).unwrap_or(&none);
+        let times: BTreeSet<&Timestamp> = expected.keys().chain(found.keys()).collect();
+        for time in times.into_iter().filter(|time| **time > oldest) {
+            let values = |bits: &Vec<u64>| bits.iter().map(|b| f64::from_bits(*b)).collect();
+            let wanted: Vec<f64> = expected.get(time).map(values).unwrap_or_default();
+            let got: Vec<f64> = found.get(time).map(values).unwrap_or_default();
+            if got.len() != wanted.len().min(1) || !got.iter().all(|value| wanted.contains(value)) {
+                return Err(format!("{labels} at {time}: expected {wanted:?}, found {got:?}"));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,943 @@
+//! The heap of events, the links between the nodes, and the order of a run.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
+
+use bellwether_agent::shell::ship::drive::Action;
+use bellwether_agent::shell::spool::SpoolError;
+use bellwether_collector::pure::entry::UpValue;
+use bellwether_model::id::StoreId;
+use bellwether_model::wire::answer::{Answer, Case};
+use bellwether_model::wire::envelope::{Envelope, SkipReason};
+use bellwether_model::wire::frame::Frame;
+use bellwether_platform::disk::sim::{SimDisk, SplitMix};
+use bytes::Bytes;
+
+use super::account::{Account, Excuse, Fate};
+use super::agent::AgentNode;
+use super::collector::{CollectorNode, End, Reply};
+use super::fault::{FaultKind, Hurt};
+use super::ledger::{FrameKey, Ledger};
+use super::trace::Trace;
+use super::{Millis, Scenario, copy};
+
+/// An agent gives up on an answer.
+const ANSWER_TIME: Millis = 35_000;
+/// An agent that was told to stop has so long for its goodbye.
+const GRACE: Millis = 5_000;
+/// After the end of faults everything must be settled within this.
+const SETTLE: Millis = 60_000;
+/// Frames made so shortly before the end may be on their way.
+const ON_THEIR_WAY: Millis = 12_000;
+const NODES_MAX: usize = 5;
+
+/// What a run came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The hash of all that happened.
+    pub trace: u64,
+    /// How often what happened.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug)]
+enum Event {
+    Sample { node: usize, life: u64 },
+    Wake { node: usize, life: u64 },
+    StartAgent { node: usize },
+    StopEnds { node: usize, life: u64 },
+    Timeout { node: usize, collector: usize, request: u64 },
+    Arrive { node: usize, collector: usize, request: u64, body: Bytes },
+    Answer { collector: usize, request: u64, node: usize, bytes: Vec<u8>, released: Millis },
+    Write { collector: usize, life: u64 },
+    Sync { collector: usize, life: u64 },
+    Tick { collector: usize, life: u64 },
+    StartCollector { collector: usize },
+    Fault,
+    Space { agent: Option<usize>, collector: Option<usize> },
+}
+
+/// How a process will end at its disk's next stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Kill,
+    Cut,
+}
+
+struct World<'a> {
+    scenario: &'a Scenario,
+    random: SplitMix,
+    now: Millis,
+    heap: BinaryHeap<Reverse<(Millis, u64, u64)>>,
+    events: BTreeMap<u64, Event>,
+    number: u64,
+    requests: u64,
+    agents: Vec<AgentNode>,
+    collectors: Vec<CollectorNode>,
+    armed_agents: BTreeMap<usize, Ending>,
+    armed_collectors: BTreeMap<usize, Ending>,
+    full_agents: BTreeMap<usize, ()>,
+    partitions: BTreeMap<(usize, usize), Millis>,
+    account: Account,
+    trace: Trace,
+    counts: BTreeMap<&'static str, u64>,
+    may_renew: bool,
+    jumped: bool,
+}
+
+/// Runs a scenario from a seed.
+///
+/// # Errors
+/// What was violated, with the seed and the last events.
+pub fn run(scenario: &Scenario, seed: u64) -> Result<Summary, String> {
+    let mut world = World::new(scenario, seed);
+    match world.run() {
+        Ok(()) => Ok(Summary { trace: world.trace.hash(), counts: world.counts }),
+        Err(what) => {
+            let (now, last) = (world.now, world.trace.last());
+            Err(format!("{last}seed {seed}, {now} ms: {what}"))
+        }
+    }
+}
+
+impl<'a> World<'a> {
+    fn new(scenario: &'a Scenario, seed: u64) -> World<'a> {
+        let mut world = World {
+            scenario,
+            random: SplitMix(seed),
+            now: 0,
+            heap: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            number: 0,
+            requests: 0,
+            agents: Vec::new(),
+            collectors: Vec::new(),
+            armed_agents: BTreeMap::new(),
+            armed_collectors: BTreeMap::new(),
+            full_agents: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+            account: Account::new(scenario.collectors),
+            trace: Trace::default(),
+            counts: BTreeMap::new(),
+            may_renew: false,
+            jumped: false,
+        };
+        for number in 0..scenario.collectors {
+            let disk = world.disk();
+            let node = CollectorNode::new(number, scenario, disk, world.random.draw());
+            world.collectors.push(node);
+            world.at(0, Event::StartCollector { collector: number });
+        }
+        for number in 0..scenario.agents {
+            let disk = world.disk();
+            let node = AgentNode::new(number, scenario, disk, world.random.draw());
+            world.agents.push(node);
+            let start = world.random.below(2000);
+            world.at(start, Event::StartAgent { node: number });
+        }
+        world.next_fault();
+        world
+    }
+
+    fn disk(&mut self) -> SimDisk {
+        let disk = SimDisk::new(self.random.draw());
+        self.scenario.disabled.into_iter().for_each(|point| disk.disable(point));
+        disk
+    }
+
+    fn at(&mut self, at: Millis, event: Event) {
+        self.number += 1;
+        self.heap.push(Reverse((at, self.random.draw(), self.number)));
+        self.events.insert(self.number, event);
+    }
+
+    fn after(&mut self, millis: Millis, event: Event) {
+        self.at(self.now + millis, event);
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    fn faulty(&self) -> bool {
+        self.now < self.scenario.faults_until
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        let end = self.scenario.faults_until + SETTLE;
+        while let Some(Reverse((at, _, number))) = self.heap.pop() {
+            if at > end {
+                break;
+            }
+            self.now = at;
+            let event = self.events.remove(&number).expect("an event of the heap");
+            self.event(event)?;
+        }
+        self.now = end;
+        self.finish()
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Sample { node, life } if self.agents[node].life == life => self.sample(node),
+            Event::Wake { node, life } if self.agents[node].life == life => {
+                if let Some(process) = self.agents[node].process.as_mut() {
+                    process.wake = None;
+                }
+                self.drive(node, |drive, actions| drive.wake(actions), None)
+            }
+            Event::StartAgent { node } => self.start_agent(node),
+            Event::StopEnds { node, life } if self.agents[node].life == life => {
+                self.agent_stopped(node)
+            }
+            Event::Timeout { node, collector, request } => {
+                self.fail_request(node, collector, request)
+            }
+            Event::Arrive { node, collector, request, body } => {
+                self.arrive(node, collector, request, &body)
+            }
+            Event::Answer { collector, request, node, bytes, released } => {
+                self.answer(node, collector, request, &bytes, released)
+            }
+            Event::Write { collector, life } if self.collectors[collector].life == life => {
+                let written = self.collectors[collector].write();
+                self.then(collector, written, |world, ()| {
+                    let time = 1 + world.random.below(15);
+                    world.after(time, Event::Sync { collector, life });
+                })
+            }
+            Event::Sync { collector, life } if self.collectors[collector].life == life => {
+                let synced = self.collectors[collector].sync();
+                self.then(collector, synced, |world, replies| {
+                    replies.into_iter().for_each(|reply| world.reply(collector, &reply));
+                    if let Some(process) = world.collectors[collector].process.as_mut() {
+                        process.committing = false;
+                    }
+                    world.commit(collector);
+                })
+            }
+            Event::Tick { collector, life } if self.collectors[collector].life == life => {
+                self.after(1000, Event::Tick { collector, life });
+                let now = self.now;
+                let ticked = self.collectors[collector].tick(now);
+                self.then(collector, ticked, |world, ()| world.commit(collector))
+            }
+            Event::StartCollector { collector } => self.start_collector(collector),
+            Event::Fault => self.fault(),
+            Event::Space { agent, collector } => {
+                if let Some(node) = agent {
+                    self.full_agents.remove(&node);
+                    self.agents[node].disk.set_capacity(u64::MAX);
+                }
+                if let Some(collector) = collector {
+                    self.collectors[collector].disk.set_capacity(u64::MAX);
+                }
+                Ok(())
+            }
+            // Of a process that has ended.
+            _ => Ok(()),
+        }
+    }
+
+    // ---- agents
+
+    fn start_agent(&mut self, node: usize) -> Result<(), String> {
+        let now = self.now;
+        if self.agents[node].process.is_some() {
+            return Ok(());
+        }
+        if let Err(error) = self.agents[node].start(now) {
+            return self.agent_failed(node, &error);
+        }
+        let agent = &mut self.agents[node];
+        let spool = agent.process.as_ref().expect("just started").drive.spool();
+        let (id, incarnation) = (spool.agent(), spool.origin().incarnation);
+        if let Some((old, last)) = agent.identity
+            && (incarnation <= last || old != id && !agent.uncertain)
+        {
+            return Err(format!("host {node} was {old} at {last:?}, is {id} at {incarnation:?}"));
+        }
+        agent.identity = Some((id, incarnation));
+        agent.uncertain = false;
+        let power = agent.power_failed.take();
+        let skips: Vec<_> = (0..self.scenario.collectors)
+            .flat_map(|number| spool.cursor(&format!("collector-{number}")).1)
+            .collect();
+        let backlog = spool.backlog();
+        self.trace.add(now, format_args!("host {node} runs as {id} {}", incarnation.0));
+        self.account.check_spool(node, backlog, &skips, power, agent.syncs_always())?;
+        let life = agent.life;
+        self.at(now + 1, Event::Sample { node, life });
+        self.drive(node, |drive, actions| drive.wake(actions), None)
+    }
+
+    fn sample(&mut self, node: usize) -> Result<(), String> {
+        let now = self.now;
+        let agent = &mut self.agents[node];
+        if agent.stopping || agent.process.is_none() {
+            return Ok(());
+        }
+        let made = agent.sample(now);
+        let pause = agent.next_sample() + self.random.below(20);
+        let life = self.agents[node].life;
+        self.after(pause, Event::Sample { node, life });
+        let Some(made) = made else { return Ok(()) };
+        let (frame, _) = Frame::read(&made.frame).expect("a frame just made");
+        let (header, agent) = (*frame.header(), self.agents[node].identity.expect("running").0);
+        let key = FrameKey { agent, nonce: header.nonce, seq: header.seq };
+        self.account.made(key, node, now, made.rows);
+        let mut kept = false;
+        let bytes = made.frame;
+        let result = self.drive(
+            node,
+            |drive, actions| drive.frame(&bytes, actions).map(|done| kept = done),
+            None,
+        );
+        if self.agents[node].process.is_some() {
+            self.account.fate(&key, if kept { Fate::Kept } else { Fate::Refused });
+            self.trace.add(now, format_args!("host {node} spools {} {kept}", header.seq));
+        }
+        result?;
+        self.check_bounds(node)
+    }
+
+    fn check_bounds(&self, node: usize) -> Result<(), String> {
+        let agent = &self.agents[node];
+        let Some(process) = &agent.process else { return Ok(()) };
+        let spool = process.drive.spool();
+        let live = spool.backlog().segments().last().map_or(0, |segment| segment.bytes);
+        if spool.backlog().bytes() > self.scenario.spool_bytes_max + live {
+            return Err(format!("host {node} holds {} bytes", spool.backlog().bytes()));
+        }
+        if spool.bytes() > agent.disk_bytes_max() {
+            return Err(format!("host {node} has {} bytes on disk", spool.bytes()));
+        }
+        Ok(())
+    }
+
+    /// Lets an agent do something, and does what follows. `released` is when the answer that it
+    /// acts on left its collector.
+    fn drive(
+        &mut self,
+        node: usize,
+        act: impl FnOnce(
+            &mut bellwether_agent::shell::ship::drive::Drive,
+            &mut Vec<Action>,
+        ) -> Result<(), SpoolError>,
+        released: Option<Millis>,
+    ) -> Result<(), String> {
+        let now = self.now;
+        let Some(process) = self.agents[node].running(now) else { return Ok(()) };
+        let mut actions = Vec::new();
+        let done = act(&mut process.drive, &mut actions);
+        for action in actions {
+            self.act(node, action, released)?;
+        }
+        if let Err(error) = done {
+            return self.agent_failed(node, &error);
+        }
+        if self.agents[node].stopping
+            && self.agents[node].process.as_ref().is_some_and(|p| p.drive.is_done())
+        {
+            return self.agent_stopped(node);
+        }
+        self.wake_later(node);
+        Ok(())
+    }
+
+    fn wake_later(&mut self, node: usize) {
+        let now = self.now;
+        let agent = &mut self.agents[node];
+        let life = agent.life;
+        let Some(process) = agent.process.as_mut() else { return };
+        let mono = process.clock.now().mono;
+        let left = process.drive.next_wakeup().since(mono);
+        let due = now + u64::try_from(left.as_millis()).expect("a short time") + 1;
+        if process.wake.is_none_or(|wake| due < wake) {
+            process.wake = Some(due);
+            self.at(due, Event::Wake { node, life });
+        }
+    }
+
+    fn act(&mut self, node: usize, action: Action, released: Option<Millis>) -> Result<(), String> {
+        let now = self.now;
+        if let Some(process) = self.agents[node].process.as_mut() {
+            process.encode_as(&action);
+        }
+        match action {
+            Action::Post { collector, body } => self.post(node, collector, body),
+            Action::Cut => self.count("cut"),
+            Action::Identity { old, new, origin } => {
+                self.trace.add(now, format_args!("host {node} was {old}, is {new}"));
+                self.count("identity");
+                self.agents[node].identity = Some((new, origin.incarnation));
+                if !self.may_renew {
+                    return Err(format!("host {node} took a new identity without a clone"));
+                }
+            }
+            Action::Skipped(skip) => {
+                self.trace.add(now, format_args!("host {node} skips {skip:?}"));
+                self.account.skipped(node, skip);
+                self.count(match skip.reason {
+                    SkipReason::SpoolFull => "skip: spool_full",
+                    SkipReason::SpoolAge => "skip: spool_age",
+                    SkipReason::Refused => {
+                        return Err(format!("host {node} sets aside {skip:?}"));
+                    }
+                    SkipReason::Corrupt => "skip: corrupt",
+                    SkipReason::Disk => "skip: disk",
+                    SkipReason::Clone => "skip: clone",
+                    SkipReason::Store => "skip: store",
+                });
+            }
+            Action::Acked { collector, seq } => {
+                self.trace.add(now, format_args!("host {node}: {collector} has {seq}"));
+                let released = released.unwrap_or(now);
+                self.account.acked(node, collector, seq, released);
+            }
+            Action::Standing { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn agent_failed(&mut self, node: usize, error: &SpoolError) -> Result<(), String> {
+        let full = match error {
+            SpoolError::Journal(error) => error.is_full(),
+            SpoolError::Disk(error) => error.is_full(),
+            SpoolError::Frame(_) => false,
+        };
+        self.trace.add(self.now, format_args!("host {node} fails: {error}"));
+        self.agents[node].uncertain |= self.may_renew || self.agents[node].identity.is_none();
+        match self.armed_agents.get(&node) {
+            Some(ending) => self.end_agent(node, *ending),
+            None if full && self.full_agents.contains_key(&node) => {
+                self.end_agent(node, Ending::Kill)
+            }
+            None => Err(format!("host {node} fails without a fault: {error}")),
+        }
+    }
+
+    fn end_agent(&mut self, node: usize, ending: Ending) -> Result<(), String> {
+        let (now, seed) = (self.now, self.random.draw());
+        self.armed_agents.remove(&node);
+        let agent = &mut self.agents[node];
+        agent.process = None;
+        agent.life += 1;
+        match ending {
+            Ending::Kill => agent.disk.kill(),
+            Ending::Cut => {
+                agent.disk.power_cut(seed);
+                agent.power_failed = Some(now);
+            }
+        }
+        self.trace.add(now, format_args!("host {node} ends: {ending:?}"));
+        let pause = if self.faulty() { self.random.below(8000) } else { 500 };
+        self.after(pause, Event::StartAgent { node });
+        Ok(())
+    }
+
+    fn agent_stopped(&mut self, node: usize) -> Result<(), String> {
+        let agent = &mut self.agents[node];
+        let Some(process) = agent.process.take() else { return Ok(()) };
+        agent.life += 1;
+        self.trace.add(self.now, format_args!("host {node} stops"));
+        if let Err(error) = process.drive.close() {
+            return self.agent_failed(node, &error);
+        }
+        self.agents[node].disk.kill();
+        let pause = if self.faulty() { self.random.below(20_000) } else { 500 };
+        self.after(pause, Event::StartAgent { node });
+        Ok(())
+    }
+
+    // ---- links
+
+    fn hurt(&mut self) -> Hurt {
+        let one_in = self.scenario.link_hurts_one_in;
+        if self.faulty() && one_in > 0 && self.random.once_in(one_in) {
+            Hurt::of(self.random.below(Hurt::COUNT))
+        } else {
+            Hurt::None
+        }
+    }
+
+    fn parted(&self, node: usize, collector: usize) -> bool {
+        self.partitions.get(&(node, collector)).is_some_and(|until| self.now < *until)
+    }
+
+    fn post(&mut self, node: usize, collector: usize, body: Bytes) {
+        self.requests += 1;
+        let request = self.requests;
+        if let Some(process) = self.agents[node].process.as_mut() {
+            process.out[collector] = Some(request);
+            process.sent[collector] = process.clock.now().mono;
+        }
+        self.trace.add(
+            self.now,
+            format_args!("host {node} posts {} bytes as {request}: {}", body.len(), told(&body)),
+        );
+        self.after(ANSWER_TIME, Event::Timeout { node, collector, request });
+        let hurt = if self.parted(node, collector) { Hurt::Lost } else { self.hurt() };
+        let delay = 1 + self.random.below(30);
+        let arrive = |world: &mut Self, delay, body| {
+            world.after(delay, Event::Arrive { node, collector, request, body });
+        };
+        match hurt {
+            Hurt::None => arrive(self, delay, body),
+            Hurt::Lost => {
+                // Some networks say at once that nobody is there.
+                if self.random.once_in(2) {
+                    self.after(delay, Event::Timeout { node, collector, request });
+                }
+            }
+            Hurt::Broken { arrives } => {
+                if arrives {
+                    arrive(self, delay, body);
+                }
+                self.after(delay, Event::Timeout { node, collector, request });
+            }
+            Hurt::Twice => {
+                let later = delay + self.random.below(20_000);
+                arrive(self, later, body.clone());
+                arrive(self, delay, body);
+            }
+            Hurt::Late => {
+                let late = 1000 + self.random.below(40_000);
+                arrive(self, late, body);
+                let gives_up = self.random.below(2000);
+                self.after(gives_up, Event::Timeout { node, collector, request });
+            }
+            Hurt::Flipped => {
+                let mut bytes = body.to_vec();
+                let at = self.random.below(bytes.len() as u64) as usize;
+                bytes[at] ^= 1 << self.random.below(8);
+                arrive(self, delay, bytes.into());
+            }
+            Hurt::Portal | Hurt::Full | Hurt::Unauthorized => {
+                let bytes = listener_answer(hurt);
+                let released = self.now;
+                let answer = Event::Answer { collector, request, node, bytes, released };
+                self.after(delay, answer);
+            }
+        }
+        self.count(name_of(hurt));
+    }
+
+    fn fail_request(&mut self, node: usize, collector: usize, request: u64) -> Result<(), String> {
+        let Some(process) = self.agents[node].process.as_mut() else { return Ok(()) };
+        if process.out[collector] != Some(request) {
+            return Ok(());
+        }
+        process.out[collector] = None;
+        self.trace.add(self.now, format_args!("host {node}: {request} fails"));
+        self.drive(node, |drive, actions| drive.failed(collector, actions), None)
+    }
+
+    fn arrive(
+        &mut self,
+        node: usize,
+        collector: usize,
+        request: u64,
+        body: &[u8],
+    ) -> Result<(), String> {
+        if self.collectors[collector].process.is_none() {
+            return self.fail_request(node, collector, request);
+        }
+        if let Ok((envelope, _)) = Envelope::read(body) {
+            self.account.declared(collector, node, &envelope.skips);
+        }
+        let now = self.now;
+        let admitted = self.collectors[collector].admit(now, body, node, request);
+        self.then(collector, admitted, |world, reply| {
+            reply.into_iter().for_each(|reply| world.reply(collector, &reply));
+            world.commit(collector);
+        })
+    }
+
+    fn reply(&mut self, collector: usize, reply: &Reply) {
+        let (node, request, released) = (reply.to, reply.request, self.now);
+        let mut bytes = Vec::new();
+        reply.answer.put(&mut bytes);
+        let answer = &reply.answer;
+        self.trace.add(
+            released,
+            format_args!(
+                "collector {collector} answers {request}: {} acked {} at {}",
+                answer.case.as_str(),
+                answer.acked,
+                answer.at
+            ),
+        );
+        self.count(answer.case.as_str());
+        let hurt = if self.parted(node, collector) { Hurt::Lost } else { self.hurt() };
+        match hurt {
+            Hurt::Lost | Hurt::Late => return,
+            Hurt::Broken { .. } => bytes.truncate(bytes.len() / 2),
+            Hurt::Portal => bytes = b"<html>Sign in".to_vec(),
+            _ => {}
+        }
+        let delay = 1 + self.random.below(30);
+        self.after(delay, Event::Answer { collector, request, node, bytes, released });
+    }
+
+    fn answer(
+        &mut self,
+        node: usize,
+        collector: usize,
+        request: u64,
+        bytes: &[u8],
+        released: Millis,
+    ) -> Result<(), String> {
+        let Ok(answer) = Answer::read(bytes) else {
+            return self.fail_request(node, collector, request);
+        };
+        let Some(process) = self.agents[node].process.as_mut() else { return Ok(()) };
+        if process.out[collector] != Some(request) {
+            return Ok(());
+        }
+        process.out[collector] = None;
+        let waits = matches!(answer.case, Case::Overloaded | Case::TooMany);
+        let retry_after = waits.then(|| Duration::from_secs(1));
+        self.agents[node].observe(self.now, collector, &answer);
+        self.drive(
+            node,
+            |drive, actions| drive.answered(collector, &answer, retry_after, actions),
+            Some(released),
+        )
+    }
+
+    // ---- collectors
+
+    fn start_collector(&mut self, collector: usize) -> Result<(), String> {
+        if self.collectors[collector].process.is_some() {
+            return Ok(());
+        }
+        let now = self.now;
+        let started = self.collectors[collector].start(now, &self.account);
+        self.then(collector, started, |world, ()| {
+            world.trace.add(now, format_args!("collector {collector} runs"));
+            world.count("collector starts");
+            let life = world.collectors[collector].life;
+            world.at(now, Event::Tick { collector, life });
+        })
+    }
+
+    /// Goes on after a collector did something, or ends it.
+    fn then<T>(
+        &mut self,
+        collector: usize,
+        done: Result<T, End>,
+        next: impl FnOnce(&mut Self, T),
+    ) -> Result<(), String> {
+        match (done, self.armed_collectors.get(&collector)) {
+            (Ok(value), _) => {
+                next(self, value);
+                Ok(())
+            }
+            (Err(End::Disk(what)), Some(ending)) => {
+                let ending = *ending;
+                self.trace.add(self.now, format_args!("collector {collector} fails: {what}"));
+                self.end_collector(collector, ending);
+                Ok(())
+            }
+            (Err(End::Disk(what)), None) => {
+                Err(format!("collector {collector} fails without a fault: {what}"))
+            }
+            (Err(End::Violation(what)), _) => Err(format!("collector {collector}: {what}")),
+        }
+    }
+
+    fn commit(&mut self, collector: usize) {
+        let time = self.random.below(3);
+        let node = &mut self.collectors[collector];
+        let (life, work) = (node.life, node.has_work());
+        let Some(process) = node.process.as_mut() else { return };
+        if work && !process.committing {
+            process.committing = true;
+            self.after(time, Event::Write { collector, life });
+        }
+    }
+
+    fn end_collector(&mut self, collector: usize, ending: Ending) {
+        let seed = self.random.draw();
+        self.armed_collectors.remove(&collector);
+        let node = &mut self.collectors[collector];
+        node.process = None;
+        node.life += 1;
+        match ending {
+            Ending::Kill => node.disk.kill(),
+            Ending::Cut => node.disk.power_cut(seed),
+        }
+        self.trace.add(self.now, format_args!("collector {collector} ends: {ending:?}"));
+        let pause = if self.faulty() { self.random.below(6000) } else { 500 };
+        self.after(pause, Event::StartCollector { collector });
+    }
+
+    // ---- faults
+
+    fn next_fault(&mut self) {
+        if self.scenario.faults.is_empty() {
+            return;
+        }
+        let pause = self.random.below(2 * self.scenario.fault_every) + 1;
+        if self.now + pause + 5000 < self.scenario.faults_until {
+            self.after(pause, Event::Fault);
+        }
+    }
+
+    fn fault(&mut self) -> Result<(), String> {
+        self.next_fault();
+        let kinds = &self.scenario.faults;
+        let kind = kinds[self.random.below(kinds.len() as u64) as usize];
+        let node = self.random.below(self.agents.len() as u64) as usize;
+        let collector = self.random.below(self.collectors.len() as u64) as usize;
+        self.trace.add(self.now, format_args!("fault {kind:?} host {node} collector {collector}"));
+        self.count(fault_name(kind));
+        match kind {
+            FaultKind::KillAgent => self.break_agent(node, Ending::Kill),
+            FaultKind::CutAgent => self.break_agent(node, Ending::Cut),
+            FaultKind::StopAgent => self.stop_agent(node),
+            FaultKind::KillCollector => self.break_collector(collector, Ending::Kill),
+            FaultKind::CutCollector => self.break_collector(collector, Ending::Cut),
+            FaultKind::CloneSame => self.clone_agent(node, true),
+            FaultKind::CloneOther => self.clone_agent(node, false),
+            FaultKind::Wipe => self.replace_collector(collector, None),
+            FaultKind::Restore => self.restore_collector(collector),
+            FaultKind::FullAgent => {
+                fill(&self.agents[node].disk, self.random.below(100_000));
+                self.full_agents.insert(node, ());
+                let time = 5000 + self.random.below(40_000);
+                let end = (self.now + time).min(self.scenario.faults_until);
+                self.at(end, Event::Space { agent: Some(node), collector: None });
+                Ok(())
+            }
+            FaultKind::FullCollector => {
+                fill(&self.collectors[collector].disk, self.random.below(50_000));
+                let time = 5000 + self.random.below(40_000);
+                let end = (self.now + time).min(self.scenario.faults_until);
+                self.at(end, Event::Space { agent: None, collector: Some(collector) });
+                Ok(())
+            }
+            FaultKind::JumpAgent => {
+                let jump = self.jump();
+                self.agents[node].skew += jump;
+                Ok(())
+            }
+            FaultKind::JumpCollector => {
+                let jump = self.jump();
+                self.collectors[collector].skew += jump;
+                Ok(())
+            }
+            FaultKind::Partition => {
+                let until = self.now + 5000 + self.random.below(90_000);
+                let until = until.min(self.scenario.faults_until);
+                self.partitions.insert((node, collector), until);
+                Ok(())
+            }
+        }
+    }
+
+    fn jump(&mut self) -> i64 {
+        self.jumped = true;
+        if self.random.once_in(2) { 3_600_000 } else { -3_600_000 }
+    }
+
+    fn break_agent(&mut self, node: usize, ending: Ending) -> Result<(), String> {
+        if self.armed_agents.contains_key(&node) {
+            return Ok(());
+        }
+        if self.random.once_in(2) {
+            let disk = &self.agents[node].disk;
+            disk.stop_at(disk.operations() + self.random.below(60));
+            self.armed_agents.insert(node, ending);
+            return Ok(());
+        }
+        self.end_agent(node, ending)
+    }
+
+    fn break_collector(&mut self, collector: usize, ending: Ending) -> Result<(), String> {
+        if self.armed_collectors.contains_key(&collector) {
+            return Ok(());
+        }
+        if self.random.once_in(2) {
+            let disk = &self.collectors[collector].disk;
+            disk.stop_at(disk.operations() + self.random.below(60));
+            self.armed_collectors.insert(collector, ending);
+        } else {
+            self.end_collector(collector, ending);
+        }
+        Ok(())
+    }
+
+    fn stop_agent(&mut self, node: usize) -> Result<(), String> {
+        let agent = &mut self.agents[node];
+        if agent.process.is_none() || agent.stopping {
+            return Ok(());
+        }
+        agent.stopping = true;
+        let life = agent.life;
+        self.after(GRACE, Event::StopEnds { node, life });
+        self.drive(node, |drive, actions| drive.stop(actions), None)
+    }
+
+    fn clone_agent(&mut self, node: usize, same_machine: bool) -> Result<(), String> {
+        let number = self.agents.len();
+        if number == NODES_MAX
+            || self.armed_agents.contains_key(&node)
+            || self.full_agents.contains_key(&node)
+            || self.agents[node].identity.is_none()
+        {
+            return Ok(());
+        }
+        self.may_renew |= same_machine;
+        let (seed, other) = (self.random.draw(), self.random.draw());
+        let disk = copy(&self.agents[node].disk, seed);
+        self.scenario.disabled.into_iter().for_each(|point| disk.disable(point));
+        let clone = self.agents[node].cloned(number, disk, same_machine, other);
+        self.agents.push(clone);
+        let pause = self.random.below(5000);
+        self.after(pause, Event::StartAgent { node: number });
+        Ok(())
+    }
+
+    fn restore_collector(&mut self, collector: usize) -> Result<(), String> {
+        if self.armed_collectors.contains_key(&collector) {
+            return Ok(());
+        }
+        let seed = self.random.draw();
+        let node = &mut self.collectors[collector];
+        match node.backup.take() {
+            Some(backup) => self.replace_collector(collector, Some(backup)),
+            None => {
+                let disk = copy(&node.disk, seed);
+                self.scenario.disabled.into_iter().for_each(|point| disk.disable(point));
+                node.backup = Some((disk, node.ledger.clone(), node.store_id));
+                Ok(())
+            }
+        }
+    }
+
+    fn replace_collector(
+        &mut self,
+        collector: usize,
+        backup: Option<(SimDisk, Ledger, Option<StoreId>)>,
+    ) -> Result<(), String> {
+        self.end_collector(collector, Ending::Kill);
+        self.may_renew = true;
+        let fresh = self.disk();
+        let node = &mut self.collectors[collector];
+        let (disk, ledger, id) = backup.unwrap_or((fresh, Ledger::default(), None));
+        (node.disk, node.ledger, node.store_id) = (disk, ledger, id);
+        node.synced = bellwether_model::id::Position(0);
+        node.claims.clear();
+        node.void_before = self.now;
+        self.account.voided(collector);
+        Ok(())
+    }
+
+    // ---- the end
+
+    fn finish(&mut self) -> Result<(), String> {
+        let now = self.now;
+        for collector in 0..self.collectors.len() {
+            let node = &mut self.collectors[collector];
+            if node.process.is_none() {
+                return Err(format!("collector {collector} does not run"));
+            }
+            let flushed = node.write().and_then(|()| node.sync());
+            flushed.map_err(|end| format!("{end:?}"))?;
+            node.check(&self.account)?;
+            node.check_replay(now)?;
+            let excuse =
+                Excuse { acked_before: node.void_before, made_after: now - ON_THEIR_WAY };
+            self.account.check_settled(collector, &node.ledger, excuse)?;
+            self.check_lives(collector)?;
+        }
+        let fates =
+            [("kept", Fate::Kept), ("refused", Fate::Refused), ("lost", Fate::Lost)];
+        for (name, fate) in fates {
+            *self.counts.entry(name).or_default() += self.account.count(fate);
+        }
+        Ok(())
+    }
+
+    /// Hosts that run are up.
+    fn check_lives(&self, collector: usize) -> Result<(), String> {
+        if self.jumped {
+            // A clock that stands still until its collector's has come up makes no rows.
+            return Ok(());
+        }
+        for agent in self.agents.iter().filter(|agent| agent.process.is_some()) {
+            let up = self.collectors[collector].ledger.last_up(&agent.instance);
+            if up != Some(UpValue::Up) {
+                return Err(format!("{} runs, and is {up:?}", agent.instance));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a body declares and holds.
+fn told(body: &[u8]) -> String {
+    let Ok((envelope, mut rest)) = Envelope::read(body) else { return "broken".to_owned() };
+    let mut seqs = Vec::new();
+    while let Ok((frame, after)) = Frame::read(rest) {
+        seqs.push(frame.header().seq);
+        rest = after;
+    }
+    let (first, last) = (seqs.first(), seqs.last());
+    let goodbye = if envelope.goodbye { " goodbye" } else { "" };
+    format!("{:?} to {:?}, {} skips{goodbye}", first, last, envelope.skips.len())
+}
+
+fn listener_answer(hurt: Hurt) -> Vec<u8> {
+    let case = match hurt {
+        Hurt::Full => Case::Overloaded,
+        Hurt::Unauthorized => Case::Unauthorized,
+        _ => return b"<html>Sign in".to_vec(),
+    };
+    let mut bytes = Vec::new();
+    Answer::new(case, StoreId::default()).put(&mut bytes);
+    bytes
+}
+
+fn fill(disk: &SimDisk, left: u64) {
+    use bellwether_platform::disk::Disk;
+    disk.set_capacity(u64::MAX);
+    let free = disk.free_bytes(std::path::Path::new("/")).unwrap_or(0);
+    disk.set_capacity(u64::MAX - free + left);
+}
+
+fn name_of(hurt: Hurt) -> &'static str {
+    match hurt {
+        Hurt::None => "sent",
+        Hurt::Lost => "link: lost",
+        Hurt::Broken { .. } => "link: broken",
+        Hurt::Twice => "link: twice",
+        Hurt::Late => "link: late",
+        Hurt::Flipped => "link: flipped",
+        Hurt::Portal => "link: portal",
+        Hurt::Full => "link: full",
+        Hurt::Unauthorized => "link: unauthorized",
+    }
+}
+
+fn fault_name(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::KillAgent => "fault: kill agent",
+        FaultKind::CutAgent => "fault: cut agent",
+        FaultKind::StopAgent => "fault: stop agent",
+        FaultKind::KillCollector => "fault: kill collector",
+        FaultKind::CutCollector => "fault: cut collector",
+        FaultKind::CloneSame => "fault: clone, same machine",
+        FaultKind::CloneOther => "fault: clone, other machine",
+        FaultKind::Wipe => "fault: wipe",
+        FaultKind::Restore => "fault: restore",
+        FaultKind::FullAgent => "fault: full agent",
+        FaultKind::FullCollector => "fault: full collector",
+        FaultKind::JumpAgent => "fault: jump agent",
+        FaultKind::JumpCollector => "fault: jump collector",
+        FaultKind::Partition => "fault: partition",
+    }
+}
