@@ -1,4 +1,5 @@
-//! What this process costs: the `process_*` metrics that both daemons show on their pages. Read from
+//! What this process costs: the `process_*` metrics that both daemons show on their pages. Read
+//! from
 //! `/proc/self` when the page is asked for; what cannot be read is left out.
 
 use std::fs;

@@ -2,7 +2,7 @@
 //! wiped and restored collectors. `BELLWETHER_SIM_SEEDS` sets the number of seeds.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bellwether_tests::sim::{FaultKind, Scenario, run};
 
@@ -47,7 +47,21 @@ fn sim_each() {
             continue;
         }
         let start = Instant::now();
-        let counts = run_all(30, |_| only(&[kind]));
+        let counts = std::panic::catch_unwind(|| run_all(30, |_| Scenario{link_hurts_one_in: 15, ..only(&[kind])}));
         println!("{kind:?} {:?} {counts:?}", start.elapsed());
     }
+}
+
+#[test]
+fn sim_all() {
+    let scenario = |seed: u64| Scenario {
+        agents: 1 + seed as usize % 3,
+        collectors: 1 + seed as usize % 2,
+        link_hurts_one_in: 15,
+        fault_every: 5000 + 1000 * (seed % 10),
+        spool_bytes_max: if seed % 3 == 0 { 5000 } else { 1 << 20 },
+        sync_always: seed % 5 == 0,
+        ..only(&FaultKind::ALL)
+    };
+    println!("All {:?}", run_all(100, scenario));
 }

@@ -260,7 +260,8 @@ impl Shipper {
         self.failures = 0;
         self.not_before = Mono::default();
         self.store = Some(answer.store);
-        self.acked(answer.acked, effects);
+        // Beyond what was sent lies another process with this id: it is met with the next frame.
+        self.acked(answer.acked.min(self.sent), effects);
         self.from = Seq(if self.loading { self.sent.0 } else { self.cursor.0 } + 1);
     }
 

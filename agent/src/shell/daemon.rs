@@ -1,4 +1,5 @@
-//! The agent as a whole: lock, spool, sampler and page, shipping; in which order they start and end.
+//! The agent as a whole: lock, spool, sampler and page, shipping; in which order they start and
+//! end.
 //!
 //! Start: lock, spool (a durable incarnation), then everything at once. End: the sampler with the
 //! row under way, then shipping, which says goodbye if all is acknowledged in time.

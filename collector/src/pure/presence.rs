@@ -112,14 +112,26 @@ impl Presence {
 
     /// Takes note of a goodbye.
     pub fn goodbye(&mut self, agent: AgentId) {
-        if let Some(host) = self.hosts.get_mut(&agent) {
-            host.gone = true;
-        }
+        let Some(host) = self.hosts.get_mut(&agent) else { return };
+        host.gone = true;
+        let labels = host.labels.clone();
+        self.drop_unsampled(&labels);
     }
 
     /// Removes a host; its `up` ends at the next tick. Returns whether it was there.
     pub fn forget(&mut self, agent: AgentId) -> bool {
-        self.hosts.remove(&agent).is_some()
+        let Some(host) = self.hosts.remove(&agent) else { return false };
+        self.drop_unsampled(&host.labels);
+        true
+    }
+
+    /// A series without a sample has no end.
+    fn drop_unsampled(&mut self, labels: &(String, String)) {
+        let lives = self.hosts.values().any(|host| host.labels == *labels && !host.gone);
+        if !lives && self.ups.get(labels).is_some_and(|up| up.last.is_none()) {
+            self.ups.remove(labels);
+            self.hosts.retain(|_, host| host.labels != *labels);
+        }
     }
 
     /// All hosts, by agent.
@@ -267,6 +279,18 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_comes_and_goes_between_two_ticks_has_no_up() {
+        let mut presence = Presence::default();
+        frame(&mut presence, 100, 100);
+        presence.goodbye(AGENT);
+        assert_eq!(tick(&mut presence, 101), [], "no end of what has not begun");
+        assert_eq!(presence.hosts().count(), 0);
+        frame(&mut presence, 102, 102);
+        assert!(presence.forget(AGENT));
+        assert_eq!(tick(&mut presence, 103), []);
+    }
+
+    #[test]
     fn another_agent_of_the_same_labels_keeps_it_up() {
         let mut presence = Presence::default();
         frame(&mut presence, 100, 100);
@@ -274,7 +298,8 @@ mod tests {
         tick(&mut presence, 100);
         assert_eq!(tick(&mut presence, 105), [], "a mark ahead of the clock is cut, both live");
         presence.goodbye(AGENT);
-        assert_eq!(tick(&mut presence, 106), [(106_000, UpValue::Down)]);
+        assert_eq!(tick(&mut presence, 109), [], "newly seen hosts have their grace");
+        assert_eq!(tick(&mut presence, 110), [(106_000, UpValue::Down)]);
     }
 
     #[test]

@@ -265,6 +265,9 @@ fn new_store_id() -> StoreId {
     StoreId(bytes)
 }
 
+/// Position and time of each snapshot.
+type Taken = Vec<(Position, Timestamp)>;
+
 /// Reads the journal into the keeper; gives the snapshots found, for cutting the journal later.
 fn replay(
     disk: &Arc<dyn Disk>,
@@ -272,9 +275,9 @@ fn replay(
     options: Options,
     keeper: &mut Keeper,
     clock: &Clock,
-) -> Result<(Journal, Vec<(Position, Timestamp)>), ServeError> {
+) -> Result<(Journal, Taken), ServeError> {
     let begun = clock.now();
-    let mut taken = Vec::new();
+    let mut taken = Taken::new();
     let mut each = |position: Position, bytes: &[u8]| {
         if let Ok(Entry::Snapshot(snapshot)) = Entry::read(bytes) {
             taken.push((position, snapshot.taken));

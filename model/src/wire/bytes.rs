@@ -125,7 +125,8 @@ impl<'a> Reader<'a> {
         Err(self.malformed("varint over ten bytes"))
     }
 
-    /// A varint that counts things of at least one byte each, so that it cannot exceed what is left.
+    /// A varint that counts things of at least one byte each, so that it cannot exceed what is
+    /// left.
     ///
     /// # Errors
     /// Not a varint, or more than `max` or than the bytes left.

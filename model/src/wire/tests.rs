@@ -170,7 +170,10 @@ proptest! {
     }
 
     #[test]
-    fn any_segment_decodes_alone(ops in prop::collection::vec(op(), 0..400), from: prop::sample::Index) {
+    fn any_segment_decodes_alone(
+        ops in prop::collection::vec(op(), 0..400),
+        from: prop::sample::Index,
+    ) {
         let frames = encode(&ops);
         let opened: Vec<usize> =
             (0..frames.len()).filter(|i| opens_segment(&frames[*i].0)).collect();
@@ -181,7 +184,8 @@ proptest! {
         }
     }
 
-    /// A frame left out, repeated or swapped is noticed by the next delta, unless a key row follows.
+    /// A frame left out, repeated or swapped is noticed by the next delta, unless a key row
+    /// follows.
     #[test]
     fn loss_swap_and_repeat_are_noticed(
         ops in prop::collection::vec(op(), 0..200),
@@ -211,7 +215,11 @@ proptest! {
     }
 
     #[test]
-    fn a_flipped_bit_is_noticed(ops in prop::collection::vec(op(), 0..50), at: prop::sample::Index, bit in 0..8) {
+    fn a_flipped_bit_is_noticed(
+        ops in prop::collection::vec(op(), 0..50),
+        at: prop::sample::Index,
+        bit in 0..8,
+    ) {
         let (mut bytes, _) = encode(&ops).pop().unwrap();
         let at = at.index(bytes.len());
         bytes[at] ^= 1_u8 << bit;
@@ -243,7 +251,14 @@ proptest! {
     }
 
     #[test]
-    fn answers_round_trip(case in 0..Case::ALL.len(), key: bool, acked: u64, at: u64, places: Vec<u32>, text: String) {
+    fn answers_round_trip(
+        case in 0..Case::ALL.len(),
+        key: bool,
+        acked: u64,
+        at: u64,
+        places: Vec<u32>,
+        text: String,
+    ) {
         let mut answer = Answer::new(Case::ALL[case], StoreId([7; 16]));
         answer.key_wanted = key;
         (answer.acked, answer.at) = (Seq(acked), Seq(at));

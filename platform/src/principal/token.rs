@@ -144,7 +144,8 @@ impl TokenError {
     /// Whether the file itself may be fine: looking at it failed.
     fn is_passing(&self) -> bool {
         use io::ErrorKind::{NotADirectory, PermissionDenied};
-        matches!(self, TokenError::Io { kind, .. } if !matches!(kind, NotADirectory | PermissionDenied))
+        let lasting = [NotADirectory, PermissionDenied];
+        matches!(self, TokenError::Io { kind, .. } if !lasting.contains(kind))
     }
 }
 

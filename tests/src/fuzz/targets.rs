@@ -13,7 +13,8 @@ pub static TARGETS: &[Target] = &[
         run: read_exposition,
         seeds: || {
             texts(&[
-                "# HELP a help \\n\n# TYPE a counter\na 1\na{b=\"c\",d=\"e\\\"\"} 1.5e+09 1700000000000\n",
+                "# HELP a help \\n\n# TYPE a counter\na 1\n",
+                "a{b=\"c\",d=\"e\\\"\"} 1.5e+09 1700000000000\n",
                 "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2\nh_sum 3\nh_count 2\n# EOF\n",
                 "{\"my.metric\",\"l.l\"=\"v\",} NaN -1\n",
             ])

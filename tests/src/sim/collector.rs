@@ -28,9 +28,9 @@ use super::{Millis, Scenario, reading};
 
 const JOURNAL: &str = "/data/journal";
 /// Small, so that a run has many.
-const SEGMENT_BYTES: u64 = 32 << 10;
+const SEGMENT_BYTES: u64 = 8 << 10;
 /// Room left at admission for what is admitted without asking.
-const RESERVE: usize = 2 << 10;
+const RESERVE: usize = 1 << 10;
 /// Control state is journalled after so many entries.
 const SNAPSHOT_ENTRIES: u64 = 200;
 /// Entries stay so long after the retention of their samples.
