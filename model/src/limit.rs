@@ -21,9 +21,13 @@ pub const SKIPS: usize = 128;
 pub const FRAMES: usize = 1024;
 /// Sections in one frame.
 pub const SECTIONS: usize = 4096;
+/// Column groups of one stream; their numbers lie below it.
+pub const GROUPS: u32 = 1024;
+/// Bytes that the frames of one request may inflate to before the rest is put off.
+pub const REQUEST_INFLATED_BYTES: usize = 32 << 20;
 /// Strings in the description of one group.
 pub const STRINGS: usize = 4 * COLUMNS;
-/// Bytes of label text that the descriptions of one frame may unfold to.
+/// Bytes of text that the descriptions of one frame may hold and unfold to.
 pub const FRAME_LABEL_BYTES: usize = 32 << 20;
 /// Columns of one group.
 pub const COLUMNS: usize = 100_000;

@@ -89,7 +89,15 @@ impl Clock {
     #[must_use]
     pub fn agent() -> Clock {
         let first = read_system();
-        Clock::of(Source::System, Steering::Agent(AgentClock::new(first)))
+        Clock::of(Source::System, Steering::Agent(AgentClock::unbegun(first)))
+    }
+
+    /// An agent is about to stamp its first row: from now on its time never goes back. Until then a
+    /// first exchange with a collector sets it either way.
+    pub fn begin(&self) {
+        if let Steering::Agent(clock) = &mut *self.steering() {
+            clock.begin();
+        }
     }
 
     /// A collector's clock that reads what the returned handle says: for tests of what takes a

@@ -28,8 +28,6 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 pub enum Event<'a> {
     /// Frames may have come into the spool, or time has passed.
     Wake,
-    /// Numbers will never be sent to this collector.
-    Skipped(Skip),
     /// The collector answered.
     Answered {
         /// Its answer.
@@ -176,9 +174,6 @@ impl Shipper {
     ) {
         match event {
             Event::Wake => {}
-            Event::Skipped(skip) => {
-                self.declare(skip);
-            }
             Event::Stop => self.stopping = true,
             Event::Failed => {
                 self.in_flight = false;
@@ -262,7 +257,9 @@ impl Shipper {
         self.store = Some(answer.store);
         // Beyond what was sent lies another process with this id: it is met with the next frame.
         self.acked(answer.acked.min(self.sent), effects);
-        self.from = Seq(if self.loading { self.sent.0 } else { self.cursor.0 } + 1);
+        // Repeats below the cursor fill the collector's decoder: they go on where it stopped reading.
+        let read = if self.loading && answer.at.n() > 0 { answer.at } else { self.cursor };
+        self.from = Seq(read.0 + 1);
     }
 
     fn acked(&mut self, acked: Seq, effects: &mut Vec<Effect>) {

@@ -89,15 +89,17 @@ impl Daemon {
     pub async fn run(self, stopper: &Stopper, stop: Stop) -> Result<(), DaemonError> {
         catch_signals(stopper)?;
         writeln!(io::stdout(), "bellwether-agent: listening on http://{}", self.agent.address())?;
+        let Daemon { agent, mut ship, _lock } = self;
+        ship.ask_time().await;
         let shipping_ends = stopper.on_return();
         let ship = async move {
-            let shipped = self.ship.run().await;
+            let shipped = ship.run().await;
             drop(shipping_ends);
             shipped
         };
         let collect = async {
             // The sink's end is the end of the frames, which lets the shipping end.
-            let collected = self.agent.run(stopper, stop).await;
+            let collected = agent.run(stopper, stop).await;
             collected.map(drop)
         };
         let (collected, shipped) = tokio::join!(collect, ship);

@@ -31,6 +31,8 @@ pub use metrics::ShipMetrics;
 
 /// From one look at the account to the next.
 const TICK: Duration = Duration::from_secs(1);
+/// How long a start waits for the collectors' time.
+const ASK_TIME: Duration = Duration::from_secs(2);
 /// After the last row, so long may acknowledgements and the goodbye take.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -104,6 +106,31 @@ impl Ship {
             next_tick: Mono::default(),
             until: None,
         })
+    }
+
+    /// Asks the collectors for the time before the first row is stamped, within [`ASK_TIME`]: a host
+    /// whose date is ahead would else be silent until the date has come.
+    pub async fn ask_time(&mut self) {
+        let asking = async {
+            for lane in 0..self.lanes.len() {
+                let Some(client) = self.lanes.get_mut(lane).and_then(|lane| lane.client.as_mut())
+                else {
+                    continue;
+                };
+                let body = self.drive.hello();
+                let sent = self.clock.now().mono;
+                let result = client.post(body).await;
+                let got = self.clock.now().mono;
+                match result {
+                    Ok(answered) => self.observe(lane, &answered.answer, sent, got),
+                    Err(error) => debug!(%error, "no time from the collector"),
+                }
+            }
+        };
+        if tokio::time::timeout(ASK_TIME, asking).await.is_err() {
+            warn!("no time from a collector yet; starting with the host's");
+        }
+        self.clock.begin();
     }
 
     /// Ships until the frames end and all is acknowledged, or patience does.

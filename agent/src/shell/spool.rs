@@ -15,7 +15,7 @@ mod state;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use bellwether_model::limit;
 use bellwether_model::time::{Mono, Now};
 use bellwether_model::wire::encode::Origin;
 use bellwether_model::wire::envelope::{Skip, SkipReason};
-use bellwether_model::wire::frame::{Frame, FrameError};
+use bellwether_model::wire::frame::{Frame, FrameError, Header};
 use bellwether_platform::disk::{Disk, DiskError, SyncPoint, make_dir, replace_file};
 use bellwether_platform::journal::{Class, Journal, JournalError, Loss, Options};
 use bytes::Bytes;
@@ -34,11 +34,11 @@ use crate::pure::ship::backlog::{Backlog, Bounds, Segment};
 use state::{Declared, State};
 
 /// A file holds a frame of any size with a state entry.
-const SEGMENT_FILE_BYTES: u64 = (1 << 20) + (256 << 10);
+const FILE_BYTES: u64 = (1 << 20) + (256 << 10);
+/// Files of a spool of a few bytes are smaller, but not below this.
+const FILE_BYTES_MIN: u64 = 16 << 10;
 /// Headers of a batch and of the entries of a segment's first frame.
 const ENTRY_ROOM: usize = 256;
-/// Room for the state that opens an incarnation.
-const STATE_ROOM: usize = 64 << 10;
 /// Frames kept in memory for the collector that keeps up.
 const RECENT_BYTES: usize = 256 << 10;
 /// A frame neither acknowledged nor synced is synced at this age.
@@ -128,11 +128,11 @@ impl Spool {
         let held = identity::read(&*disk, &setup.dir)?;
         match held {
             Some(held) if held.machine == setup.machine => {
-                let loaded = load(&disk, &setup.dir, held.agent)?;
+                let loaded = load(&disk, &setup, held.agent)?;
                 Spool::begin(disk, setup, held.agent, random.nonce, loaded)
             }
             Some(held) => {
-                let old = load(&disk, &setup.dir, held.agent)?;
+                let old = load(&disk, &setup, held.agent)?;
                 Spool::new_identity(disk, setup, random, &old.backlog, old.state)
             }
             None => {
@@ -159,7 +159,7 @@ impl Spool {
         old: &Backlog,
         state: State,
     ) -> Result<Spool, SpoolError> {
-        let mut loaded = load(&disk, &setup.dir, random.agent)?;
+        let mut loaded = load(&disk, &setup, random.agent)?;
         loaded.state.incarnation = state.incarnation;
         for (collector, declared) in state.cursors {
             let after = Seq(declared.cursor.0 + 1);
@@ -255,7 +255,6 @@ impl Spool {
         if header.nonce != self.origin.nonce {
             return Ok(appended);
         }
-        self.evict(now, &mut appended.skips)?;
         let seq = header.seq;
         self.broken &= !header.opens_segment;
         let skip = Skip { first: seq, last: seq, reason: SkipReason::Disk };
@@ -263,9 +262,9 @@ impl Spool {
             appended.skips.push(skip);
             return Ok(appended);
         }
-        let position = match self.write_frame(bytes, header.opens_segment, &mut appended.skips) {
+        let position = match self.write_frame(bytes, &header, &mut appended.skips) {
             Ok(position) => position,
-            Err(SpoolError::Journal(error)) if error.is_full() => {
+            Err(SpoolError::Journal(error)) if is_refusal(&error) => {
                 self.broken = true;
                 appended.skips.push(skip);
                 return Ok(appended);
@@ -283,6 +282,7 @@ impl Spool {
         self.backlog.push(segment, header.opens_segment);
         self.remember(seq, bytes);
         self.unsynced.push_back((seq, now.mono));
+        self.evict(now, &mut appended.skips)?;
         if self.setup.sync == SpoolSync::Always {
             self.sync()?;
         }
@@ -292,14 +292,14 @@ impl Spool {
     fn write_frame(
         &mut self,
         bytes: &[u8],
-        opens_segment: bool,
+        header: &Header,
         skips: &mut Vec<Skip>,
     ) -> Result<Position, SpoolError> {
-        let (mut state, mut entry) = (Vec::new(), Vec::with_capacity(bytes.len() + 1));
-        if opens_segment {
+        let (mut state, mut entry) = (Vec::new(), Vec::with_capacity(bytes.len() + 9));
+        if header.opens_segment {
             self.state().put(&mut state);
         }
-        state::put_frame(&mut entry, bytes);
+        state::put_frame(&mut entry, header.seq, bytes);
         let needed = state.len() + entry.len() + ENTRY_ROOM;
         while !self.journal.has_room(needed) {
             let Err(error) = self.journal.prepare_spares() else { break };
@@ -308,10 +308,10 @@ impl Spool {
             }
             let oldest = self.backlog.pop_oldest().filter(|_| error.is_full());
             let Some(oldest) = oldest else { return Err(error.into()) };
-            skips.push(whole(&oldest, SkipReason::SpoolFull));
-            self.remove_popped()?;
+            skips.push(self.dropped(&oldest, SkipReason::SpoolFull));
+            self.remove_dropped()?;
         }
-        if opens_segment {
+        if header.opens_segment {
             self.journal.append(Class::Data, &state)?;
         }
         let position = self.journal.append(Class::Data, &entry)?;
@@ -342,22 +342,59 @@ impl Spool {
 
     /// Drops what is over the bounds; the caller declares it.
     fn evict(&mut self, now: Now, skips: &mut Vec<Skip>) -> Result<(), SpoolError> {
+        let before = skips.len();
         while let Some((segment, reason)) = self.backlog.pop_over(now.wall, self.setup.bounds) {
-            skips.push(whole(&segment, reason));
-            self.remove_popped()?;
+            skips.push(self.dropped(&segment, reason));
+        }
+        if skips.len() > before { self.remove_dropped() } else { Ok(()) }
+    }
+
+    /// Takes note for every collector that a segment will not come.
+    fn dropped(&mut self, segment: &Segment, reason: SkipReason) -> Skip {
+        let skip = Skip { first: segment.first, last: segment.last, reason };
+        self.cursors.values_mut().for_each(|declared| declared.skips.push(skip));
+        skip
+    }
+
+    /// Makes it durable that segments are dropped, then removes their files: a frame that was
+    /// declared must not be sent after a power cut. A disk that is full is not kept full by that.
+    fn remove_dropped(&mut self) -> Result<(), SpoolError> {
+        self.sync_state()?;
+        self.remove_popped()
+    }
+
+    /// Writes the state, if the disk has room for it, and syncs.
+    fn sync_state(&mut self) -> Result<(), SpoolError> {
+        if self.journal.has_room(self.state().len() + ENTRY_ROOM) {
+            self.write_state()?;
+        }
+        self.sync()
+    }
+
+    /// Whether a file holds nothing that is needed.
+    fn has_needless(&self) -> bool {
+        let keep = self.keep();
+        self.journal.segments().get(1).is_some_and(|second| second.first <= keep)
+    }
+
+    /// What the journal must hold begins here.
+    fn keep(&self) -> Position {
+        let oldest = self.backlog.segments().next();
+        oldest.map_or(self.journal.next(), |oldest| oldest.position)
+    }
+
+    /// Removes the files before the oldest frame held. What is left is durable before: it alone says
+    /// which incarnation this is.
+    fn remove_popped(&mut self) -> Result<(), SpoolError> {
+        if self.has_needless() {
+            self.sync()?;
+            self.journal.remove_before(self.keep())?;
         }
         Ok(())
     }
 
-    /// Removes the journal's segments before the oldest frame held.
-    fn remove_popped(&mut self) -> Result<(), SpoolError> {
-        let oldest = self.backlog.segments().next();
-        let keep = oldest.map_or(self.journal.next(), |oldest| oldest.position);
-        Ok(self.journal.remove_before(keep)?)
-    }
-
-    /// Takes note of what a collector has and what it will never get; drops what nobody needs. A
-    /// collector that has lost what it had takes its cursor back.
+    /// Takes note of what a collector has and what it will never get, which is durable when this
+    /// returns; drops what nobody needs. A collector that has lost what it had takes its cursor back.
     ///
     /// # Errors
     /// The disk failed.
@@ -367,8 +404,12 @@ impl Spool {
             Some(held) => held,
             None => self.cursors.entry(collector.to_owned()).or_default(),
         };
+        let is_new = !skips.iter().all(|skip| declared.covers(skip.first, skip.last));
         declared.cursor = cursor;
         skips.clone_into(&mut declared.skips);
+        if is_new {
+            self.sync_state()?;
+        }
         let everyone = self.everyone();
         while self.unsynced.front().is_some_and(|(seq, _)| *seq <= everyone) {
             self.unsynced.pop_front();
@@ -426,9 +467,8 @@ impl Spool {
             return Ok(Vec::new());
         };
         self.journal.read(segment.position, &mut |_, entry| {
-            let Some(bytes) = state::frame(entry) else { return ControlFlow::Continue(()) };
-            let Ok((frame, _)) = Frame::read(bytes) else { return ControlFlow::Continue(()) };
-            let seq = frame.header().seq;
+            let Some(frame) = state::frame(entry) else { return ControlFlow::Continue(()) };
+            let (seq, bytes) = (frame.header().seq, frame.bytes());
             let copy = || Bytes::copy_from_slice(bytes);
             if seq < from || taken.take(seq, copy, bytes.len()) {
                 ControlFlow::Continue(())
@@ -467,27 +507,25 @@ impl Spool {
     /// # Errors
     /// The disk failed.
     pub fn close(mut self) -> Result<(), SpoolError> {
-        match self.write_state().and_then(|()| self.sync()) {
-            Err(SpoolError::Journal(error)) if error.is_full() => Ok(()),
-            done => done,
-        }
+        self.sync_state()
     }
 
     /// Makes room for the opening of an incarnation, at the cost of the oldest frames.
     fn make_room(&mut self) -> Result<(), SpoolError> {
-        while !self.journal.has_room(STATE_ROOM) {
-            let Err(error) = self.journal.prepare_spares() else { break };
-            if self.journal.has_room(STATE_ROOM) {
-                break;
+        loop {
+            let needed = self.state().len() + ENTRY_ROOM;
+            if self.journal.has_room(needed) {
+                return Ok(());
+            }
+            let Err(error) = self.journal.prepare_spares() else { return Ok(()) };
+            if self.journal.has_room(needed) {
+                return Ok(());
             }
             let oldest = self.backlog.pop_oldest().filter(|_| error.is_full());
             let Some(oldest) = oldest else { return Err(error.into()) };
-            for declared in self.cursors.values_mut() {
-                declared.skips.push(whole(&oldest, SkipReason::SpoolFull));
-            }
+            self.dropped(&oldest, SkipReason::SpoolFull);
             self.remove_popped()?;
         }
-        Ok(())
     }
 }
 
@@ -509,39 +547,39 @@ impl Taken {
     }
 }
 
-fn whole(segment: &Segment, reason: SkipReason) -> Skip {
-    Skip { first: segment.first, last: segment.last, reason }
+/// Whether the journal is as it was without the frame.
+fn is_refusal(error: &JournalError) -> bool {
+    error.is_full() || matches!(error, JournalError::TooLarge { .. })
 }
 
 /// Opens the journal of an identity and reads what it holds.
-fn load(disk: &Arc<dyn Disk>, dir: &Path, agent: AgentId) -> Result<Loaded, SpoolError> {
-    let options = Options { segment_bytes: SEGMENT_FILE_BYTES, spares: 2, loss: Loss::Accept };
+fn load(disk: &Arc<dyn Disk>, setup: &Setup, agent: AgentId) -> Result<Loaded, SpoolError> {
+    let segment_bytes = (setup.bounds.bytes_max / 3).clamp(FILE_BYTES_MIN, FILE_BYTES) >> 12 << 12;
+    let options = Options { segment_bytes, spares: 2, loss: Loss::Accept };
     let (mut backlog, mut state) = (Backlog::default(), State::default());
     let mut replay = |position: Position, entry: &[u8]| {
-        if let Some(bytes) = state::frame(entry) {
-            // A frame that its own CRC does not vouch for is lost; its number shows as a gap.
-            if let Ok((frame, _)) = Frame::read(bytes) {
-                let header = frame.header();
-                state.incarnation = state.incarnation.max(header.seq.incarnation());
-                // The end of a segment whose beginning has gone with its file: it was dropped whole.
-                if backlog.first().is_none() && !header.opens_segment {
-                    return Ok(());
-                }
-                let segment = Segment {
-                    first: header.seq,
-                    last: header.seq,
-                    position,
-                    bytes: bytes.len() as u64,
-                    newest: header.complete_through,
-                };
-                backlog.push(segment, header.opens_segment);
+        // A frame that its own CRC does not vouch for is lost; its number shows as a gap.
+        if let Some(frame) = state::frame(entry) {
+            let header = frame.header();
+            state.incarnation = state.incarnation.max(header.seq.incarnation());
+            // The end of a segment whose beginning has gone with its file: it was dropped whole.
+            if backlog.first().is_none() && !header.opens_segment {
+                return Ok(());
             }
+            let segment = Segment {
+                first: header.seq,
+                last: header.seq,
+                position,
+                bytes: frame.bytes().len() as u64,
+                newest: header.complete_through,
+            };
+            backlog.push(segment, header.opens_segment);
         } else if let Ok(read) = State::read(entry) {
             state = read;
         }
         Ok(())
     };
-    let path = dir.join(agent.to_string());
+    let path = setup.dir.join(agent.to_string());
     let (journal, _) = Journal::open(Arc::clone(disk), &path, options, &mut replay)?;
     // Dropped before, but still in the files.
     while backlog.segments().next().is_some_and(|oldest| state.is_done(oldest)) {

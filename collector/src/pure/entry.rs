@@ -84,8 +84,17 @@ pub struct Snapshot {
     pub sessions: Vec<(AgentId, Stream, Session)>,
     /// All hosts.
     pub hosts: Vec<HostState>,
-    /// The last sample of each `up` series.
-    pub ups: Vec<UpEntry>,
+    /// All `up` series.
+    pub ups: Vec<UpState>,
+}
+
+/// A series `up` as a snapshot holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpState {
+    /// Its last sample.
+    pub last: UpEntry,
+    /// The stamp of the first sample since which it says the same.
+    pub since: Timestamp,
 }
 
 /// One entry.
@@ -181,7 +190,10 @@ pub fn put_snapshot(out: &mut Vec<u8>, snapshot: &Snapshot) {
         out.push(u8::from(host.gone));
     }
     put_varint(out, snapshot.ups.len() as u64);
-    snapshot.ups.iter().for_each(|up| put_up_body(out, up));
+    for up in &snapshot.ups {
+        put_up_body(out, &up.last);
+        put_zigzag(out, up.since.0);
+    }
 }
 
 impl<'a> Entry<'a> {
@@ -258,7 +270,10 @@ fn snapshot(reader: &mut Reader<'_>) -> Result<Snapshot, Malformed> {
         });
     }
     let count = reader.count(usize::MAX)?;
-    let ups = (0..count).map(|_| up(reader)).collect::<Result<_, _>>()?;
+    let mut ups = Vec::new();
+    for _ in 0..count {
+        ups.push(UpState { last: up(reader)?, since: Timestamp(reader.zigzag()?) });
+    }
     Ok(Snapshot { store, taken, sessions, hosts, ups })
 }
 
@@ -334,7 +349,7 @@ mod tests {
                 mark: Timestamp(8),
                 gone: true,
             }],
-            ups: vec![up.clone()],
+            ups: vec![UpState { last: up.clone(), since: Timestamp(-9) }],
         };
         let mut out = Vec::new();
         put_snapshot(&mut out, &snapshot);

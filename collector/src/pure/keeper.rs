@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bellwether_model::id::{AgentId, Position, Seq, StoreId, Stream};
+use bellwether_model::limit;
 use bellwether_model::time::{Nanos, Now, Timestamp};
-use bellwether_model::wire::answer::{Answer, Case, RefusedColumn};
+use bellwether_model::wire::answer::{Answer, Case, NAMED_COLUMNS, RefusedColumn};
 use bellwether_model::wire::decode::{DecodeError, Decoder, Purpose};
 use bellwether_model::wire::envelope::{Envelope, EnvelopeError};
 use bellwether_model::wire::frame::{Frame, FrameError, Inflater};
@@ -23,8 +24,6 @@ use super::entry::{self, Snapshot, UpEntry};
 use super::presence::Presence;
 use super::session::{Session, Verdict};
 
-/// The keeper's own series.
-const OWN: Source = Source(0);
 /// How long samples are kept by default.
 pub const RETENTION: Duration = Duration::from_secs(3 * 3600);
 /// Places of one session's decoder for each series its agent may have: columns come and go.
@@ -100,6 +99,8 @@ pub struct KeeperStats {
     pub duplicates: u64,
     /// Samples given to the store.
     pub samples: u64,
+    /// Samples stamped too far ahead of their arrival, not stored.
+    pub samples_ahead: u64,
     /// Columns refused, each time they were described.
     pub refused_columns: u64,
     /// Numbers that agents declared as never to come, by reason.
@@ -118,7 +119,8 @@ pub struct Keeper {
     sources: BTreeMap<AgentId, Source>,
     next_source: u32,
     presence: Presence,
-    up_groups: BTreeMap<(String, String), u32>,
+    /// Each series `up` is a source of its own, which goes when the series has ended.
+    ups: BTreeMap<(String, String), Source>,
     writer: Writer,
     inflater: Inflater,
     entry: Vec<u8>,
@@ -132,6 +134,8 @@ struct Held {
     session: Session,
     decoder: Decoder,
     source: Source,
+    /// When its last frame was applied.
+    seen: Timestamp,
 }
 
 /// Where the walk through a request's frames ended.
@@ -139,6 +143,7 @@ struct Walked {
     case: Case,
     at: Seq,
     text: String,
+    refused: u32,
     columns: Vec<RefusedColumn>,
 }
 
@@ -151,9 +156,9 @@ impl Keeper {
             limits,
             sessions: BTreeMap::new(),
             sources: BTreeMap::new(),
-            next_source: OWN.0 + 1,
+            next_source: 0,
             presence: Presence::default(),
-            up_groups: BTreeMap::new(),
+            ups: BTreeMap::new(),
             writer,
             inflater: Inflater::default(),
             entry: Vec::new(),
@@ -208,16 +213,17 @@ impl Keeper {
         };
         let walked = self.walk(now, &envelope, frames, submit.received, batch)?;
         let whole = matches!(walked.case, Case::Applied | Case::RefusedColumns | Case::Duplicate);
+        let mut release = Position(0);
         if envelope.goodbye && whole {
-            self.goodbye(now, envelope.agent, batch)?;
+            release = self.goodbye(now, envelope.agent, batch)?;
         }
         let session = self.session(envelope.agent, envelope.stream);
-        let release = session.map_or(Position(0), Session::last);
+        release = release.max(session.map_or(Position(0), Session::last));
         let mut answer = Answer::new(walked.case, self.store);
         answer.acked = session.map_or(Seq(0), Session::applied);
         answer.at = walked.at;
         answer.received = submit.received;
-        answer.refused = u32::try_from(walked.columns.len()).unwrap_or(u32::MAX);
+        answer.refused = walked.refused;
         answer.columns = walked.columns;
         answer.text = walked.text;
         Ok(Reply { answer, release })
@@ -244,19 +250,22 @@ impl Keeper {
         batch: &mut dyn Batch,
     ) -> Result<Walked, JournalClosed> {
         let mut walked =
-            Walked { case: Case::Duplicate, at: Seq(0), text: String::new(), columns: Vec::new() };
-        if envelope.frames == 0 {
-            walked.case = Case::Applied;
-        }
+            Walked::new(if envelope.frames == 0 { Case::Applied } else { Case::Duplicate });
         let key = (envelope.agent, envelope.stream);
         if !self.sessions.contains_key(&key) && self.sessions.len() >= self.limits.agents {
             return Ok(walked.ended(Case::Overloaded, Seq(0), "too many agents".to_owned()));
         }
+        let (mut inflated, whole) = (0, frames.len());
         for _ in 0..envelope.frames {
             let (frame, rest) = match Frame::read(frames) {
                 Ok(read) => read,
                 Err(error) => return Ok(walked.broken(&error)),
             };
+            inflated += frame.inflated_len();
+            if inflated > limit::REQUEST_INFLATED_BYTES && frames.len() < whole {
+                // Others wait: the agent goes on after the last frame read.
+                return Ok(walked);
+            }
             frames = rest;
             let seq = frame.header().seq;
             let held = self.sessions.get(&key);
@@ -273,14 +282,18 @@ impl Keeper {
                     let text = format!("expected {expected}, got {seq}");
                     return Ok(walked.ended(Case::Gap, expected, text));
                 }
-                Verdict::Duplicate => self.load(&key, &frame),
+                Verdict::Duplicate => {
+                    self.load(&key, &frame);
+                    walked.at = seq;
+                }
                 Verdict::Next => {
                     let applied = self.next(now, envelope, &frame, received, batch)?;
                     if let Some((case, text)) = applied.problem {
                         return Ok(walked.ended(case, seq, text));
                     }
-                    walked.columns.extend(applied.refused);
-                    let refused = !walked.columns.is_empty();
+                    walked.refuse(&applied.refused);
+                    walked.at = seq;
+                    let refused = walked.refused > 0;
                     walked.case = if refused { Case::RefusedColumns } else { Case::Applied };
                 }
             }
@@ -292,10 +305,14 @@ impl Keeper {
         Ok(walked)
     }
 
-    /// A frame that was applied before fills a decoder that has lost its rows.
+    /// A frame that was applied before fills a decoder that has lost its rows. Rows of an older
+    /// incarnation have numbers that mean others now.
     fn load(&mut self, key: &(AgentId, Stream), frame: &Frame<'_>) {
         self.stats.duplicates += 1;
         let Some(held) = self.sessions.get_mut(key) else { return };
+        if held.session.applied().incarnation() != frame.header().seq.incarnation() {
+            return;
+        }
         let Ok(sections) = frame.sections(&mut self.inflater) else { return };
         if let Ok(touched) = held.decoder.read(frame.header(), sections, Purpose::Load) {
             let touched = touched.to_vec();
@@ -321,11 +338,13 @@ impl Keeper {
             return Ok(apply::Applied::problem(Case::Overloaded, text));
         }
         if let Err(error) = self.decode(&key, frame) {
+            self.drop_unused(&key);
             return Ok(error);
         }
         let position = batch.push(EntryClass::Data, &self.entry)?;
         self.count_skips(&key, envelope, frame.header().seq);
-        Ok(self.apply(now, &key, frame.header(), position))
+        let arrived = Timestamp::from(received);
+        Ok(self.apply(now, arrived, &key, (frame.header(), position)))
     }
 
     /// Reads a frame's sections into the session's decoder.
@@ -353,16 +372,23 @@ impl Keeper {
 
     /// The session of a key, made if new.
     fn held(&mut self, key: &(AgentId, Stream)) -> &mut Held {
-        let source = *self.sources.entry(key.0).or_insert_with(|| {
-            self.next_source += 1;
-            Source(self.next_source - 1)
-        });
+        let source = match self.sources.get(&key.0) {
+            Some(source) => *source,
+            None => self.new_source(),
+        };
+        self.sources.insert(key.0, source);
         let places = self.limits.series_per_agent.saturating_mul(PLACES_PER_SERIES);
         self.sessions.entry(*key).or_insert_with(|| Held {
             session: Session::default(),
             decoder: Decoder::new(places),
             source,
+            seen: Timestamp::MIN,
         })
+    }
+
+    fn new_source(&mut self) -> Source {
+        self.next_source += 1;
+        Source(self.next_source - 1)
     }
 
     fn count_skips(&mut self, key: &(AgentId, Stream), envelope: &Envelope, next: Seq) {
@@ -372,21 +398,24 @@ impl Keeper {
         }
     }
 
+    /// Gives the position of the goodbye's entry; 0 if the agent is gone already, or the journal has
+    /// no room: then it will be found dead instead.
     fn goodbye(
         &mut self,
         now: Now,
         agent: AgentId,
         batch: &mut dyn Batch,
-    ) -> Result<(), JournalClosed> {
+    ) -> Result<Position, JournalClosed> {
         let lives = self.presence.hosts().any(|(id, host)| id == agent && !host.gone());
-        if lives {
-            self.entry.clear();
-            entry::put_goodbye(&mut self.entry, agent, now.wall);
-            let position = batch.push(EntryClass::Data, &self.entry)?;
-            self.end(agent, now.wall);
-            self.writer.publish(position);
+        self.entry.clear();
+        entry::put_goodbye(&mut self.entry, agent, now.wall);
+        if !lives || !batch.has_room(self.entry.len()) {
+            return Ok(Position(0));
         }
-        Ok(())
+        let position = batch.push(EntryClass::Data, &self.entry)?;
+        self.end(agent, now.wall);
+        self.writer.publish(position);
+        Ok(position)
     }
 
     /// Removes a host and its sessions. Gives the position whose sync makes it durable; `None` if
@@ -429,6 +458,7 @@ impl Keeper {
         }
         self.writer.retain(now.wall);
         self.rest(now, self.limits.retention);
+        self.drop_sessions(now);
         Ok(())
     }
 
@@ -463,6 +493,18 @@ impl Keeper {
 }
 
 impl Walked {
+    fn new(case: Case) -> Walked {
+        Walked { case, at: Seq(0), text: String::new(), refused: 0, columns: Vec::new() }
+    }
+
+    /// Counts columns; names as many as an answer holds.
+    fn refuse(&mut self, columns: &[RefusedColumn]) {
+        let count = u32::try_from(columns.len()).unwrap_or(u32::MAX);
+        self.refused = self.refused.saturating_add(count);
+        let room = NAMED_COLUMNS.saturating_sub(self.columns.len());
+        self.columns.extend(columns.iter().take(room));
+    }
+
     fn ended(mut self, case: Case, at: Seq, text: String) -> Walked {
         (self.case, self.at, self.text) = (case, at, text);
         self
@@ -472,7 +514,9 @@ impl Walked {
         let (case, at) = match error {
             FrameError::Broken(_) => (Case::BadEnvelope, Seq(0)),
             FrameError::Version(_) => (Case::Version, Seq(0)),
-            FrameError::TooLarge { .. } => (Case::TooLarge, Seq(0)),
+            // A length that is read before the CRC may be broken on the way: no frame is at fault.
+            FrameError::TooLarge { bound: limit::FRAME_BYTES, .. } => (Case::BadEnvelope, Seq(0)),
+            FrameError::TooLarge { seq, .. } => (Case::TooLarge, *seq),
             FrameError::Contents { seq, .. } => (Case::BadFrame, *seq),
         };
         self.ended(case, at, error.to_string())

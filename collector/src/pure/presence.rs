@@ -8,7 +8,7 @@ use std::time::Duration;
 use bellwether_model::id::AgentId;
 use bellwether_model::time::{Mono, Now, Timestamp};
 
-use super::entry::{HostState, UpEntry, UpValue};
+use super::entry::{HostState, UpEntry, UpState, UpValue};
 
 /// An agent is taken for dead this long after its mark.
 pub const DEAD_AFTER: Duration = Duration::from_secs(5);
@@ -67,7 +67,8 @@ impl Host {
 #[derive(Clone, Debug)]
 struct Up {
     last: Option<(Timestamp, UpValue)>,
-    down_since: Option<Timestamp>,
+    /// The first sample since which it says the same.
+    since: Timestamp,
     /// No 0 is made before this.
     grace: Mono,
 }
@@ -90,9 +91,13 @@ impl Presence {
             mark,
             gone: false,
         });
-        host.labels = labels;
+        let before = std::mem::replace(&mut host.labels, labels);
         host.mark = host.mark.max(mark);
         host.gone = false;
+        let changed = before != host.labels;
+        if changed {
+            self.drop_unsampled(&before);
+        }
     }
 
     /// The same as [`Presence::frame`] for a host whose labels are known; costs no allocation.
@@ -106,7 +111,7 @@ impl Presence {
     }
 
     fn note(&mut self, now: Now, labels: (String, String)) {
-        let fresh = || Up { last: None, down_since: None, grace: now.mono + GRACE };
+        let fresh = || Up { last: None, since: Timestamp::MIN, grace: now.mono + GRACE };
         self.ups.entry(labels).or_insert_with(fresh);
     }
 
@@ -134,6 +139,12 @@ impl Presence {
         }
     }
 
+    /// Whether an agent is among the hosts.
+    #[must_use]
+    pub fn knows(&self, agent: AgentId) -> bool {
+        self.hosts.contains_key(&agent)
+    }
+
     /// All hosts, by agent.
     pub fn hosts(&self) -> impl Iterator<Item = (AgentId, &Host)> {
         self.hosts.iter().map(|(agent, host)| (*agent, host))
@@ -144,15 +155,14 @@ impl Presence {
         let labels = (up.job.clone(), up.instance.clone());
         if up.value == UpValue::End {
             self.ups.remove(&labels);
-            self.hosts.retain(|_, host| host.labels != labels || !host.gone);
+            self.hosts.retain(|_, host| host.labels != labels);
             return;
         }
         self.note(now, labels.clone());
         let Some(series) = self.ups.get_mut(&labels) else { return };
-        series.down_since = match up.value {
-            UpValue::Down => series.down_since.or(Some(up.time)),
-            _ => None,
-        };
+        if series.last.is_none_or(|(_, value)| value != up.value) {
+            series.since = up.time;
+        }
         series.last = Some((up.time, up.value));
     }
 
@@ -190,17 +200,18 @@ impl Presence {
         if now.mono < up.grace {
             return None;
         }
-        if up.down_since.is_some_and(|since| now.wall >= since.saturating_add(FORGET_AFTER)) {
+        let said = |value| up.last.is_some_and(|(_, last)| last == value);
+        if said(UpValue::Down) && now.wall >= up.since.saturating_add(FORGET_AFTER) {
             return Some((now.wall, UpValue::End));
         }
-        let was_up = up.last.is_some_and(|(_, value)| value == UpValue::Up);
+        let was_up = said(UpValue::Up);
         let at = if was_up { dead } else { now.wall };
         repeat(UpValue::Down).then_some((at, UpValue::Down))
     }
 
     /// Hosts and last samples, for a snapshot.
     #[must_use]
-    pub fn state(&self) -> (Vec<HostState>, Vec<UpEntry>) {
+    pub fn state(&self) -> (Vec<HostState>, Vec<UpState>) {
         let hosts = self.hosts.iter().map(|(agent, host)| HostState {
             agent: *agent,
             job: host.labels.0.clone(),
@@ -210,21 +221,25 @@ impl Presence {
         });
         let ups = self.ups.iter().filter_map(|((job, instance), up)| {
             let (time, value) = up.last?;
-            let time = up.down_since.unwrap_or(time);
-            Some(UpEntry { job: job.clone(), instance: instance.clone(), time, value })
+            let last = UpEntry { job: job.clone(), instance: instance.clone(), time, value };
+            Some(UpState { last, since: up.since })
         });
         (hosts.collect(), ups.collect())
     }
 
     /// Takes up the state of a snapshot.
-    pub fn restore(&mut self, now: Now, hosts: &[HostState], ups: &[UpEntry]) {
+    pub fn restore(&mut self, now: Now, hosts: &[HostState], ups: &[UpState]) {
         *self = Presence::default();
         for host in hosts {
             let labels = (host.job.clone(), host.instance.clone());
             self.note(now, labels.clone());
             self.hosts.insert(host.agent, Host { labels, mark: host.mark, gone: host.gone });
         }
-        ups.iter().for_each(|up| self.sampled(now, up));
+        for up in ups {
+            self.sampled(now, &up.last);
+            let labels = (up.last.job.clone(), up.last.instance.clone());
+            self.ups.entry(labels).and_modify(|series| series.since = up.since);
+        }
     }
 
     /// The collector has started: every host has its grace again.
@@ -288,6 +303,13 @@ mod tests {
         frame(&mut presence, 102, 102);
         assert!(presence.forget(AGENT));
         assert_eq!(tick(&mut presence, 103), []);
+        frame(&mut presence, 104, 104);
+        presence.frame(at(104), AGENT, ("node", "b"), Timestamp(104_999));
+        let due = presence.due(at(104));
+        assert_eq!(
+            due.iter().map(|up| (&*up.instance, up.value)).collect::<Vec<_>>(),
+            [("b", UpValue::Up)]
+        );
     }
 
     #[test]
@@ -313,6 +335,12 @@ mod tests {
         restored.started(at(500));
         assert_eq!(tick(&mut restored, 505), []);
         assert_eq!(tick(&mut restored, 510), [(105_999, UpValue::Down)]);
+        tick(&mut restored, 525);
+        let (hosts, ups) = restored.state();
+        assert_eq!((ups[0].last.time, ups[0].since), (Timestamp(525_000), Timestamp(105_999)));
+        restored.restore(at(530), &hosts, &ups);
+        restored.started(at(530));
+        assert_eq!(restored.state(), (hosts, ups), "a snapshot holds all of it");
         let day = 24 * 3600;
         assert_eq!(tick(&mut restored, 106 + day).last().unwrap().1, UpValue::End);
     }

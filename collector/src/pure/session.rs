@@ -6,7 +6,7 @@ use bellwether_model::wire::envelope::Skip;
 use bellwether_model::wire::frame::Header;
 
 /// Incarnations remembered; older ones are unknown, so their frames are a clone's.
-pub const INCARNATIONS_MAX: usize = 64;
+pub const INCARNATIONS_MAX: usize = 32;
 
 /// One start of the agent's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use bellwether_platform::journal::Class;
 use bellwether_platform::journal::commit::{CommitQueue, PushError};
 use bellwether_platform::listener::HeldBody;
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use crate::pure::keeper::{Batch, EntryClass, JournalClosed, Keeper, KeeperStats, Reply, Submit};
 
@@ -22,8 +23,11 @@ const SNAPSHOT_BYTES: u64 = 8 << 20;
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(600);
 /// Entries go this long after the retention of their samples.
 const REMOVE_AFTER: Duration = Duration::from_secs(600);
-/// The longest entry that is taken; a journal segment must hold it.
-const ENTRY_BYTES_MAX: usize = 8 << 20;
+/// The longest entry that is taken: a journal segment holds it. The snapshot of 20,000 agents with
+/// 32 incarnations each is 12 MB.
+const ENTRY_BYTES_MAX: usize = 15 << 20;
+/// A snapshot that found no room is tried again after this.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(60);
 
 /// A host as `host list` shows it.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -133,6 +137,7 @@ pub struct KeeperThread {
 /// When control state was journalled, so that the journal can be cut behind it.
 pub struct Snapshots {
     retention: Duration,
+    journal_bytes_max: u64,
     /// Position and time of each that is kept, oldest first.
     taken: Vec<(Position, Timestamp)>,
     bytes: u64,
@@ -142,14 +147,23 @@ pub struct Snapshots {
 impl Snapshots {
     /// `taken` are those found in the journal.
     #[must_use]
-    pub fn new(retention: Duration, taken: Vec<(Position, Timestamp)>) -> Snapshots {
-        Snapshots { retention, taken, bytes: 0, last: None }
+    pub fn new(
+        retention: Duration,
+        journal_bytes_max: u64,
+        taken: Vec<(Position, Timestamp)>,
+    ) -> Snapshots {
+        Snapshots { retention, journal_bytes_max, taken, bytes: 0, last: None }
     }
 
-    /// Entries before this position are needed no more.
-    fn removable(&mut self, now: Timestamp) -> Option<Position> {
+    /// Entries before this position are needed no more; with a journal over its bytes, they go
+    /// before their time, so that a restart finds less.
+    fn removable(&mut self, now: Timestamp, over: bool) -> Option<Position> {
         let horizon = now.saturating_sub(self.retention).saturating_sub(REMOVE_AFTER);
-        let old = self.taken.partition_point(|(_, at)| *at < horizon);
+        let mut old = self.taken.partition_point(|(_, at)| *at < horizon);
+        if over && old < 2 && self.taken.len() > 2 {
+            warn!("the journal is over its bytes: the oldest entries go before their time");
+            old = 2;
+        }
         let (position, _) = *self.taken.get(old.checked_sub(1)?)?;
         self.taken.drain(..old - 1);
         Some(position)
@@ -178,7 +192,7 @@ struct Counted<'a> {
 
 impl Batch for Counted<'_> {
     fn has_room(&self, bytes: usize) -> bool {
-        bytes <= ENTRY_BYTES_MAX && self.queue.has_room()
+        bytes <= ENTRY_BYTES_MAX && self.queue.has_room(bytes)
     }
 
     fn push(&mut self, class: EntryClass, entry: &[u8]) -> Result<Position, JournalClosed> {
@@ -246,13 +260,22 @@ impl KeeperThread {
         let age = snapshots.last.map_or(SNAPSHOT_EVERY, |last| now.mono.since(last));
         if snapshots.bytes > SNAPSHOT_BYTES || age >= SNAPSHOT_EVERY {
             let mut batch = Counted { queue: &self.queue, bytes: &mut snapshots.bytes };
-            if let Some(position) = self.keeper.snapshot(now, &mut batch)? {
-                snapshots.taken.push((position, now.wall));
-                snapshots.bytes = 0;
-                snapshots.last = Some(now.mono);
+            match self.keeper.snapshot(now, &mut batch)? {
+                Some(position) => {
+                    snapshots.taken.push((position, now.wall));
+                    snapshots.bytes = 0;
+                    snapshots.last = Some(now.mono);
+                }
+                None => {
+                    // Without one the journal cannot be cut.
+                    warn!("no room in the journal for the control state");
+                    snapshots.bytes = 0;
+                    snapshots.last = Some(now.mono - (SNAPSHOT_EVERY - SNAPSHOT_RETRY));
+                }
             }
         }
-        if let Some(position) = snapshots.removable(now.wall) {
+        let over = self.queue.status().bytes > snapshots.journal_bytes_max;
+        if let Some(position) = snapshots.removable(now.wall, over) {
             self.queue.remove_before(position);
         }
         let stats = (self.keeper.stats().clone(), self.keeper.sessions());
@@ -291,12 +314,14 @@ mod tests {
     fn the_journal_is_cut_behind_the_newest_old_snapshot() {
         let taken = (1..=5_u32)
             .map(|i| (Position(u64::from(i) * 100), Timestamp(i64::from(i) * 3_600_000)));
-        let mut snapshots = Snapshots::new(Duration::from_secs(3600), taken.collect());
-        assert_eq!(snapshots.removable(Timestamp(3_600_000)), None);
+        let mut snapshots = Snapshots::new(Duration::from_secs(3600), 0, taken.collect());
+        assert_eq!(snapshots.removable(Timestamp(3_600_000), false), None);
         // At 4:15 what is older than 3:05 may go: the newest such snapshot is that of 3:00.
         let now = Timestamp(4 * 3_600_000 + 900_000);
-        assert_eq!(snapshots.removable(now), Some(Position(300)));
-        assert_eq!(snapshots.removable(now), Some(Position(300)));
+        assert_eq!(snapshots.removable(now, false), Some(Position(300)));
+        assert_eq!(snapshots.removable(now, false), Some(Position(300)));
         assert_eq!(snapshots.taken.len(), 3);
+        assert_eq!(snapshots.removable(now, true), Some(Position(400)), "over its bytes");
+        assert_eq!(snapshots.removable(now, true), None, "the last two stay");
     }
 }

@@ -104,7 +104,7 @@ fn family(figure: &Figure) -> Vec<MetricFamily> {
 }
 
 impl Pulled {
-    fn keeper(&self) -> [Figure; 6] {
+    fn keeper(&self) -> [Figure; 7] {
         let (stats, sessions) = self.0.keeper.stats();
         [
             counter("bellwether_collector_frames_total", "Frames applied.", stats.frames),
@@ -114,6 +114,11 @@ impl Pulled {
                 stats.duplicates,
             ),
             counter("bellwether_collector_samples_total", "Samples stored.", stats.samples),
+            counter(
+                "bellwether_collector_samples_ahead_total",
+                "Samples stamped too far ahead of their arrival, not stored.",
+                stats.samples_ahead,
+            ),
             counter(
                 "bellwether_collector_columns_refused_total",
                 "Columns refused, each time they were described.",

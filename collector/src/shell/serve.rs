@@ -25,6 +25,7 @@ use bellwether_platform::process;
 use bellwether_platform::stop::{Stop, Stopper};
 use bellwether_store::{Limits as StoreLimits, Store};
 use prometheus::{Registry, TextEncoder};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing::{error, info, warn};
 
 use super::api::queries::{PLACES, Queries, ViewSource};
@@ -38,6 +39,10 @@ use crate::pure::keeper::{JournalClosed, Keeper, KeeperLimits};
 const BODY_BYTES: u32 = 64 << 20;
 /// A segment holds the largest group of entries that one sync covers.
 const SEGMENT_BYTES: u64 = 16 << 20;
+/// Of the disk's room at the start, the journal takes so much at most.
+const JOURNAL_DISK_PERCENT: u64 = 80;
+/// Connections beside those of agents: queries, scrapes, people.
+const OTHER_CONNECTIONS: usize = 1024;
 /// Token files are looked at this often.
 const TOKENS_EVERY: Duration = Duration::from_secs(1);
 
@@ -101,6 +106,7 @@ pub struct Collector {
     queue: CommitQueue,
     clock: Clock,
     threads: Threads,
+    connections: usize,
     _lock: Lock,
 }
 
@@ -132,7 +138,6 @@ impl Collector {
         let lock = lock(&plan.data_dir.join("lock"))?;
         let principals =
             Principals::new(plan.principals, plan.anonymous).map_err(ServeError::Principals)?;
-        let listener = Listener::bind(plan.listen)?;
         let clock = Clock::collector();
         let (store, writer) = Store::new(plan.store);
         let mut keeper = Keeper::new(new_store_id(), plan.keeper, writer);
@@ -140,8 +145,12 @@ impl Collector {
         let options =
             Options { segment_bytes: SEGMENT_BYTES, loss: plan.loss, ..Options::default() };
         let (journal, taken) = replay(&disk, &dir, options, &mut keeper, &clock)?;
+        // Only now: until the journal is read, callers are refused and come again.
+        let listener = Listener::bind(plan.listen)?;
+        let room = disk.free_bytes(&dir)?.saturating_add(journal.bytes());
+        let journal_bytes_max = room / 100 * JOURNAL_DISK_PERCENT;
         let (queue, committer) = commit_queue(journal);
-        let snapshots = Snapshots::new(plan.store.retention, taken);
+        let snapshots = Snapshots::new(plan.store.retention, journal_bytes_max, taken);
         let (handle, thread) = keeper_thread(keeper, clock.clone(), queue.clone(), snapshots);
         let threads = start(committer, thread, stopper)?;
         let bodies = Bodies::new(BODY_BYTES);
@@ -174,6 +183,7 @@ impl Collector {
             queue,
             clock,
             threads,
+            connections: open_files(plan.keeper.agents.saturating_add(OTHER_CONNECTIONS)),
             _lock: lock,
         })
     }
@@ -196,8 +206,10 @@ impl Collector {
     /// A thread has failed: what was not acknowledged may be lost.
     pub async fn serve(self, stop: Stop) -> Result<(), ServeError> {
         let Collector { listener, router, principals, keeper, queue, clock, threads, .. } = self;
+        let connections = self.connections;
         let looking = tokio::spawn(watch_tokens(principals, clock));
-        let served = listener.serve(router, listener::Limits::default(), stop).await;
+        let limits = listener::Limits { connections, ..listener::Limits::default() };
+        let served = listener.serve(router, limits, stop).await;
         looking.abort();
         keeper.stop();
         let kept = join(threads.keeper, "keeper");
@@ -257,6 +269,23 @@ fn page(registry: &Registry) -> Result<([(&'static str, &'static str); 1], Vec<u
     let own = TextEncoder::new().encode_to_string(&registry.gather()).map_err(|e| e.to_string())?;
     text.extend_from_slice(own.as_bytes());
     Ok(([("content-type", "text/plain; version=0.0.4; charset=utf-8")], text))
+}
+
+/// Raises the limit of open files towards what so many connections need; gives how many it allows.
+fn open_files(connections: usize) -> usize {
+    /// Files, pipes and sockets that are not connections.
+    const OWN: u64 = 128;
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OWN);
+    let mut limit = getrlimit(Resource::Nofile);
+    let allowed = limit.maximum.unwrap_or(u64::MAX).min(wanted);
+    if limit.current.is_some_and(|current| current < allowed) {
+        limit.current = Some(allowed);
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            warn!(%error, "the limit of open files stays as it is");
+        }
+    }
+    let granted = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).min(wanted);
+    usize::try_from(granted.saturating_sub(OWN)).unwrap_or(usize::MAX).min(connections)
 }
 
 fn new_store_id() -> StoreId {

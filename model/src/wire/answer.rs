@@ -48,7 +48,7 @@ pub enum Case {
     Version = 12,
     /// This agent asks too often.
     TooMany = 13,
-    /// A queue, the memory or the disk is full, or the collector is starting or stopping.
+    /// A queue, the memory or the disk is full, or the collector is stopping.
     Overloaded = 14,
 }
 

@@ -5,8 +5,8 @@
 //! every group opens with a key section.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::bytes::{Malformed, Reader};
 use super::encode::{ADDED, DELTA, ENDED, HAS_ABSENT, HAS_START, KEY, OCCUPIED, RECORDS};
@@ -64,8 +64,8 @@ pub struct Group {
     row: u32,
     time: Timestamp,
     target: LabelSet,
-    cadence: Duration,
-    description: Vec<u8>,
+    /// Of the last description; 0 if edits have outdated it.
+    fingerprint: Fingerprint,
     occupied: Vec<bool>,
     accumulators: Vec<Accumulator>,
     values: Vec<f64>,
@@ -84,12 +84,6 @@ impl Group {
     #[must_use]
     pub fn target(&self) -> &LabelSet {
         &self.target
-    }
-
-    /// Time from row to row; zero if irregular.
-    #[must_use]
-    pub fn cadence(&self) -> Duration {
-        self.cadence
     }
 
     /// The row by place; [`ABSENT`] where there is no value.
@@ -114,6 +108,24 @@ pub struct Decoder {
     /// Bytes of label text that the frame being read may still describe: a short frame could name
     /// one long text over and over.
     text_left: usize,
+}
+
+const TEXTS: &str = "texts over their bound";
+
+/// Tells descriptions apart without keeping them. Only a sender's own columns hang on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Fingerprint {
+    len: usize,
+    crc: u32,
+    hash: u64,
+}
+
+impl Fingerprint {
+    fn of(bytes: &[u8]) -> Fingerprint {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        Fingerprint { len: bytes.len(), crc: crc32c::crc32c(bytes), hash: hasher.finish() }
+    }
 }
 
 /// A section's head.
@@ -243,7 +255,8 @@ impl Decoder {
 impl<'a> Section<'a> {
     fn read(reader: &mut Reader<'a>, header: &Header) -> Result<Section<'a>, Malformed> {
         let kind = reader.byte()?;
-        let group = u32::try_from(reader.varint()?).map_err(|_| reader.malformed("group"))?;
+        let group = u32::try_from(reader.varint()?).ok().filter(|group| *group < limit::GROUPS);
+        let group = group.ok_or(reader.malformed("group's number"))?;
         let lag = reader.zigzag()?;
         let time = header.complete_through.0.checked_add(lag);
         let time = time.filter(|t| *t >= 0).ok_or(reader.malformed("row's stamp"))?;
@@ -262,8 +275,10 @@ impl Group {
     ) -> Result<(), Malformed> {
         let len = reader.count(limit::FRAME_INFLATED_BYTES)?;
         let description = reader.take(len)?;
-        if description != self.description || self.description.is_empty() {
+        let fingerprint = Fingerprint::of(description);
+        if self.fingerprint != fingerprint {
             self.describe(description, places_max, text_left)?;
+            self.fingerprint = fingerprint;
         }
         for (occupied, accumulator) in self.occupied.iter().zip(&mut self.accumulators) {
             let scale = if *occupied { scale(reader)? } else { Scale::default() };
@@ -289,7 +304,8 @@ impl Group {
         text_left: &mut usize,
     ) -> Result<(), Malformed> {
         let mut reader = Reader::new(description);
-        let cadence = Duration::from_millis(reader.varint()?);
+        // How often rows come is for readers that plan; this one does not.
+        reader.varint()?;
         let mut texts = Texts::read(&mut reader, text_left)?;
         let target = labels(&mut reader, &mut |reader| texts.text(reader))?;
         let count = reader.count(limit::COLUMNS.min(places_max))?;
@@ -305,10 +321,7 @@ impl Group {
         self.accumulators.clear();
         self.accumulators.resize(count, Accumulator::default());
         self.target = target;
-        self.cadence = cadence;
         self.change = Change::Key(columns);
-        self.description.clear();
-        self.description.extend_from_slice(description);
         Ok(())
     }
 
@@ -395,7 +408,7 @@ impl Group {
             }
         }
         self.any_absent = true;
-        self.description.clear();
+        self.fingerprint = Fingerprint::default();
         self.change = Change::Edits(edits);
         Ok(())
     }
@@ -435,7 +448,9 @@ impl<'a, 'b> Texts<'a, 'b> {
         let count = reader.count(limit::STRINGS)?;
         let mut texts = vec![""];
         for _ in 0..count {
-            texts.push(reader.text(limit::LABEL_BYTES)?);
+            let text = reader.text(limit::LABEL_BYTES)?;
+            *left = left.checked_sub(text.len()).ok_or(reader.malformed(TEXTS))?;
+            texts.push(text);
         }
         Ok(Texts { texts, text_left: left, shared: BTreeMap::new() })
     }
@@ -451,7 +466,7 @@ impl<'a> Text<'a> for Texts<'a, '_> {
     fn text(&mut self, reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
         let (_, text) = self.index(reader)?;
         let left = self.text_left.checked_sub(text.len());
-        *self.text_left = left.ok_or(reader.malformed("label texts over their bound"))?;
+        *self.text_left = left.ok_or(reader.malformed(TEXTS))?;
         Ok(text)
     }
 

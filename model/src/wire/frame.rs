@@ -40,8 +40,10 @@ pub enum FrameError {
     #[error("frame version {0} is not spoken here")]
     Version(u8),
     /// Declared sizes over their bounds.
-    #[error("frame of {declared} bytes is over the bound of {bound}")]
+    #[error("frame {seq} of {declared} bytes is over the bound of {bound}")]
     TooLarge {
+        /// Which frame.
+        seq: Seq,
         /// What the header says.
         declared: usize,
         /// The bound.
@@ -85,9 +87,6 @@ impl<'a> Frame<'a> {
         if version != VERSION {
             return Err(FrameError::Version(version));
         }
-        if stored_len > limit::FRAME_BYTES - HEAD - 4 {
-            return Err(too_large(stored_len, limit::FRAME_BYTES));
-        }
         let header = Header {
             seq: Seq(reader.u64().map_err(broken)?),
             nonce: Nonce(reader.u64().map_err(broken)?),
@@ -96,6 +95,9 @@ impl<'a> Frame<'a> {
             sections,
             opens_segment: flags & OPENS_SEGMENT != 0,
         };
+        if stored_len > limit::FRAME_BYTES - HEAD - 4 {
+            return Err(too_large(header.seq, stored_len, limit::FRAME_BYTES));
+        }
         let stored = reader.take(stored_len).map_err(broken)?;
         let len = reader.offset() + 4;
         let crc = reader.u32().map_err(broken)?;
@@ -112,7 +114,8 @@ impl<'a> Frame<'a> {
     /// What the CRC vouches for and the contract still bounds.
     fn check(&self, flags: u8) -> Result<(), FrameError> {
         if self.inflated_len > limit::FRAME_INFLATED_BYTES {
-            return Err(too_large(self.inflated_len, limit::FRAME_INFLATED_BYTES));
+            let (len, bound) = (self.inflated_len, limit::FRAME_INFLATED_BYTES);
+            return Err(too_large(self.header.seq, len, bound));
         }
         let problem = if flags & !(ZSTD | OPENS_SEGMENT) != 0 {
             "unknown flags"
@@ -132,6 +135,12 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// Bytes of the sections once inflated.
+    #[must_use]
+    pub fn inflated_len(&self) -> usize {
+        self.inflated_len
     }
 
     /// The whole frame, as it goes into the journal.
@@ -163,8 +172,8 @@ impl<'a> Frame<'a> {
     }
 }
 
-fn too_large(declared: usize, bound: usize) -> FrameError {
-    FrameError::TooLarge { declared, bound }
+fn too_large(seq: Seq, declared: usize, bound: usize) -> FrameError {
+    FrameError::TooLarge { seq, declared, bound }
 }
 
 /// A zstd decoder and its buffer, used again and again.
@@ -220,7 +229,8 @@ impl Builder {
         out: &mut Vec<u8>,
     ) -> Result<(), FrameError> {
         if sections.len() > limit::FRAME_INFLATED_BYTES {
-            return Err(too_large(sections.len(), limit::FRAME_INFLATED_BYTES));
+            let (len, bound) = (sections.len(), limit::FRAME_INFLATED_BYTES);
+            return Err(too_large(header.seq, len, bound));
         }
         let room = zstd::zstd_safe::compress_bound(sections.len());
         if self.compressed.len() < room {
@@ -231,7 +241,7 @@ impl Builder {
             _ => sections,
         };
         if stored.len() > limit::FRAME_BYTES - HEAD - 4 {
-            return Err(too_large(stored.len() + HEAD + 4, limit::FRAME_BYTES));
+            return Err(too_large(header.seq, stored.len() + HEAD + 4, limit::FRAME_BYTES));
         }
         let start = out.len();
         let zstd = if stored.len() < sections.len() { ZSTD } else { 0 };

@@ -322,6 +322,46 @@ fn too_many_places_are_refused_before_they_cost() {
     assert!(matches!(error, DecodeError::Malformed(_)), "{error}");
 }
 
+/// A key section of a group that has no place and names its strings.
+fn strings_section(group: u64, strings: usize, len: usize) -> Vec<u8> {
+    use super::bytes::{put_text, put_varint, put_zigzag};
+    let mut description = Vec::new();
+    put_varint(&mut description, 0);
+    put_varint(&mut description, strings as u64);
+    (0..strings).for_each(|_| put_text(&mut description, &"x".repeat(len)));
+    description.extend_from_slice(&[0, 0]);
+    let mut body = Vec::new();
+    put_varint(&mut body, description.len() as u64);
+    body.extend_from_slice(&description);
+    let mut section = vec![0];
+    put_varint(&mut section, group);
+    put_zigzag(&mut section, 0);
+    put_varint(&mut section, body.len() as u64);
+    section.extend_from_slice(&body);
+    section
+}
+
+#[test]
+fn groups_and_strings_are_bounded() {
+    let header = |sections| super::frame::Header {
+        seq: Seq::new(Incarnation(1), 1),
+        nonce: Nonce(1),
+        boot: BootId::default(),
+        complete_through: Timestamp(5),
+        sections,
+        opens_segment: true,
+    };
+    let mut decoder = Decoder::new(1000);
+    let few = strings_section(u64::from(crate::limit::GROUPS) - 1, 2, 10);
+    assert!(decoder.read(&header(1), &few, Purpose::Apply).is_ok());
+    let beyond = strings_section(u64::from(crate::limit::GROUPS), 0, 0);
+    assert!(decoder.read(&header(1), &beyond, Purpose::Apply).is_err());
+    // Strings that nothing refers to are paid for all the same, over the whole frame.
+    let count = crate::limit::FRAME_LABEL_BYTES / 4096 / 4;
+    let many: Vec<u8> = (0..5).flat_map(|group| strings_section(group, count, 4096)).collect();
+    assert!(decoder.read(&header(5), &many, Purpose::Apply).is_err());
+}
+
 #[test]
 fn declared_sizes_are_checked_before_inflating() {
     let (bytes, _) = encode(&[Op::Add]).pop().unwrap();

@@ -63,6 +63,7 @@ pub enum RefusedExchange {
 #[derive(Clone, Debug)]
 pub struct AgentClock {
     collectors: Vec<VecDeque<Measured>>,
+    begun: bool,
     median: Option<i64>,
     last_mono: Mono,
     last_wall: Nanos,
@@ -111,6 +112,7 @@ impl AgentClock {
         AgentClock {
             collectors: Vec::new(),
             median: None,
+            begun: true,
             last_mono: first.mono,
             last_wall: first.system,
             ahead_of_system: 0,
@@ -118,6 +120,18 @@ impl AgentClock {
             steps: 0,
             refused: 0,
         }
+    }
+
+    /// As [`AgentClock::new`], but time may still step back until [`AgentClock::begin`]: nothing has
+    /// been stamped with it.
+    #[must_use]
+    pub fn unbegun(first: Reading) -> AgentClock {
+        AgentClock { begun: false, ..AgentClock::new(first) }
+    }
+
+    /// From now on time never goes back.
+    pub fn begin(&mut self) {
+        self.begun = true;
     }
 
     /// Takes one exchange into account. Exchanges are given in the order of their answers.
@@ -178,7 +192,7 @@ impl AgentClock {
         let aim = nanos_of(mono.0).saturating_add(offset);
         let by_itself = self.last_wall.0.saturating_add(elapsed);
         self.steps += u64::from(aim.saturating_sub(by_itself) > nanos_of(STEP_COUNTED));
-        let wall = aim.max(self.last_wall.0);
+        let wall = if self.begun { aim.max(self.last_wall.0) } else { aim };
         self.holding = duration_of(wall.saturating_sub(aim));
         self.ahead_of_system = wall.saturating_sub(reading.system.0);
         self.last_mono = mono;

@@ -93,6 +93,18 @@ fn once_a_collector_answered_the_date_does_not_matter() {
 }
 
 #[test]
+fn before_its_first_row_an_agent_takes_the_time_either_way() {
+    let mut clock = AgentClock::unbegun(reading(0, HOUR));
+    assert_eq!(clock.wall(reading(SECOND, HOUR)).0, START + SECOND + HOUR);
+    clock.observe(exchange(0, SECOND, 1000, 1000, 0)).unwrap();
+    let wall = clock.wall(reading(2 * SECOND, HOUR)).0;
+    assert_eq!(wall, START + 2 * SECOND, "a date that was ahead is put right at once");
+    clock.begin();
+    clock.observe(exchange(0, 2 * SECOND, 1000, 1000, -HOUR)).unwrap();
+    assert_eq!(clock.wall(reading(3 * SECOND, HOUR)).0, wall, "from the first row on it holds");
+}
+
+#[test]
 fn the_median_outvotes_one_wrong_collector_and_takes_the_earlier_of_two() {
     let mut clock = AgentClock::new(reading(0, -HOUR));
     clock.observe(exchange(0, SECOND, 0, 0, HOUR)).unwrap();

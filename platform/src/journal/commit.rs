@@ -19,6 +19,8 @@ use crate::disk::SyncPoint;
 pub const GATHER_BYTES: u64 = 32 << 20;
 /// Room that [`CommitQueue::has_room`] leaves for what was admitted before and is not pushed yet.
 const RESERVE_BYTES: u64 = 4 << 20;
+/// Headers of an entry and its batch, with room to spare.
+const ENTRY_ROOM: u64 = 4096;
 /// How long to wait before asking a full disk for space again.
 const SPARE_RETRY: Duration = Duration::from_secs(1);
 
@@ -163,12 +165,12 @@ impl CommitQueue {
         Ok(position)
     }
 
-    /// Whether there is room for more work; to be asked at admission, where the answer to "no" is
-    /// 503. It leaves room for what was admitted before.
+    /// Whether there is room for an entry of so many bytes; to be asked at admission, where the
+    /// answer to "no" is 503. It leaves room for what was admitted before.
     #[must_use]
-    pub fn has_room(&self) -> bool {
+    pub fn has_room(&self, bytes: usize) -> bool {
         let state = self.shared.locked();
-        let reserve = RESERVE_BYTES.min(self.shared.limit);
+        let reserve = RESERVE_BYTES.max(bytes as u64 + ENTRY_ROOM).min(self.shared.limit);
         !state.closed && state.room.takes(state.gathering.size() + reserve)
     }
 

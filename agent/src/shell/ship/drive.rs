@@ -3,13 +3,13 @@
 //! [`Action`]s: the task of `ship` and the simulator drive the same code.
 //!
 //! Invariants: one request is out for each collector; an answer to a request of an earlier identity
-//! is not believed; what a machine declares or takes back is the spool's before the next action.
+//! is not believed; what a request declares, the spool knows before it leaves.
 
 use std::time::Duration;
 
 use bellwether_model::id::{AgentId, Seq, Stream};
 use bellwether_model::limit;
-use bellwether_model::time::{Mono, Now};
+use bellwether_model::time::Mono;
 use bellwether_model::wire::answer::Answer;
 use bellwether_model::wire::encode::Origin;
 use bellwether_model::wire::envelope::{Envelope, Skip, SkipReason};
@@ -121,6 +121,12 @@ impl Drive {
         self.lanes.iter().all(|lane| lane.done)
     }
 
+    /// The body of a request that only asks for the time.
+    #[must_use]
+    pub fn hello(&self) -> Bytes {
+        body(&envelope(&self.spool, &self.clock), &[])
+    }
+
     /// When [`Drive::wake`] is due at the latest.
     #[must_use]
     pub fn next_wakeup(&self) -> Mono {
@@ -139,7 +145,7 @@ impl Drive {
             // Later frames build on the one that could not be written.
             actions.push(Action::Cut);
         }
-        self.declare(&appended.skips, actions)?;
+        self.declare(&appended.skips, actions);
         self.step_all(&Event::Wake, actions)?;
         Ok(appended.kept)
     }
@@ -153,7 +159,7 @@ impl Drive {
         if now.mono >= self.next_tick {
             self.next_tick = now.mono + TICK;
             let skips = self.spool.tick(now)?;
-            self.declare(&skips, actions)?;
+            self.declare(&skips, actions);
         }
         self.step_all(&Event::Wake, actions)
     }
@@ -209,12 +215,14 @@ impl Drive {
         self.spool.close()
     }
 
-    fn declare(&mut self, skips: &[Skip], actions: &mut Vec<Action>) -> Result<(), SpoolError> {
+    /// Declares to all before anything is sent: a request must name all that it passes over.
+    fn declare(&mut self, skips: &[Skip], actions: &mut Vec<Action>) {
         for skip in skips {
             actions.push(Action::Skipped(*skip));
-            self.step_all(&Event::Skipped(*skip), actions)?;
+            self.lanes.iter_mut().for_each(|lane| {
+                lane.shipper.declare(*skip);
+            });
         }
-        Ok(())
     }
 
     fn step_all(&mut self, event: &Event<'_>, actions: &mut Vec<Action>) -> Result<(), SpoolError> {
@@ -236,10 +244,9 @@ impl Drive {
             lane.said = standing;
             actions.push(Action::Standing { collector, standing });
         }
-        self.spool.note(&lane.name, lane.shipper.cursor(), lane.shipper.skips())?;
         for effect in effects {
             match effect {
-                Effect::Send(request) => self.send(now, collector, &request, actions)?,
+                Effect::Send(request) => self.send(collector, &request, actions)?,
                 Effect::Acked(seq) => actions.push(Action::Acked { collector, seq }),
                 Effect::Cut => actions.push(Action::Cut),
                 Effect::Declared(skip) => actions.push(Action::Skipped(skip)),
@@ -248,7 +255,13 @@ impl Drive {
                 Effect::Done => self.done(collector),
             }
         }
-        Ok(())
+        self.note(collector)
+    }
+
+    /// The spool learns what the machine knows.
+    fn note(&mut self, collector: usize) -> Result<(), SpoolError> {
+        let Some(lane) = self.lanes.get(collector) else { return Ok(()) };
+        self.spool.note(&lane.name, lane.shipper.cursor(), lane.shipper.skips())
     }
 
     fn done(&mut self, collector: usize) {
@@ -271,7 +284,6 @@ impl Drive {
 
     fn send(
         &mut self,
-        now: Now,
         collector: usize,
         request: &Request,
         actions: &mut Vec<Action>,
@@ -298,18 +310,26 @@ impl Drive {
             None => {}
         }
         lane.out = Some(self.spool.agent());
-        let mono = u64::try_from(now.mono.0.as_nanos()).unwrap_or(u64::MAX);
-        let envelope = Envelope {
-            agent: self.spool.agent(),
-            stream: Stream::Metrics,
-            goodbye: request.goodbye,
-            sent_wall: self.clock.nanos(),
-            sent_mono: mono,
-            skips: lane.shipper.skips().iter().take(limit::SKIPS).copied().collect(),
-            frames: u16::try_from(frames.len()).unwrap_or(u16::MAX),
-        };
+        let mut envelope = envelope(&self.spool, &self.clock);
+        envelope.goodbye = request.goodbye;
+        envelope.skips = lane.shipper.skips().iter().take(limit::SKIPS).copied().collect();
+        envelope.frames = u16::try_from(frames.len()).unwrap_or(u16::MAX);
         actions.push(Action::Post { collector, body: body(&envelope, &frames) });
         Ok(())
+    }
+}
+
+/// An envelope without frames, sent now.
+fn envelope(spool: &Spool, clock: &Clock) -> Envelope {
+    let mono = clock.now().mono.0.as_nanos();
+    Envelope {
+        agent: spool.agent(),
+        stream: Stream::Metrics,
+        goodbye: false,
+        sent_wall: clock.nanos(),
+        sent_mono: u64::try_from(mono).unwrap_or(u64::MAX),
+        skips: Vec::new(),
+        frames: 0,
     }
 }
 

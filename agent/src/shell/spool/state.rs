@@ -1,10 +1,15 @@
-//! The entries of the spool's journal: 0 and a frame, or 1 and a state.
+//! The entries of the spool's journal: 0, the frame's number and the frame, or 1 and a state.
+//!
+//! A frame ends with the CRC of all before it, and over such bytes the entry's own CRC comes out the
+//! same for every frame of one length: it would take an older frame that a torn write has left for
+//! the new one. The number before the frame makes it differ.
 
 use std::collections::BTreeMap;
 
 use bellwether_model::id::{Incarnation, Seq};
 use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint};
 use bellwether_model::wire::envelope::Skip;
+use bellwether_model::wire::frame::Frame;
 
 use crate::pure::ship::backlog::Segment;
 
@@ -26,25 +31,44 @@ pub(super) struct State {
     pub(super) cursors: BTreeMap<String, Declared>,
 }
 
-pub(super) fn put_frame(out: &mut Vec<u8>, frame: &[u8]) {
+impl Declared {
+    /// Whether every number of a range is declared.
+    pub(super) fn covers(&self, first: Seq, last: Seq) -> bool {
+        let mut next = first;
+        while let Some(skip) = self.skips.iter().find(|s| s.first <= next && next <= s.last) {
+            next = Seq(skip.last.0 + 1);
+        }
+        next > last
+    }
+}
+
+pub(super) fn put_frame(out: &mut Vec<u8>, seq: Seq, frame: &[u8]) {
     out.push(FRAME);
+    out.extend_from_slice(&seq.0.to_le_bytes());
     out.extend_from_slice(frame);
 }
 
-/// The frame in an entry.
-pub(super) fn frame(entry: &[u8]) -> Option<&[u8]> {
-    entry.split_first().filter(|(kind, _)| **kind == FRAME).map(|(_, frame)| frame)
+/// The frame in an entry; `None` for another entry, or a frame that its CRC does not vouch for.
+pub(super) fn frame(entry: &[u8]) -> Option<Frame<'_>> {
+    let (number, bytes) = entry.strip_prefix(&[FRAME])?.split_first_chunk()?;
+    let (frame, _) = Frame::read(bytes).ok()?;
+    (frame.header().seq == Seq(u64::from_le_bytes(*number))).then_some(frame)
 }
 
 impl State {
     /// Whether every collector has a segment, or was told that it will not come.
     pub(super) fn is_done(&self, segment: &Segment) -> bool {
         let done = |declared: &Declared| {
-            let first = segment.first.max(Seq(declared.cursor.0 + 1));
-            let covers = |skip: &Skip| skip.first <= first && segment.last <= skip.last;
-            first > segment.last || declared.skips.iter().any(covers)
+            declared.covers(segment.first.max(Seq(declared.cursor.0 + 1)), segment.last)
         };
         !self.cursors.is_empty() && self.cursors.values().all(done)
+    }
+
+    /// Bytes of the entry.
+    pub(super) fn len(&self) -> usize {
+        let mut out = Vec::new();
+        self.put(&mut out);
+        out.len()
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {

@@ -15,7 +15,11 @@ use bellwether_model::wire::table::{ColumnIndex, ColumnSpec};
 use bellwether_store::{Definition, LaneId, Refusal, Refused};
 
 use super::super::entry::{UpEntry, UpValue};
-use super::{Held, Keeper, OWN, up_value};
+use super::{Held, Keeper, up_value};
+
+/// Rows stamped further ahead of their arrival are not stored: an agent follows the collector's
+/// clock, so that such a stamp is a fault, and the store would refuse all rows before it.
+const AHEAD_MAX: Duration = Duration::from_secs(600);
 
 /// What became of the next frame.
 #[derive(Clone, Debug, Default)]
@@ -37,32 +41,47 @@ impl Keeper {
     pub(super) fn apply(
         &mut self,
         now: Now,
+        arrived: Timestamp,
         key: &(AgentId, Stream),
-        header: &Header,
-        position: Position,
+        frame: (&Header, Position),
     ) -> Applied {
+        let (header, position) = frame;
         let Some(held) = self.sessions.get_mut(key) else { return Applied::default() };
         held.session.apply(header, position);
+        held.seen = arrived;
+        let ahead = arrived.saturating_add(AHEAD_MAX);
         let touched = held.decoder.touched().to_vec();
         let refused = self.describe(key, &touched);
-        let mut first = header.complete_through;
+        let through = header.complete_through.min(ahead);
+        let mut first = through;
         for group in &touched {
             let Some(held) = self.sessions.get_mut(key) else { break };
             let Some(row) = held.decoder.group_mut(*group) else { continue };
+            if row.time() > ahead {
+                // Stored, it would stand before all that comes until then.
+                self.stats.samples_ahead += row.values().len() as u64;
+                continue;
+            }
             let lane = self.writer.lane(held.source, *group);
             let appended = self.writer.append(lane, position, row.time(), row.values());
             self.stats.samples += u64::from(appended.samples);
             first = first.min(row.time());
         }
-        self.mark(now, key, header, first);
+        self.mark(now, key, header, (first, through));
         self.stats.frames += 1;
         self.writer.publish(position);
         Applied { problem: None, refused }
     }
 
-    fn mark(&mut self, now: Now, key: &(AgentId, Stream), header: &Header, first: Timestamp) {
+    fn mark(
+        &mut self,
+        now: Now,
+        key: &(AgentId, Stream),
+        header: &Header,
+        (first, through): (Timestamp, Timestamp),
+    ) {
         let Some(held) = self.sessions.get(key) else { return };
-        self.writer.mark(held.source, first, header.complete_through);
+        self.writer.mark(held.source, first, through);
         self.stats.lag_millis = now.wall.millis_since(header.complete_through);
         if key.1 != Stream::Metrics {
             return;
@@ -140,11 +159,13 @@ impl Keeper {
     /// Appends a sample of `up`.
     pub(super) fn up(&mut self, now: Now, up: &UpEntry, position: Position) {
         self.presence.sampled(now, up);
-        let fresh = u32::try_from(self.up_groups.len()).unwrap_or(u32::MAX);
-        let labels = (up.job.clone(), up.instance.clone());
-        let group = *self.up_groups.entry(labels).or_insert(fresh);
-        let lane = self.writer.lane(OWN, GroupId(group));
-        self.writer.unmarked(OWN);
+        let key = (up.job.clone(), up.instance.clone());
+        let source = match self.ups.get(&key) {
+            Some(source) => *source,
+            None => self.new_source(),
+        };
+        let lane = self.writer.lane(source, GroupId(0));
+        self.writer.unmarked(source);
         let labels = [(METRIC_NAME, "up"), ("job", &*up.job), ("instance", &*up.instance)];
         let Ok(labels) = LabelSet::new(labels) else { return };
         let help = "Whether an agent of these labels lives.".into();
@@ -153,7 +174,11 @@ impl Keeper {
         let (time, value) = up_value(up);
         self.writer.append(lane, position, time, &[value]);
         if up.value == UpValue::End {
-            self.writer.end(lane, ColumnIndex(0));
+            // A lane of another one's past would mark this series in its rows.
+            self.writer.forget(source);
+            self.ups.remove(&key);
+        } else {
+            self.ups.insert(key, source);
         }
         self.writer.publish(position);
     }
@@ -172,6 +197,30 @@ impl Keeper {
         if let Some(source) = self.sources.remove(&agent) {
             self.writer.forget(source);
         }
+    }
+
+    /// Drops a session that a frame opened which could not be decoded.
+    pub(super) fn drop_unused(&mut self, key: &(AgentId, Stream)) {
+        let held = self.sessions.get(key);
+        if held.is_some_and(|held| held.session.known().is_empty()) {
+            self.sessions.remove(key);
+        }
+    }
+
+    /// Forgets the sessions of agents that are not among the hosts any more and whose samples are
+    /// past retention. One that comes back begins anew, and declares what this store had.
+    pub(super) fn drop_sessions(&mut self, now: Now) {
+        let horizon = now.wall.saturating_sub(self.limits.retention);
+        let old = |(agent, _): &(AgentId, Stream), held: &Held| {
+            held.seen < horizon && !self.presence.knows(*agent)
+        };
+        let old: Vec<AgentId> = self
+            .sessions
+            .iter()
+            .filter(|(key, held)| old(key, held))
+            .map(|((agent, _), _)| *agent)
+            .collect();
+        old.into_iter().for_each(|agent| self.drop_host(agent));
     }
 
     /// Empties the decoders of hosts silent for longer than the store keeps samples: their columns

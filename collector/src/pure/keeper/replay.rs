@@ -70,11 +70,13 @@ impl Keeper {
             held.decoder.read(header, sections, Purpose::Apply).ok().map(drop)
         });
         if read.is_none() {
-            // Rows whose base row was lost: the frame stays applied, the next key section helps.
-            self.stats.lost_frames += 1;
+            // Rows whose base row is gone: the frame stays applied, the next key section helps. Behind
+            // the front of a journal that was cut they are older than what is kept.
+            let oldest = now.wall.saturating_sub(self.limits.retention);
+            self.stats.lost_frames += u64::from(header.complete_through > oldest);
             held.decoder.clear();
         }
-        self.apply(then, &key, header, position);
+        self.apply(then, then.wall, &key, (header, position));
     }
 
     fn replay_snapshot(&mut self, now: Now, snapshot: &Snapshot) {
@@ -87,6 +89,7 @@ impl Keeper {
                 held.session = session.clone();
                 held.decoder.clear();
             }
+            held.seen = held.seen.max(snapshot.taken);
         }
         self.presence.restore(now, &snapshot.hosts, &snapshot.ups);
     }

@@ -46,6 +46,7 @@ struct Bench {
     encoder: Encoder,
     table: Table,
     second: i64,
+    released: Position,
 }
 
 fn now(second: i64) -> Now {
@@ -78,6 +79,7 @@ impl Bench {
             encoder: Encoder::new(origin),
             table: Table::new(target, Duration::from_secs(1)),
             second: 0,
+            released: Position(0),
         }
     }
 
@@ -113,6 +115,7 @@ impl Bench {
         let submit = Submit { body: &body, received };
         let reply = self.keeper.admit(now(self.second), submit, &mut self.journal).unwrap();
         assert!(reply.release <= Position(self.journal.entries.len() as u64));
+        self.released = reply.release;
         reply.answer
     }
 
@@ -211,6 +214,62 @@ fn a_lost_decoder_asks_for_the_segment_again() {
 }
 
 #[test]
+fn rows_of_an_older_incarnation_never_fill_the_decoder() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.table.add(column("old", &[]));
+    let old = [bench.frame(1.0), bench.frame(2.0)];
+    bench.push(&[&old[0], &old[1]], false);
+    let origin = Origin { incarnation: Incarnation(2), nonce: Nonce(8), boot: BootId::default() };
+    bench.encoder = Encoder::new(origin);
+    bench.table = Table::new(bench.table.target().clone(), Duration::from_secs(1));
+    bench.table.add(column("new", &[]));
+    let new = [bench.frame(3.0), bench.frame(4.0)];
+    bench.push(&[&new[0]], false);
+    let key = (AGENT, Stream::Metrics);
+    bench.keeper.sessions.get_mut(&key).unwrap().decoder.clear();
+    assert_eq!(bench.push(&[&old[0]], false).case, Case::Duplicate);
+    assert_eq!(bench.push(&[&new[1]], false).case, Case::Base);
+    assert_eq!(bench.push(&[&new[0], &new[1]], false).case, Case::Applied);
+    assert_eq!(bench.values("new")[..2], [Some(3.0), Some(4.0)]);
+    assert_eq!(bench.values("old").iter().flatten().count(), 2);
+}
+
+#[test]
+fn a_row_from_the_future_stops_nothing() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.table.add(column("m", &[]));
+    let one = bench.frame(1.0);
+    let second = std::mem::replace(&mut bench.second, 100_000);
+    let ahead = bench.frame(2.0);
+    bench.second = second;
+    let two = bench.frame(3.0);
+    assert_eq!(bench.push(&[&one, &ahead, &two], false).case, Case::Applied);
+    assert_eq!(bench.keeper.stats().samples_ahead, 1);
+    assert_eq!(bench.values("m")[..2], [Some(1.0), Some(3.0)]);
+}
+
+#[test]
+fn sessions_of_agents_that_are_gone_are_forgotten() {
+    let limits = KeeperLimits { retention: Duration::from_secs(60), ..KeeperLimits::default() };
+    let mut bench = Bench::new(limits);
+    bench.table.add(column("m", &[]));
+    let one = bench.frame(1.0);
+    bench.push(&[&one], false);
+    bench.push(&[], true);
+    for (second, sessions) in [(2, 1), (50, 1), (70, 0)] {
+        bench.keeper.tick(now(second), &mut bench.journal).unwrap();
+        assert_eq!(bench.keeper.sessions(), sessions, "{second}");
+    }
+    let mut lying = bench.frame(2.0);
+    lying[6] += 1;
+    let end = lying.len() - 4;
+    let crc = crc(&lying[..end]);
+    lying[end..].copy_from_slice(&crc.to_le_bytes());
+    bench.push(&[&lying], false);
+    assert_eq!(bench.keeper.sessions(), 0, "what does not decode opens no session");
+}
+
+#[test]
 fn a_full_journal_takes_nothing_and_the_same_frame_later() {
     let mut bench = Bench::new(KeeperLimits::default());
     bench.table.add(column("m", &[]));
@@ -260,7 +319,9 @@ fn goodbye_ends_the_series_and_up() {
         bench.keeper.tick(now(bench.second), &mut bench.journal).unwrap();
     }
     bench.second += 1;
+    let entries = bench.journal.entries.len() as u64;
     assert_eq!(bench.push(&[], true).case, Case::Applied);
+    assert_eq!(bench.released, Position(entries + 1), "the goodbye is answered once it is durable");
     bench.keeper.tick(now(bench.second), &mut bench.journal).unwrap();
     assert_eq!(bench.values("m"), [Some(1.0), Some(2.0), None]);
     assert_eq!(bench.values("up"), [Some(1.0), None]);

@@ -54,7 +54,7 @@ fn many_threads_push_and_everything_acknowledged_is_there() {
     assert!(!wait(&queue, late));
     assert!(journal.join().unwrap().is_err());
     assert_eq!(queue.push(Class::Data, b"later"), Err(PushError::Closed));
-    assert!(!queue.has_room());
+    assert!(!queue.has_room(0));
 }
 
 /// Makes every commit say that its sync has begun, and wait until it may go on.
@@ -143,7 +143,7 @@ fn what_is_accepted_always_fits() {
             }
         }
     }
-    assert!(!queue.has_room());
+    assert!(!queue.has_room(0));
     assert!(wait(&queue, Position(accepted)));
     disk.set_capacity(u64::MAX);
     queue.remove_before(Position(accepted));
