@@ -63,6 +63,7 @@ pub struct Collection {
     facts: Facts,
     base: Duration,
     row: u64,
+    has_collected: bool,
 }
 
 struct Running {
@@ -133,7 +134,17 @@ impl Collection {
             });
         }
         let base = base_of(plans);
-        Ok(Collection { inputs, groups, files, host, clock, facts, base, row: 0 })
+        Ok(Collection {
+            inputs,
+            groups,
+            files,
+            host,
+            clock,
+            facts,
+            base,
+            row: 0,
+            has_collected: false,
+        })
     }
 
     /// Time from tick to tick: every input's cadence is a multiple.
@@ -176,14 +187,23 @@ impl Collection {
         self.host.wait_apart();
     }
 
-    /// Collects what is due at the tick `tick`, a multiple of [`Collection::base`].
+    /// Collects what is due at the tick `tick`, a multiple of [`Collection::base`]. The first tick
+    /// has a row of every slow input.
     pub fn collect(&mut self, tick: Timestamp) -> Collected {
         self.row += 1;
         for group in &mut self.groups {
             group.due = group.is_due(tick);
-            if group.due {
-                group.table.begin_row();
+        }
+        if !std::mem::replace(&mut self.has_collected, true) {
+            // Nobody waits a slow cadence for the first row.
+            for input in self.inputs.iter().filter(|input| input.plan.spec.pace == Pace::Slow) {
+                if let Some(group) = self.groups.get_mut(input.group) {
+                    group.due = true;
+                }
             }
+        }
+        for group in self.groups.iter_mut().filter(|group| group.due) {
+            group.table.begin_row();
         }
         let mut collected = Collected::default();
         let mut now = self.clock.now();

@@ -204,6 +204,12 @@ fn a_mount_that_hangs_is_marked_and_holds_up_neither_the_tick_nor_other_mounts()
         host.time.advance(Duration::from_secs(1));
         assert_eq!(collection.collect(Timestamp(1000 * second)).failed, []);
         assert_eq!(values(&collection)["node_load1"], 1.0);
+        let has_row = values(&collection).contains_key(&success("filesystem"));
+        assert_eq!(
+            has_row,
+            second == 1 || second % 15 == 0,
+            "at the first tick and on its cadence"
+        );
         if second % 15 == 0 {
             let values = values(&collection);
             assert_eq!(values[&series("device_error", "/hangs", "mountpoint timeout")], 1.0);
