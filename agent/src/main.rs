@@ -4,8 +4,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use bellwether_agent::shell::calls::Calls;
 use bellwether_agent::shell::cli::{Cli, Command, Run, Settings};
 use bellwether_agent::shell::daemon::{self, Ends};
+use bellwether_agent::shell::host::Host;
 use bellwether_agent::shell::once::once;
 use bellwether_agent::shell::startup::{self, StartError};
 use bellwether_platform::clock::Clock;
@@ -51,7 +53,9 @@ fn check(settings: &Settings) -> anyhow::Result<ExitCode> {
 
 fn print_once(settings: &Settings) -> anyhow::Result<ExitCode> {
     let (plan, _) = startup::plan(settings)?;
-    let once = once(&plan.inputs, settings.roots(), Clock::agent(), startup::facts())?;
+    let clock = Clock::agent();
+    let host = Host::new(settings.roots(), Calls::system(), clock.clone());
+    let once = once(&plan.inputs, host, clock, startup::facts())?;
     io::stdout().write_all(&once.page).context("cannot write the page")?;
     for (input, error) in &once.failed {
         eprintln!("{input}: {error}");

@@ -1,5 +1,7 @@
 //! The agent's hands: files, threads, sockets, the command line.
 
+pub mod apart;
+pub mod calls;
 pub mod cli;
 pub mod collection;
 pub mod daemon;

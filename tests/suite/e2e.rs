@@ -6,6 +6,7 @@
 mod exactly_once;
 mod host_agrees;
 mod peers;
+mod same_page;
 mod sync_before_ack;
 
 use std::collections::BTreeMap;

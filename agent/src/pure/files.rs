@@ -3,6 +3,10 @@
 //! An input asks by root and path and gets a number; the shell reads what is due before each row
 //! and puts bytes or the reason of a failure here. A file asked for by two inputs is read once. A
 //! file that cannot be read is tried again after 1, 2, 4, … 60 s. Nothing here reads anything.
+//!
+//! What may hang is read *apart*, on a thread of its own, shortly before the row that needs it.
+//! Until the answer comes the bytes are those read before; after [`ANSWER_MAX`] it is stuck, and
+//! asked again only once the answer has come after all.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +21,8 @@ pub const FILES_MAX: usize = 16_384;
 pub const FILE_BYTES_MAX: usize = 4 << 20;
 /// Longest pause between tries of a file that cannot be read.
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// How long an answer from apart may take before the file is stuck.
+pub const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Where a path begins; each root is an argument of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +33,29 @@ pub enum Root {
     Sys,
     /// `--rootfs`
     Host,
+}
+
+/// Where the bytes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A file that answers at once.
+    Text,
+    /// A file whose reading may wait for a device or a lock.
+    TextApart,
+    /// What `statfs` says of the file system at the path, which may wait for a server: size, free
+    /// and available bytes, inodes and free inodes, as decimal numbers with blanks between.
+    SpaceApart,
+    /// What `adjtimex` says of the kernel's clock, the path being empty: the clock's state and the
+    /// fields of `timex` that [`crate::pure::input`] names, as numbers with blanks between.
+    Clock,
+}
+
+impl Source {
+    /// Whether it is read on another thread.
+    #[must_use]
+    pub fn is_apart(self) -> bool {
+        matches!(self, Source::TextApart | Source::SpaceApart)
+    }
 }
 
 /// How often a file is read.
@@ -52,6 +81,9 @@ pub enum ReadError {
     /// Longer than [`FILE_BYTES_MAX`].
     #[error("longer than {FILE_BYTES_MAX} bytes")]
     TooLong,
+    /// No answer within [`ANSWER_MAX`].
+    #[error("no answer within {} s", ANSWER_MAX.as_secs())]
+    Stuck,
     /// More than [`FILES_MAX`] files are asked for.
     #[error("more than {FILES_MAX} files are asked for")]
     TooMany,
@@ -67,6 +99,7 @@ pub struct FileId(Option<u32>);
 /// One file asked for.
 #[derive(Debug)]
 pub struct File {
+    source: Source,
     root: Root,
     path: Box<str>,
     refresh: Refresh,
@@ -76,6 +109,8 @@ pub struct File {
     bytes: Vec<u8>,
     readings: u64,
     state: State,
+    /// Since when an answer from apart is awaited.
+    awaited: Option<Mono>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,6 +121,12 @@ enum State {
 }
 
 impl File {
+    /// Where the bytes come from.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
     /// Where the path begins.
     #[must_use]
     pub fn root(&self) -> Root {
@@ -115,15 +156,47 @@ impl File {
         &mut self.bytes
     }
 
-    /// Whether it must be read for the row `row`, at `now`.
+    /// Whether it must be read at once for the row `row`, at `now`.
     #[must_use]
     pub fn is_due(&self, row: u64, now: Mono) -> bool {
         match (self.state, self.refresh) {
+            _ if self.source.is_apart() => false,
             (State::Unread, _) => true,
             (State::Failed { row: tried, again, .. }, _) => tried != row && now >= again,
             (State::Read { row: read, .. }, Refresh::EachRow) => read != row,
             (State::Read { at, .. }, Refresh::Every(age)) => now.since(at) >= age,
             (State::Read { .. }, Refresh::Once) => false,
+        }
+    }
+
+    /// Whether it must be asked for apart at `now`: for the first time, or for the row to come.
+    #[must_use]
+    pub fn is_due_apart(&self, due: DueApart, now: Mono) -> bool {
+        self.source.is_apart()
+            && self.awaited.is_none()
+            && match self.state {
+                State::Unread => true,
+                State::Read { .. } => due == DueApart::All,
+                State::Failed { again, .. } => due == DueApart::All && now >= again,
+            }
+    }
+
+    /// It was asked for apart.
+    pub fn awaits(&mut self, now: Mono) {
+        self.awaited = Some(now);
+    }
+
+    /// The answer from apart has come; what it is follows.
+    pub fn answered(&mut self) {
+        self.awaited = None;
+    }
+
+    /// Marks it as stuck if the answer takes too long.
+    pub fn check_answer(&mut self, row: u64, now: Mono) {
+        let is_stuck = self.awaited.is_some_and(|since| now.since(since) >= ANSWER_MAX);
+        let is_marked = matches!(self.state, State::Failed { error: ReadError::Stuck, .. });
+        if is_stuck && !is_marked {
+            self.was_not_read(ReadError::Stuck, row, now);
         }
     }
 
@@ -146,11 +219,20 @@ impl File {
     }
 }
 
+/// Which files are asked for apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DueApart {
+    /// Those that were never asked for.
+    New,
+    /// All: the next tick needs them.
+    All,
+}
+
 /// All files asked for.
 #[derive(Debug, Default)]
 pub struct Files {
     files: Vec<Option<File>>,
-    by_path: BTreeMap<(Root, Box<str>), u32>,
+    by_path: BTreeMap<(Source, Root, Box<str>), u32>,
     /// For each input the numbers of what it asked for.
     asked: Vec<Vec<u32>>,
     serial: u64,
@@ -175,11 +257,12 @@ impl Files {
         self.files.get(number as usize)?.as_ref()
     }
 
-    /// Whether an input has asked for something that nobody tried to read yet.
+    /// Whether an input has asked for something that nobody tried to read yet, but for what is
+    /// read apart.
     #[must_use]
     pub fn has_unread(&self, input: usize) -> bool {
-        let is_unread = |number: &u32| self.file(*number).is_some_and(|f| f.state == State::Unread);
-        self.asked(input).iter().any(is_unread)
+        let is_unread = |f: &File| f.state == State::Unread && !f.source.is_apart();
+        self.asked(input).iter().any(|number| self.file(*number).is_some_and(is_unread))
     }
 
     /// Whether files were released since the last call.
@@ -194,12 +277,18 @@ impl Files {
         }
     }
 
-    fn ask(&mut self, input: usize, root: Root, path: &str, refresh: Refresh) -> FileId {
-        let number = match self.by_path.get(&(root, Box::from(path))) {
+    fn ask(
+        &mut self,
+        input: usize,
+        source: Source,
+        (root, path): (Root, &str),
+        refresh: Refresh,
+    ) -> FileId {
+        let number = match self.by_path.get(&(source, root, Box::from(path))) {
             Some(number) => *number,
             None => match self.place() {
                 Some(number) => {
-                    self.insert(number, root, path, refresh);
+                    self.insert(number, source, (root, path), refresh);
                     number
                 }
                 None => return FileId(None),
@@ -224,9 +313,16 @@ impl Files {
         u32::try_from(free).ok().filter(|_| free < FILES_MAX)
     }
 
-    fn insert(&mut self, number: u32, root: Root, path: &str, refresh: Refresh) {
+    fn insert(
+        &mut self,
+        number: u32,
+        source: Source,
+        (root, path): (Root, &str),
+        refresh: Refresh,
+    ) {
         self.serial += 1;
         let file = File {
+            source,
             root,
             path: path.into(),
             refresh,
@@ -235,8 +331,9 @@ impl Files {
             bytes: Vec::new(),
             readings: 0,
             state: State::Unread,
+            awaited: None,
         };
-        self.by_path.insert((root, path.into()), number);
+        self.by_path.insert((source, root, path.into()), number);
         match self.files.get_mut(number as usize) {
             Some(place) => *place = Some(file),
             None => self.files.push(Some(file)),
@@ -248,7 +345,7 @@ impl Files {
         let Some(file) = place else { return };
         file.inputs -= 1;
         if file.inputs == 0 {
-            self.by_path.remove(&(file.root, file.path.clone()));
+            self.by_path.remove(&(file.source, file.root, file.path.clone()));
             *place = None;
             self.released = true;
         }
@@ -270,7 +367,22 @@ impl<'a> Asks<'a> {
 
     /// Asks for a file; its bytes are there when the input is called again.
     pub fn ask(&mut self, root: Root, path: &str, refresh: Refresh) -> FileId {
-        self.files.ask(self.input, root, path, refresh)
+        self.files.ask(self.input, Source::Text, (root, path), refresh)
+    }
+
+    /// Asks for a file that is read apart, before each row.
+    pub fn ask_apart(&mut self, root: Root, path: &str) -> FileId {
+        self.files.ask(self.input, Source::TextApart, (root, path), Refresh::EachRow)
+    }
+
+    /// Asks for the space of the file system at a path of the host; it is learned apart.
+    pub fn ask_space(&mut self, path: &str) -> FileId {
+        self.files.ask(self.input, Source::SpaceApart, (Root::Host, path), Refresh::EachRow)
+    }
+
+    /// Asks for the state of the kernel's clock.
+    pub fn ask_clock(&mut self) -> FileId {
+        self.files.ask(self.input, Source::Clock, (Root::Host, ""), Refresh::EachRow)
     }
 
     /// Asks no more for a file.
@@ -385,5 +497,30 @@ mod tests {
         let asks = Asks::new(&mut files, 0);
         assert_eq!(asks.bytes(id), Err(ReadError::Missing));
         assert_eq!(asks.needed(id).unwrap_err().to_string(), "gone: no such file");
+    }
+
+    #[test]
+    fn what_is_read_apart_is_awaited_once_and_is_stuck_after_its_time() {
+        let mut files = Files::default();
+        let id = Asks::new(&mut files, 0).ask_space("/data");
+        assert!(!files.has_unread(0), "nobody waits for it");
+        let file = files.file_mut(0).unwrap();
+        assert!(!file.is_due(1, at(0)) && file.is_due_apart(DueApart::New, at(0)));
+        file.awaits(at(0));
+        assert!(!file.is_due_apart(DueApart::All, at(60)), "one question at a time");
+        file.check_answer(1, at(4));
+        assert_eq!(Asks::new(&mut files, 0).bytes(id), Err(ReadError::Missing));
+        files.file_mut(0).unwrap().check_answer(2, at(5));
+        assert_eq!(Asks::new(&mut files, 0).bytes(id), Err(ReadError::Stuck));
+        let readings = Asks::new(&mut files, 0).readings(id);
+        let file = files.file_mut(0).unwrap();
+        file.check_answer(3, at(20));
+        file.answered();
+        file.buffer().extend_from_slice(b"1 2");
+        file.was_read(4, at(20));
+        assert!(!file.is_due_apart(DueApart::New, at(21)));
+        assert!(file.is_due_apart(DueApart::All, at(21)));
+        let asks = Asks::new(&mut files, 0);
+        assert_eq!((asks.bytes(id), asks.readings(id)), (Ok(&b"1 2"[..]), readings + 1));
     }
 }

@@ -5,17 +5,31 @@
 //! called again for the same row with those bytes, so a call may be repeated and must give the
 //! same values. After an error the input's columns are absent from the row.
 
+mod arp;
+mod conntrack;
 mod cpu;
 mod diskstats;
+mod entropy;
+mod filefd;
+mod filesystem;
 mod loadavg;
 mod meminfo;
+mod netclass;
 mod netdev;
+mod netstat;
+mod pressure;
+mod schedstat;
 mod sequence;
+mod singles;
+mod sockstat;
+mod softnet;
 mod stat;
 #[cfg(test)]
 mod tests;
 mod time;
+mod timex;
 mod uname;
+mod vmstat;
 
 use bellwether_model::id::Incarnation;
 use bellwether_model::label::LabelError;
@@ -24,7 +38,7 @@ use bellwether_model::time::Now;
 use crate::pure::columns::Row;
 use crate::pure::family::FamilySpec;
 use crate::pure::files::{Asks, ReadError};
-use crate::pure::filter::DeviceFilter;
+use crate::pure::filter::{FilterSpec, NameFilter};
 
 /// Every input, in the order in which they are collected.
 pub const INPUTS: &[InputSpec] = &[
@@ -36,6 +50,19 @@ pub const INPUTS: &[InputSpec] = &[
     netdev::SPEC,
     uname::SPEC,
     time::SPEC,
+    vmstat::SPEC,
+    pressure::SPEC,
+    netstat::SPEC,
+    sockstat::SPEC,
+    softnet::SPEC,
+    schedstat::SPEC,
+    conntrack::SPEC,
+    filefd::SPEC,
+    entropy::SPEC,
+    timex::SPEC,
+    filesystem::SPEC,
+    netclass::SPEC,
+    arp::SPEC,
     sequence::SPEC,
 ];
 
@@ -50,14 +77,25 @@ pub struct InputSpec {
     pub files: &'static [&'static str],
     /// Whether it runs if the configuration says nothing.
     pub is_default: bool,
-    /// Whether it takes devices by name, and the pattern of those left out by default.
-    pub devices: Option<&'static str>,
-    /// Whether its rows have a cadence of their own, in rows per second.
-    pub has_own_cadence: bool,
+    /// The names it may be told to take or to leave out.
+    pub filters: &'static [FilterSpec],
+    /// How often it has a row.
+    pub pace: Pace,
     /// The families whose names are fixed.
     pub families: &'static [FamilySpec],
     /// Builds the input; it may ask for its files here.
     pub make: fn(&mut Setup<'_>) -> Box<dyn Input>,
+}
+
+/// How often an input has a row if the configuration says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As all inputs.
+    Common,
+    /// Every 15 s, or as all inputs if that is less often: what changes rarely or is dear to read.
+    Slow,
+    /// On a cadence of its own, in rows per second.
+    Rows,
 }
 
 /// What an input is built from.
@@ -65,8 +103,8 @@ pub struct InputSpec {
 pub struct Setup<'a> {
     /// To ask for files.
     pub files: Asks<'a>,
-    /// Which devices it takes.
-    pub devices: DeviceFilter,
+    /// Which names it takes, in the order of [`InputSpec::filters`].
+    pub filters: Vec<NameFilter>,
     /// What the host is and which run of the agent this is.
     pub facts: Facts,
 }
@@ -78,6 +116,8 @@ pub struct Facts {
     pub machine: String,
     /// Which run of the agent this is.
     pub incarnation: Incarnation,
+    /// Bytes of a page of memory.
+    pub page_bytes: u64,
 }
 
 /// One call of an input.
@@ -124,13 +164,30 @@ pub enum InputError {
     /// A name is longer than a label may be.
     #[error(transparent)]
     Label(#[from] LabelError),
+    /// The kernel has nothing of what the input reads. No failure to report: the input has no
+    /// series and is not successful.
+    #[error("not offered by this kernel")]
+    Absent,
     /// More devices than an input follows.
     #[error("more than {max} devices", max = crate::pure::roster::NAMES_MAX)]
     TooManyDevices,
+}
+
+impl Setup<'_> {
+    /// The filter of that place in [`InputSpec::filters`].
+    fn filter(&self, place: usize) -> NameFilter {
+        self.filters.get(place).cloned().unwrap_or_default()
+    }
 }
 
 impl InputError {
     pub(crate) fn parse(path: &str, line: u32, what: &'static str) -> InputError {
         InputError::Parse { path: path.into(), line, what }
     }
+}
+
+/// A word of the kernel as part of a metric's name.
+fn metric_word(word: &[u8]) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    word.iter().map(|byte| if is_plain(byte) { char::from(*byte) } else { '_' }).collect()
 }

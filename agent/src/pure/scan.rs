@@ -97,6 +97,29 @@ pub fn integer(text: &[u8]) -> Option<u64> {
     Some(value)
 }
 
+/// A whole number in decimal digits, with a minus sign or none.
+#[must_use]
+pub fn signed(text: &[u8]) -> Option<i64> {
+    match text.strip_prefix(b"-") {
+        Some(digits) => 0_i64.checked_sub_unsigned(integer(digits)?),
+        None => i64::try_from(integer(text)?).ok(),
+    }
+}
+
+/// A whole number in hexadecimal digits, with `0x` before them or not.
+#[must_use]
+pub fn hexadecimal(text: &[u8]) -> Option<u64> {
+    let digits = text.strip_prefix(b"0x").unwrap_or(text);
+    if digits.is_empty() || digits.len() > 16 {
+        return None;
+    }
+    let mut value = 0_u64;
+    for byte in digits {
+        value = value << 4 | u64::from(char::from(*byte).to_digit(16)?);
+    }
+    Some(value)
+}
+
 /// A decimal fraction such as `-0.25`, correctly rounded; at most 15 digits in all.
 #[must_use]
 pub fn decimal(text: &[u8]) -> Option<f64> {
@@ -131,6 +154,13 @@ pub fn decimal(text: &[u8]) -> Option<f64> {
 #[expect(clippy::cast_precision_loss, reason = "samples are floats; counters round above 2^53")]
 pub fn float(count: u64) -> f64 {
     count as f64
+}
+
+/// A whole number as a float; exact below 2⁵³, the nearest above.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "samples are floats; numbers round above 2^53")]
+pub fn signed_float(number: i64) -> f64 {
+    number as f64
 }
 
 /// The numbers of a kernel list such as `0-3,8`, in order; a malformed part ends it.
@@ -173,6 +203,20 @@ mod tests {
             [&b"18446744073709551616"[..], b"", b"-1", b"1.0", b"+1", b"000000000000000000001"]
         {
             assert_eq!(integer(bad), None, "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn signs_and_hexadecimal_digits_are_read_where_the_kernel_writes_them() {
+        assert_eq!(signed(b"-9223372036854775808"), Some(i64::MIN));
+        assert_eq!(signed(b"9223372036854775807"), Some(i64::MAX));
+        for bad in [&b"9223372036854775808"[..], b"-9223372036854775809", b"--1", b"-", b"+1"] {
+            assert_eq!(signed(bad), None, "{}", String::from_utf8_lossy(bad));
+        }
+        assert_eq!(hexadecimal(b"ffffffffffffffff"), Some(u64::MAX));
+        assert_eq!(hexadecimal(b"0x1F"), Some(31));
+        for bad in [&b""[..], b"0x", b"g", b"-1", b"10000000000000000"] {
+            assert_eq!(hexadecimal(bad), None, "{}", String::from_utf8_lossy(bad));
         }
     }
 

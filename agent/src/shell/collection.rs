@@ -1,22 +1,23 @@
 //! All inputs of one agent, their files and their rows: one call collects one tick.
 //!
 //! Inputs of one cadence share a column group. An input that fails has no values in the row; after
-//! three failures in a row its columns end and it starts anew.
+//! three failures in a row its columns end and it starts anew. What an input wants read apart is
+//! asked for one tick before its row, so that the answers are there when the row is filled.
 
 use std::time::Duration;
 
 use bellwether_model::id::GroupId;
 use bellwether_model::label::{LabelError, LabelSet};
-use bellwether_model::time::{Now, Timestamp};
+use bellwether_model::time::{Mono, Now, Timestamp};
 use bellwether_model::wire::table::Table;
 use bellwether_platform::clock::Clock;
 
 use crate::pure::columns::{Column, Owned, Row};
 use crate::pure::config::InputPlan;
 use crate::pure::family::{Family, FamilySpec};
-use crate::pure::files::{Asks, Files};
-use crate::pure::input::{Collect, Facts, Input, InputError, Setup};
-use crate::shell::host::{Host, Roots};
+use crate::pure::files::{Asks, DueApart, Files};
+use crate::pure::input::{Collect, Facts, Input, InputError, Pace, Setup};
+use crate::shell::host::Host;
 
 /// A column group with the row of a tick.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ pub struct Collection {
     facts: Facts,
     base: Duration,
     row: u64,
+    has_collected: bool,
 }
 
 struct Running {
@@ -70,6 +72,8 @@ struct Running {
     input: Box<dyn Input>,
     owned: Owned,
     failures: u32,
+    /// How long the answers took that came from apart since the last row.
+    apart: Duration,
     seconds: Column,
     success: Column,
 }
@@ -93,7 +97,7 @@ impl Collection {
     pub fn new(
         plans: &[InputPlan],
         target: &LabelSet,
-        roots: Roots,
+        host: Host,
         clock: Clock,
         facts: Facts,
     ) -> Result<Collection, LabelError> {
@@ -123,13 +127,24 @@ impl Collection {
                 input: make(plan, &mut files, number, &facts),
                 owned: Owned::new(plan.series_max),
                 failures: 0,
+                apart: Duration::ZERO,
                 seconds: row.add(seconds.column(&label)?),
                 success: row.add(success.column(&label)?),
                 plan: plan.clone(),
             });
         }
         let base = base_of(plans);
-        Ok(Collection { inputs, groups, files, host: Host::new(roots), clock, facts, base, row: 0 })
+        Ok(Collection {
+            inputs,
+            groups,
+            files,
+            host,
+            clock,
+            facts,
+            base,
+            row: 0,
+            has_collected: false,
+        })
     }
 
     /// Time from tick to tick: every input's cadence is a multiple.
@@ -155,21 +170,50 @@ impl Collection {
         self.inputs.iter().filter(is_due).map(|running| running.plan.spec.name)
     }
 
-    /// Collects what is due at the tick `tick`, a multiple of [`Collection::base`].
+    /// Lets the slow inputs find out what they need before their first row.
+    pub fn prime(&mut self) {
+        self.row += 1;
+        let mut now = self.clock.now();
+        for number in 0..self.inputs.len() {
+            if self.inputs.get(number).is_some_and(|input| input.plan.spec.pace == Pace::Slow) {
+                now = self.fill(number, now, &mut Collected::default());
+                self.host.ask_apart(&mut self.files, number, DueApart::New, now.mono);
+            }
+        }
+    }
+
+    /// Waits until what was asked apart is answered, or is stuck.
+    pub fn wait_apart(&self) {
+        self.host.wait_apart();
+    }
+
+    /// Collects what is due at the tick `tick`, a multiple of [`Collection::base`]. The first tick
+    /// has a row of every slow input.
     pub fn collect(&mut self, tick: Timestamp) -> Collected {
         self.row += 1;
         for group in &mut self.groups {
-            let cadence = i64::try_from(group.table.cadence().as_millis()).unwrap_or(i64::MAX);
-            group.due = tick.0.rem_euclid(cadence.max(1)) == 0;
-            if group.due {
-                group.table.begin_row();
+            group.due = group.is_due(tick);
+        }
+        if !std::mem::replace(&mut self.has_collected, true) {
+            // Nobody waits a slow cadence for the first row.
+            for input in self.inputs.iter().filter(|input| input.plan.spec.pace == Pace::Slow) {
+                if let Some(group) = self.groups.get_mut(input.group) {
+                    group.due = true;
+                }
             }
+        }
+        for group in self.groups.iter_mut().filter(|group| group.due) {
+            group.table.begin_row();
         }
         let mut collected = Collected::default();
         let mut now = self.clock.now();
         for number in 0..self.inputs.len() {
-            now = self.collect_input(number, now, &mut collected);
+            if self.inputs.get(number).and_then(|i| self.groups.get(i.group)).is_some_and(|g| g.due)
+            {
+                now = self.fill(number, now, &mut collected);
+            }
         }
+        self.ask_apart(tick, now.mono);
         self.host.close_released(&mut self.files);
         let due = self.groups.iter().filter(|group| group.due);
         let is_set = |value: &&f64| !bellwether_model::series::is_absent(**value);
@@ -179,13 +223,30 @@ impl Collection {
         collected
     }
 
-    /// Collects one input if it is due; returns the time after it.
-    fn collect_input(&mut self, number: usize, now: Now, collected: &mut Collected) -> Now {
+    /// Asks apart for what the next tick needs, and for what was found in this one.
+    fn ask_apart(&mut self, tick: Timestamp, now: Mono) {
+        let base = i64::try_from(self.base.as_millis()).unwrap_or(i64::MAX);
+        let next = Timestamp(tick.0.saturating_add(base));
+        let Collection { inputs, groups, files, host, .. } = self;
+        for (number, running) in inputs.iter_mut().enumerate() {
+            let Some(group) = groups.get(running.group) else { continue };
+            let due = match (group.due, group.is_due(next)) {
+                (_, true) => DueApart::All,
+                (true, _) => DueApart::New,
+                _ => continue,
+            };
+            running.apart += host.take_answers(files, number, self.row, now);
+            host.ask_apart(files, number, due, now);
+        }
+        self.host.tend(now);
+    }
+
+    /// Fills one input's part of the row; returns the time after it.
+    fn fill(&mut self, number: usize, now: Now, collected: &mut Collected) -> Now {
         let Collection { inputs, groups, files, host, clock, facts, .. } = self;
         let Some(running) = inputs.get_mut(number) else { return now };
-        let Some(group) = groups.get_mut(running.group).filter(|group| group.due) else {
-            return now;
-        };
+        let Some(group) = groups.get_mut(running.group) else { return now };
+        running.apart += host.take_answers(files, number, self.row, now.mono);
         let refused = running.owned.refused();
         let mut result = Ok(());
         for _ in 0..CALLS_MAX {
@@ -203,16 +264,26 @@ impl Collection {
             Ok(()) => running.failures = 0,
             Err(error) => {
                 running.fail(number, &mut group.table, files, facts);
-                collected.failed.push((running.plan.spec.name, error));
+                if error != InputError::Absent {
+                    collected.failed.push((running.plan.spec.name, error));
+                }
             }
         }
         let after = clock.now();
-        let took = after.mono.since(now.mono);
+        let took = after.mono.since(now.mono) + std::mem::take(&mut running.apart);
         let mut own = Owned::new(0);
         let mut row = Row::new(&mut group.table, &mut own);
         row.set(running.seconds, whole_microseconds(took));
         row.set(running.success, f64::from(u8::from(is_whole)));
         after
+    }
+}
+
+impl Group {
+    /// Whether the tick is one of its cadence.
+    fn is_due(&self, tick: Timestamp) -> bool {
+        let cadence = i64::try_from(self.table.cadence().as_millis()).unwrap_or(i64::MAX);
+        tick.0.rem_euclid(cadence.max(1)) == 0
     }
 }
 
@@ -230,7 +301,7 @@ impl Running {
 
 fn make(plan: &InputPlan, files: &mut Files, number: usize, facts: &Facts) -> Box<dyn Input> {
     let files = Asks::new(files, number);
-    let mut setup = Setup { files, devices: plan.devices.clone(), facts: facts.clone() };
+    let mut setup = Setup { files, filters: plan.filters.clone(), facts: facts.clone() };
     (plan.spec.make)(&mut setup)
 }
 

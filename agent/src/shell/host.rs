@@ -2,16 +2,25 @@
 //!
 //! What is read for each row stays open and is read at offset 0 into a buffer that is used again;
 //! an error closes it, and it is opened once more at once, since a device may have been replaced.
+//! What may hang is read by threads of its own, see [`crate::shell::apart`].
 
+use std::collections::BTreeMap;
 use std::fs::File as OpenFile;
 use std::io::{Error, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_model::time::Mono;
+use bellwether_platform::clock::Clock;
 use rustix::io::Errno;
 
-use crate::pure::files::{FILE_BYTES_MAX, File, Files, ReadError, Refresh, Root};
+use crate::pure::files::{
+    ANSWER_MAX, DueApart, FILE_BYTES_MAX, File, Files, ReadError, Refresh, Root, Source,
+};
+use crate::shell::apart::{Answer, Apart, AskedFile, Call};
+use crate::shell::calls::Calls;
 
 /// Where the host's trees are mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +44,8 @@ impl Roots {
         match root {
             Root::Proc => self.proc.join(path),
             Root::Sys => self.sys.join(path),
-            Root::Host => self.host.join(path),
+            // Paths that the host tells begin with a slash.
+            Root::Host => self.host.join(path.trim_start_matches('/')),
         }
     }
 }
@@ -44,11 +54,18 @@ impl Roots {
 const OPEN_MAX: usize = 400;
 /// First size of a buffer; a page of the kernel's.
 const BUFFER_BYTES: usize = 4096;
+/// From look to look while waiting for what is read apart.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The open files, by the numbers of [`Files`].
 #[derive(Debug)]
 pub struct Host {
     roots: Roots,
+    calls: Calls,
+    clock: Clock,
+    /// The threads of each input that has any.
+    apart: BTreeMap<usize, Apart>,
+    answers: Vec<Answer>,
     open: Vec<Option<Kept>>,
     kept: usize,
     /// Read into here, then copied: files keep only what they hold.
@@ -64,8 +81,102 @@ struct Kept {
 impl Host {
     /// Nothing open yet.
     #[must_use]
-    pub fn new(roots: Roots) -> Host {
-        Host { roots, open: Vec::new(), kept: 0, buffer: vec![0; BUFFER_BYTES] }
+    pub fn new(roots: Roots, calls: Calls, clock: Clock) -> Host {
+        Host {
+            roots,
+            calls,
+            clock,
+            apart: BTreeMap::new(),
+            answers: Vec::new(),
+            open: Vec::new(),
+            kept: 0,
+            buffer: vec![0; BUFFER_BYTES],
+        }
+    }
+
+    /// Asks apart for what an input wants read so, if `due`.
+    pub fn ask_apart(&mut self, files: &mut Files, input: usize, due: DueApart, now: Mono) {
+        for place in 0..files.asked(input).len() {
+            let Some(number) = files.asked(input).get(place).copied() else { break };
+            let Some(file) = files.file_mut(number).filter(|file| file.is_due_apart(due, now))
+            else {
+                continue;
+            };
+            let call = self.call(file);
+            file.awaits(now);
+            let clock = &self.clock;
+            let apart = self.apart.entry(input).or_insert_with(|| Apart::new(clock.clone()));
+            apart.ask(AskedFile { number, serial: file.serial() }, call);
+        }
+        self.tend(now);
+    }
+
+    /// Sees that somebody works on what was asked apart.
+    pub fn tend(&self, now: Mono) {
+        self.apart.values().for_each(|apart| apart.tend(now));
+    }
+
+    /// Waits until all that was asked apart is answered, or is stuck.
+    pub fn wait_apart(&self) {
+        let looks = ANSWER_MAX.as_millis().div_ceil(LOOK.as_millis());
+        for _ in 0..looks {
+            self.tend(self.clock.now().mono);
+            if self.apart.values().all(|apart| apart.wait(LOOK)) {
+                return;
+            }
+        }
+    }
+
+    /// Takes what was learned apart for an input; returns how long that took.
+    pub fn take_answers(
+        &mut self,
+        files: &mut Files,
+        input: usize,
+        row: u64,
+        now: Mono,
+    ) -> Duration {
+        let Some(apart) = self.apart.get(&input) else { return Duration::ZERO };
+        apart.take_answers(&mut self.answers);
+        let mut took = Duration::ZERO;
+        for answer in self.answers.drain(..) {
+            took += answer.took;
+            let AskedFile { number, serial } = answer.file;
+            let Some(file) = files.file_mut(number).filter(|file| file.serial() == serial) else {
+                continue;
+            };
+            file.answered();
+            match answer.bytes {
+                Ok(bytes) => {
+                    replace(file.buffer(), &bytes);
+                    file.was_read(row, now);
+                }
+                Err(error) => file.was_not_read(reason(&error), row, now),
+            }
+        }
+        for place in 0..files.asked(input).len() {
+            let Some(number) = files.asked(input).get(place).copied() else { break };
+            if let Some(file) = files.file_mut(number) {
+                file.check_answer(row, now);
+            }
+        }
+        took
+    }
+
+    /// Whether an answer waits to be taken.
+    #[cfg(test)]
+    pub(crate) fn has_answers(&self) -> bool {
+        self.apart.values().any(Apart::has_answers)
+    }
+
+    fn call(&self, file: &File) -> Call {
+        let path = self.roots.path(file.root(), file.path());
+        match file.source() {
+            Source::SpaceApart => {
+                let space = Arc::clone(&self.calls.space);
+                Box::new(move || space(&path))
+            }
+            _ => Box::new(move || read_small(&path)),
+        }
     }
 
     /// Reads what an input has asked for and is due for the row `row`.
@@ -97,6 +208,10 @@ impl Host {
     }
 
     fn read_file(&mut self, number: u32, file: &mut File) -> Result<(), Error> {
+        if file.source() == Source::Clock {
+            replace(file.buffer(), &(self.calls.clock)()?);
+            return Ok(());
+        }
         let is_proc = file.root() == Root::Proc;
         if let Some(Some(kept)) = self.open.get(number as usize)
             && kept.serial == file.serial()
@@ -146,6 +261,14 @@ fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) {
     buffer.extend_from_slice(bytes);
 }
 
+/// Reads a file of a device's property, a page at most.
+fn read_small(path: &std::path::Path) -> Result<Vec<u8>, Error> {
+    let file = OpenFile::open(path)?;
+    let mut buffer = [0; BUFFER_BYTES];
+    let bytes = file.read_at(&mut buffer, 0)?;
+    Ok(buffer.get(..bytes).unwrap_or_default().to_vec())
+}
+
 /// Reads a file from its start to its end into a buffer that grows up to the bound.
 ///
 /// Files of `/proc` may give less than was asked for before their end; those of `/sys` do not.
@@ -180,7 +303,8 @@ fn read_whole<'b>(
 }
 
 fn reason(error: &Error) -> ReadError {
-    const GONE: [Errno; 3] = [Errno::NODEV, Errno::NXIO, Errno::NOTDIR];
+    // The last: the kernel has the file, but not what it would tell.
+    const GONE: [Errno; 4] = [Errno::NODEV, Errno::NXIO, Errno::NOTDIR, Errno::OPNOTSUPP];
     match error.kind() {
         ErrorKind::NotFound => ReadError::Missing,
         ErrorKind::PermissionDenied => ReadError::Denied,
@@ -203,7 +327,8 @@ mod tests {
 
     #[test]
     fn files_stay_open_and_are_read_again() {
-        let (mut host, mut files) = (Host::new(roots("/proc")), Files::default());
+        let host = Host::new(roots("/proc"), Calls::system(), Clock::agent());
+        let (mut host, mut files) = (host, Files::default());
         let uptime = Asks::new(&mut files, 0).ask(Root::Proc, "uptime", Refresh::EachRow);
         let stat = Asks::new(&mut files, 0).ask(Root::Proc, "stat", Refresh::EachRow);
         let absent = Asks::new(&mut files, 0).ask(Root::Proc, "no-such", Refresh::EachRow);

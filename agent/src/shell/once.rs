@@ -8,7 +8,7 @@ use bellwether_platform::clock::Clock;
 use crate::pure::config::InputPlan;
 use crate::pure::input::{Facts, InputError};
 use crate::shell::collection::Collection;
-use crate::shell::host::Roots;
+use crate::shell::host::Host;
 use crate::shell::latest::Latest;
 
 /// A page and the inputs that are missing from it, with the reasons.
@@ -20,17 +20,19 @@ pub struct Once {
     pub failed: Vec<(&'static str, InputError)>,
 }
 
-/// Collects every input once.
+/// Collects every input once, and waits for what may hang as long as an answer may take.
 ///
 /// # Errors
 /// See [`Collection::new`].
 pub fn once(
     inputs: &[InputPlan],
-    roots: Roots,
+    host: Host,
     clock: Clock,
     facts: Facts,
 ) -> Result<Once, LabelError> {
-    let mut collection = Collection::new(inputs, &LabelSet::default(), roots, clock, facts)?;
+    let mut collection = Collection::new(inputs, &LabelSet::default(), host, clock, facts)?;
+    collection.prime();
+    collection.wait_apart();
     // At zero every cadence is due.
     let collected = collection.collect(Timestamp(0));
     let latest = Latest::default();

@@ -16,8 +16,9 @@ use tracing::info;
 
 use crate::pure::config::Plan;
 use crate::pure::input::Facts;
+use crate::shell::calls::Calls;
 use crate::shell::collection::Collection;
-use crate::shell::host::Roots;
+use crate::shell::host::{Host, Roots};
 use crate::shell::latest::Latest;
 use crate::shell::metrics::Metrics;
 use crate::shell::page::Page;
@@ -62,7 +63,8 @@ impl Agent {
         sink: Box<dyn Sink>,
     ) -> Result<Agent, RunError> {
         let listener = Listener::bind(plan.exporter.listen)?;
-        let collection = Collection::new(&plan.inputs, &plan.target, roots, clock.clone(), facts)?;
+        let host = Host::new(roots, Calls::system(), clock.clone());
+        let collection = Collection::new(&plan.inputs, &plan.target, host, clock.clone(), facts)?;
         let latest = Arc::new(Latest::default());
         let page = Page::new(Arc::clone(&latest), metrics.clone());
         let sampler = Sampler { collection, clock, latest, metrics, sink };

@@ -61,6 +61,7 @@ impl Sampler {
     fn run(mut self, stop: &Stop) -> Box<dyn Sink> {
         let mut ticks = Ticks::after(self.clock.now().wall, self.collection.base());
         let mut failing = BTreeSet::new();
+        self.collection.prime();
         loop {
             if let Some(left) = ticks.wait(self.clock.now().wall) {
                 if stop.wait_for(left) {

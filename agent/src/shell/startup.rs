@@ -64,7 +64,8 @@ pub fn plan(settings: &Settings) -> Result<(Plan, Diagnostics), StartError> {
 #[must_use]
 pub fn facts() -> Facts {
     let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
-    Facts { machine, ..Facts::default() }
+    let page_bytes = u64::try_from(rustix::param::page_size()).unwrap_or(0);
+    Facts { machine, page_bytes, ..Facts::default() }
 }
 
 fn read(path: &Path) -> io::Result<String> {

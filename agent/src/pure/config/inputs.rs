@@ -6,12 +6,14 @@ use bellwether_model::config::{Fields, code};
 use bellwether_model::diagnostic::Diagnostic;
 use regex_automata::meta::{BuildError, Regex};
 
-use crate::pure::filter::DeviceFilter;
-use crate::pure::input::{INPUTS, InputSpec};
+use crate::pure::filter::{FilterSpec, NameFilter};
+use crate::pure::input::{INPUTS, InputSpec, Pace};
 
 /// Time from row to row by default.
 const INTERVAL: Duration = Duration::from_secs(1);
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// The same for slow inputs.
+const SLOW_INTERVAL: Duration = Duration::from_secs(15);
 /// Series of one input by default, and at most: all inputs of a cadence share a column group.
 pub(super) const SERIES_PER_INPUT: u64 = 10_000;
 pub(super) const SERIES_MAX: u64 = 10_000;
@@ -27,27 +29,21 @@ pub struct InputPlan {
     pub interval: Duration,
     /// Rows in a second, of an input with a cadence of its own.
     pub rows_per_second: u32,
-    /// Which devices it takes.
-    pub devices: DeviceFilter,
+    /// Which names it takes, in the order of the spec's filters.
+    pub filters: Vec<NameFilter>,
     /// Series it may have.
     pub series_max: usize,
 }
 
 impl InputPlan {
     /// An input as it is by default.
-    ///
-    /// # Panics
-    /// A pattern of the static list is none, which a test rules out.
     #[must_use]
     pub fn new(spec: &'static InputSpec) -> InputPlan {
-        let exclude = spec.devices.filter(|pattern| !pattern.is_empty());
-        let exclude =
-            exclude.map(|pattern| Regex::new(pattern).expect("invariant: the list's patterns"));
         InputPlan {
             spec,
-            interval: INTERVAL,
+            interval: default_interval(spec, INTERVAL),
             rows_per_second: 1,
-            devices: DeviceFilter { exclude, include: None },
+            filters: spec.filters.iter().map(FilterSpec::default_filter).collect(),
             series_max: usize::try_from(SERIES_PER_INPUT).unwrap_or(usize::MAX),
         }
     }
@@ -55,7 +51,7 @@ impl InputPlan {
     /// Time from row to row.
     #[must_use]
     pub fn cadence(&self) -> Duration {
-        if self.spec.has_own_cadence {
+        if self.spec.pace == Pace::Rows {
             Duration::from_secs(1) / self.rows_per_second.max(1)
         } else {
             self.interval
@@ -65,7 +61,7 @@ impl InputPlan {
     /// Inputs with equal keys share a column group; those with their own cadence stay apart.
     #[must_use]
     pub fn group_key(&self) -> (bool, Duration) {
-        (self.spec.has_own_cadence, self.cadence())
+        (self.spec.pace == Pace::Rows, self.cadence())
     }
 }
 
@@ -84,8 +80,9 @@ pub(super) fn describe(f: &mut Fields<'_>, series_max: u64) -> Vec<InputPlan> {
 /// One input; `None` if it is off.
 fn input(f: &mut Fields<'_>, spec: &'static InputSpec, every: Duration) -> Option<InputPlan> {
     let is_on = f.flag("enabled", spec.about).or(spec.is_default);
+    let every = default_interval(spec, every);
     let mut plan = InputPlan { interval: every, ..InputPlan::new(spec) };
-    if spec.has_own_cadence {
+    if spec.pace == Pace::Rows {
         let rows = f
             .integer("rows_per_second", "Rows in a second; a divisor of 1000.")
             .between(1, ROWS_MAX)
@@ -98,21 +95,25 @@ fn input(f: &mut Fields<'_>, spec: &'static InputSpec, every: Duration) -> Optio
     } else {
         plan.interval = interval(f, "Time from row to row of this input.", every);
     }
-    if let Some(default) = spec.devices {
-        let include = pattern(f, "device_include", "Only devices that match are taken.");
-        let exclude = pattern(f, "device_exclude", "Devices that match are left out.");
+    for (spec, filter) in spec.filters.iter().zip(&mut plan.filters) {
+        let include = pattern(f, spec.include_key, "Only names that match are taken.");
+        let exclude = pattern(f, spec.exclude_key, "Names that match are left out.");
         if include.is_some() && exclude.is_some() {
-            let message = "`device_include` and `device_exclude` exclude each other";
-            let place = f.place_of("device_include");
+            let message =
+                format!("`{}` and `{}` exclude each other", spec.include_key, spec.exclude_key);
+            let place = f.place_of(spec.include_key);
             f.push(Diagnostic::error(code::CONFLICT, place, message));
         }
-        let is_default = include.is_none() && exclude.is_none() && !default.is_empty();
-        plan.devices = match is_default {
-            true => plan.devices,
-            false => DeviceFilter { exclude, include },
-        };
+        if include.is_some() || exclude.is_some() {
+            *filter = NameFilter { exclude, include };
+        }
     }
     is_on.then_some(plan)
+}
+
+/// What an input's interval is unless it has one of its own, given that of all.
+fn default_interval(spec: &InputSpec, every: Duration) -> Duration {
+    if spec.pace == Pace::Slow { every.max(SLOW_INTERVAL) } else { every }
 }
 
 /// Whole seconds, so that rows of all inputs fall together and Prometheus' rates divide evenly.

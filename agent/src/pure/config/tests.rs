@@ -1,4 +1,5 @@
 use super::*;
+use crate::pure::input::INPUTS;
 
 fn around() -> Surroundings {
     Surroundings {
@@ -30,9 +31,13 @@ fn an_empty_file_is_a_whole_plan() {
     assert_eq!(plan.exporter.listen.to_string(), "127.0.0.1:9798");
     assert_eq!(plan.collectors, []);
     let names: Vec<_> = plan.inputs.iter().map(|input| input.spec.name).collect();
-    let all = ["cpu", "stat", "meminfo", "loadavg", "diskstats", "netdev", "uname", "time"];
-    assert_eq!(names, all);
-    assert!(plan.inputs.iter().all(|input| input.cadence() == Duration::from_secs(1)));
+    let all = INPUTS.iter().filter(|spec| spec.is_default).map(|spec| spec.name);
+    assert_eq!(names, all.collect::<Vec<_>>());
+    let slow = plan.inputs.iter().filter(|input| input.cadence() == Duration::from_secs(15));
+    let slow: Vec<_> = slow.map(|input| input.spec.name).collect();
+    assert_eq!(slow, ["timex", "filesystem", "netclass", "arp"]);
+    let common = plan.inputs.iter().filter(|input| input.cadence() == Duration::from_secs(1));
+    assert_eq!(common.count(), names.len() - slow.len());
     let spool = SpoolPlan { bytes_max: 512 << 20, age_max: SPOOL_AGE, sync: SpoolSync::Auto };
     assert_eq!(plan.spool, spool);
 }
@@ -46,6 +51,8 @@ fn everything_can_be_said() {
          exporter: {listen: '127.0.0.1:9100'}\n\
          inputs:\n  interval: 5s\n  cpu: {interval: 1s}\n  meminfo: {enabled: false}\n  \
          netdev: {device_exclude: '^lo$'}\n  diskstats: {device_include: sd}\n  \
+         netclass: {interval: 20s}\n  vmstat: {field_include: '^nr_'}\n  \
+         filesystem: {fs_type_exclude: '^nfs'}\n  \
          sequence: {enabled: true, rows_per_second: 100}\n\
          spool: {bytes_max: 1GiB, age_max: 2d, sync: always}\n\
          limits: {series_per_input: 500}\n\
@@ -68,9 +75,16 @@ fn everything_can_be_said() {
     assert_eq!(input("time").unwrap().cadence(), Duration::from_secs(5));
     assert_eq!(input("sequence").unwrap().cadence(), Duration::from_millis(10));
     assert_eq!(input("uname").unwrap().series_max, 500);
-    let netdev = &input("netdev").unwrap().devices;
+    assert_eq!(input("arp").unwrap().cadence(), Duration::from_secs(15));
+    assert_eq!(input("netclass").unwrap().cadence(), Duration::from_secs(20));
+    let vmstat = &input("vmstat").unwrap().filters[0];
+    assert!(vmstat.takes(b"nr_dirty") && !vmstat.takes(b"pgfault"));
+    let [points, types] = &input("filesystem").unwrap().filters[..] else { panic!() };
+    assert!(types.takes(b"ext4") && types.takes(b"proc") && !types.takes(b"nfs4"));
+    assert!(points.takes(b"/home") && !points.takes(b"/dev/shm"), "its default stays");
+    let netdev = &input("netdev").unwrap().filters[0];
     assert!(netdev.takes(b"eth0") && !netdev.takes(b"lo"));
-    let disks = &input("diskstats").unwrap().devices;
+    let disks = &input("diskstats").unwrap().filters[0];
     assert!(disks.takes(b"sda1") && !disks.takes(b"vda"));
     assert_eq!((plan.spool.bytes_max, plan.spool.sync), (1 << 30, SpoolSync::Always));
 }
@@ -121,6 +135,7 @@ fn the_reference_has_every_key() {
         "collectors[].token_file",
         "exporter.listen",
         "inputs.netdev.device_exclude",
+        "inputs.filesystem.mount_point_include",
         "inputs.sequence.rows_per_second",
         "limits.series_per_input",
         "spool.sync",

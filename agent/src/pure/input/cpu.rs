@@ -11,7 +11,7 @@ use sysfs::Sysfs;
 use crate::pure::columns::{Column, Row};
 use crate::pure::family::{Family, FamilySpec};
 use crate::pure::files::{FileId, Refresh, Root};
-use crate::pure::input::{Collect, Input, InputError, InputSpec, Setup};
+use crate::pure::input::{Collect, Input, InputError, InputSpec, Pace, Setup};
 use crate::pure::roster::Roster;
 use crate::pure::scan;
 
@@ -20,8 +20,8 @@ pub(super) const SPEC: InputSpec = InputSpec {
     about: "seconds of each processor in each mode; throttling, isolated and online processors",
     files: &[PATH, "devices/system/cpu/*"],
     is_default: true,
-    devices: None,
-    has_own_cadence: false,
+    filters: &[],
+    pace: Pace::Common,
     families: FAMILIES,
     make: |setup| Box::new(Cpu::new(setup)),
 };

@@ -10,8 +10,8 @@ use info::Info;
 use crate::pure::columns::{Column, Row};
 use crate::pure::family::{Family, FamilySpec};
 use crate::pure::files::{Asks, FileId, Refresh, Root};
-use crate::pure::filter::DeviceFilter;
-use crate::pure::input::{Collect, Input, InputError, InputSpec, Setup};
+use crate::pure::filter::{FilterSpec, NameFilter};
+use crate::pure::input::{Collect, Input, InputError, InputSpec, Pace, Setup};
 use crate::pure::roster::Roster;
 use crate::pure::scan;
 
@@ -21,8 +21,8 @@ pub(super) const SPEC: InputSpec = InputSpec {
     files: &[PATH, "block/*/queue/rotational", "run/udev/data/b*"],
     is_default: true,
     // Memory, loop and floppy devices, and partitions.
-    devices: Some(r"^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$"),
-    has_own_cadence: false,
+    filters: &[FilterSpec::DEVICES.without(r"^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$")],
+    pace: Pace::Common,
     families: FAMILIES,
     make: |setup| Box::new(Diskstats::new(setup)),
 };
@@ -82,7 +82,7 @@ const SCALES: [Scale; COUNTERS] = {
 
 struct Diskstats {
     file: FileId,
-    filter: DeviceFilter,
+    filter: NameFilter,
     families: Vec<Family>,
     /// `None` for a device that is left out.
     devices: Roster<Option<Device>>,
@@ -97,7 +97,7 @@ impl Diskstats {
     fn new(setup: &mut Setup<'_>) -> Diskstats {
         Diskstats {
             file: setup.files.ask(Root::Proc, PATH, Refresh::EachRow),
-            filter: setup.devices.clone(),
+            filter: setup.filter(0),
             families: FAMILIES.iter().take(COUNTERS).map(Family::new).collect(),
             devices: Roster::default(),
         }

@@ -3,7 +3,7 @@
 use crate::pure::columns::Column;
 use crate::pure::family::{Family, FamilySpec};
 use crate::pure::files::{FileId, Refresh, Root};
-use crate::pure::input::{Collect, Input, InputError, InputSpec, Setup};
+use crate::pure::input::{Collect, Input, InputError, InputSpec, Pace, Setup};
 use crate::pure::scan;
 
 pub(super) const SPEC: InputSpec = InputSpec {
@@ -11,8 +11,8 @@ pub(super) const SPEC: InputSpec = InputSpec {
     about: "load averages over 1, 5 and 15 minutes",
     files: &[PATH],
     is_default: true,
-    devices: None,
-    has_own_cadence: false,
+    filters: &[],
+    pace: Pace::Common,
     families: FAMILIES,
     make: |setup| Box::new(Loadavg::new(setup)),
 };

@@ -8,7 +8,7 @@ use bellwether_model::series::MetricType;
 use crate::pure::columns::Column;
 use crate::pure::family::Family;
 use crate::pure::files::{FileId, Refresh, Root};
-use crate::pure::input::{Collect, Input, InputError, InputSpec, Setup};
+use crate::pure::input::{Collect, Input, InputError, InputSpec, Pace, Setup};
 use crate::pure::roster::Roster;
 use crate::pure::scan;
 
@@ -17,8 +17,8 @@ pub(super) const SPEC: InputSpec = InputSpec {
     about: "all fields of /proc/meminfo as node_memory_<field>, in bytes where the kernel says kB",
     files: &[PATH],
     is_default: true,
-    devices: None,
-    has_own_cadence: false,
+    filters: &[],
+    pace: Pace::Common,
     families: &[],
     make: |setup| Box::new(Meminfo::new(setup)),
 };

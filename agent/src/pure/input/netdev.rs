@@ -6,8 +6,8 @@
 use crate::pure::columns::{Column, Row};
 use crate::pure::family::{Family, FamilySpec};
 use crate::pure::files::{Asks, FileId, Refresh, Root};
-use crate::pure::filter::DeviceFilter;
-use crate::pure::input::{Collect, Input, InputError, InputSpec, Setup};
+use crate::pure::filter::{FilterSpec, NameFilter};
+use crate::pure::input::{Collect, Input, InputError, InputSpec, Pace, Setup};
 use crate::pure::roster::Roster;
 use crate::pure::scan;
 
@@ -16,8 +16,8 @@ pub(super) const SPEC: InputSpec = InputSpec {
     about: "bytes, packets, drops and errors of each network interface",
     files: &[PATH, "class/net/*/statistics/rx_nohandler"],
     is_default: true,
-    devices: Some(""),
-    has_own_cadence: false,
+    filters: &[FilterSpec::DEVICES],
+    pace: Pace::Common,
     families: FAMILIES,
     make: |setup| Box::new(Netdev::new(setup)),
 };
@@ -58,7 +58,7 @@ const FIELDS: usize = 16;
 
 struct Netdev {
     file: FileId,
-    filter: DeviceFilter,
+    filter: NameFilter,
     families: Vec<Family>,
     /// `None` for a device that is left out.
     devices: Roster<Option<Device>>,
@@ -81,7 +81,7 @@ impl Netdev {
     fn new(setup: &mut Setup<'_>) -> Netdev {
         Netdev {
             file: setup.files.ask(Root::Proc, PATH, Refresh::EachRow),
-            filter: setup.devices.clone(),
+            filter: setup.filter(0),
             families: FAMILIES.iter().map(Family::new).collect(),
             devices: Roster::default(),
         }

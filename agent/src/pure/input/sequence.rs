@@ -5,7 +5,7 @@
 
 use crate::pure::columns::Column;
 use crate::pure::family::{Family, FamilySpec};
-use crate::pure::input::{Collect, Input, InputError, InputSpec, Setup};
+use crate::pure::input::{Collect, Input, InputError, InputSpec, Pace, Setup};
 use crate::pure::scan;
 
 pub(super) const SPEC: InputSpec = InputSpec {
@@ -13,8 +13,8 @@ pub(super) const SPEC: InputSpec = InputSpec {
     about: "one more in each row, for verifying delivery; rows_per_second may be 1 to 100",
     files: &[],
     is_default: false,
-    devices: None,
-    has_own_cadence: true,
+    filters: &[],
+    pace: Pace::Rows,
     families: FAMILIES,
     make: |setup| Box::new(Sequence::new(setup)),
 };

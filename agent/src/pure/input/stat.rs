@@ -5,7 +5,7 @@
 use crate::pure::columns::Column;
 use crate::pure::family::{Family, FamilySpec};
 use crate::pure::files::{FileId, Refresh, Root};
-use crate::pure::input::{Collect, Input, InputError, InputSpec, Setup};
+use crate::pure::input::{Collect, Input, InputError, InputSpec, Pace, Setup};
 use crate::pure::scan;
 
 pub(super) const SPEC: InputSpec = InputSpec {
@@ -13,8 +13,8 @@ pub(super) const SPEC: InputSpec = InputSpec {
     about: "interrupts, context switches, forks, running and blocked processes, boot time",
     files: &[PATH],
     is_default: true,
-    devices: None,
-    has_own_cadence: false,
+    filters: &[],
+    pace: Pace::Common,
     families: FAMILIES,
     make: |setup| Box::new(Stat::new(setup)),
 };

@@ -11,7 +11,7 @@ use tz::TimeZone;
 use crate::pure::columns::{Column, Row};
 use crate::pure::family::{Family, FamilySpec};
 use crate::pure::files::{Asks, FileId, Refresh, Root};
-use crate::pure::input::{Collect, Input, InputError, InputSpec, Setup};
+use crate::pure::input::{Collect, Input, InputError, InputSpec, Pace, Setup};
 use crate::pure::scan;
 
 pub(super) const SPEC: InputSpec = InputSpec {
@@ -19,8 +19,8 @@ pub(super) const SPEC: InputSpec = InputSpec {
     about: "the host's time, time zone and clock sources",
     files: &["etc/localtime", AVAILABLE, CURRENT],
     is_default: true,
-    devices: None,
-    has_own_cadence: false,
+    filters: &[],
+    pace: Pace::Common,
     families: FAMILIES,
     make: |setup| Box::new(Time::new(setup)),
 };

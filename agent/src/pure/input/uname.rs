@@ -4,7 +4,7 @@
 use crate::pure::columns::Column;
 use crate::pure::family::{Family, FamilySpec};
 use crate::pure::files::{FileId, Refresh, Root};
-use crate::pure::input::{Collect, Input, InputError, InputSpec, Setup};
+use crate::pure::input::{Collect, Input, InputError, InputSpec, Pace, Setup};
 use crate::pure::scan;
 
 pub(super) const SPEC: InputSpec = InputSpec {
@@ -12,8 +12,8 @@ pub(super) const SPEC: InputSpec = InputSpec {
     about: "names and versions of the system, as uname gives them",
     files: &["sys/kernel/*"],
     is_default: true,
-    devices: None,
-    has_own_cadence: false,
+    filters: &[],
+    pace: Pace::Common,
     families: FAMILIES,
     make: |setup| Box::new(Uname::new(setup)),
 };

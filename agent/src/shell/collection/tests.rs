@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, mpsc};
 
 use bellwether_model::exposition;
 use bellwether_model::id::Incarnation;
@@ -10,6 +11,8 @@ use bellwether_platform::clock::{ManualTime, Reading};
 
 use super::*;
 use crate::pure::input::INPUTS;
+use crate::shell::calls::Calls;
+use crate::shell::host::Roots;
 use crate::shell::latest::Latest;
 
 /// A host of a few files in a directory of its own.
@@ -33,10 +36,15 @@ impl FakeHost {
     }
 
     fn collection(&self, plans: &[InputPlan]) -> Collection {
+        self.collection_with(plans, Calls::system())
+    }
+
+    fn collection_with(&self, plans: &[InputPlan], calls: Calls) -> Collection {
         let roots =
             Roots { proc: self.root.clone(), sys: self.root.clone(), host: self.root.clone() };
+        let host = Host::new(roots, calls, self.clock.clone());
         let facts = Facts { incarnation: Incarnation(1), ..Facts::default() };
-        Collection::new(plans, &LabelSet::default(), roots, self.clock.clone(), facts).unwrap()
+        Collection::new(plans, &LabelSet::default(), host, self.clock.clone(), facts).unwrap()
     }
 }
 
@@ -151,4 +159,79 @@ fn the_page_has_each_family_once_whatever_groups_it_is_in() {
     let mut sorted = families.clone();
     sorted.sort_unstable();
     assert_eq!(families, sorted);
+}
+
+/// Answers of which that of `/hangs` tells when it is asked for and waits until it may come.
+fn hanging() -> (Calls, mpsc::Sender<()>, mpsc::Receiver<()>) {
+    let (release, wait) = mpsc::channel();
+    let (begun, begins) = mpsc::channel();
+    let wait = Mutex::new(wait);
+    let space = move |path: &Path| {
+        if path.ends_with("hangs") {
+            begun.send(()).unwrap();
+            wait.lock().unwrap().recv().unwrap();
+        }
+        Ok(b"5 4 3 2 1".to_vec())
+    };
+    let clock = || Err(std::io::ErrorKind::PermissionDenied.into());
+    (Calls { space: Arc::new(space), clock: Arc::new(clock) }, release, begins)
+}
+
+#[test]
+fn a_mount_that_hangs_is_marked_and_holds_up_neither_the_tick_nor_other_mounts() {
+    let host = FakeHost::new("hanging");
+    let mount = |point| format!("1 1 8:1 / {point} rw - ext4 /dev/a rw\n");
+    fs::create_dir_all(host.root.join("1")).unwrap();
+    host.write("1/mountinfo", &[mount("/hangs"), mount("/b")].concat());
+    host.write("loadavg", "1.00 2.00 3.00 1/2 3\n");
+    let (calls, release, begins) = hanging();
+    let mut collection = host.collection_with(&[plan("filesystem"), plan("loadavg")], calls);
+    let series = |name: &str, point: &str, error: &str| {
+        let error = match error {
+            "" => String::new(),
+            error => format!("device_error={error:?},"),
+        };
+        format!(
+            "node_filesystem_{name}{{device=\"/dev/a\",{error}fstype=\"ext4\",mountpoint={point:?}}}"
+        )
+    };
+    collection.prime();
+    begins.recv().unwrap();
+    // Each tick comes back though the call does not. The first one starts a thread that asks the
+    // mount behind it, and five seconds after the question the mount is marked.
+    let mut other = None;
+    for second in 1..=30 {
+        host.time.advance(Duration::from_secs(1));
+        assert_eq!(collection.collect(Timestamp(1000 * second)).failed, []);
+        assert_eq!(values(&collection)["node_load1"], 1.0);
+        let has_row = values(&collection).contains_key(&success("filesystem"));
+        assert_eq!(
+            has_row,
+            second == 1 || second % 15 == 0,
+            "at the first tick and on its cadence"
+        );
+        if second % 15 == 0 {
+            let values = values(&collection);
+            assert_eq!(values[&series("device_error", "/hangs", "mountpoint timeout")], 1.0);
+            assert!(!values.contains_key(&series("size_bytes", "/hangs", "")));
+            assert_eq!(values[&success("filesystem")], 1.0);
+            other = values.get(&series("size_bytes", "/b", "")).copied();
+        }
+        if second == 1 || second % 15 == 14 {
+            // The second thread answers in real time, when asked first and before each row.
+            while !collection.host.has_answers() {
+                std::thread::yield_now();
+            }
+        }
+    }
+    assert_eq!(other, Some(5.0));
+    assert!(begins.try_recv().is_err(), "nobody asks again while it hangs");
+    release.send(()).unwrap();
+    collection.wait_apart();
+    host.time.advance(Duration::from_secs(15));
+    collection.collect(Timestamp(45_000));
+    let values = values(&collection);
+    assert_eq!(values[&series("size_bytes", "/hangs", "")], 5.0);
+    assert_eq!(values[&series("device_error", "/hangs", "")], 0.0);
+    assert!(!values.contains_key(&series("device_error", "/hangs", "mountpoint timeout")));
 }

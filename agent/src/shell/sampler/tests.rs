@@ -9,16 +9,18 @@ use bellwether_platform::stop;
 use super::*;
 use crate::pure::config::InputPlan;
 use crate::pure::input::{Facts, INPUTS};
-use crate::shell::host::Roots;
+use crate::shell::calls::Calls;
+use crate::shell::host::{Host, Roots};
 
 #[test]
 fn rows_are_stamped_with_whole_ticks_and_missed_ones_are_counted() {
     let first = Reading { mono: Mono(Duration::from_secs(9)), system: Nanos(5_999_000_000) };
     let (clock, time) = Clock::manual_agent(first);
     let plan = InputPlan::new(INPUTS.iter().find(|spec| spec.name == "sequence").unwrap());
-    let (roots, facts) = (Roots::default(), Facts::default());
+    let host = Host::new(Roots::default(), Calls::system(), clock.clone());
+    let facts = Facts::default();
     let collection =
-        Collection::new(&[plan], &LabelSet::default(), roots, clock.clone(), facts).unwrap();
+        Collection::new(&[plan], &LabelSet::default(), host, clock.clone(), facts).unwrap();
     let latest = Arc::new(Latest::default());
     let metrics = Metrics::new(["sequence"]);
     let (stopper, stop) = stop::stop();
