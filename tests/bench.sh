@@ -36,6 +36,7 @@ trap 'exit 130' INT TERM
 start() {
     name=$1
     shift
+    : >"$work/$name.log"
     "$@" >"$work/$name.log" 2>&1 &
     pid=$!
     started="$started $pid"

@@ -23,13 +23,13 @@ pub mod rows;
 pub mod trace;
 pub mod world;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bellwether_model::time::{Mono, Nanos};
 use bellwether_platform::clock::Reading;
 use bellwether_platform::disk::sim::SimDisk;
 use bellwether_platform::disk::{Disk, SyncPoint};
-use std::path::{Path, PathBuf};
 
 pub use fault::FaultKind;
 pub use world::{Summary, run};

@@ -5,6 +5,8 @@
 //! file: the spool's [`Backlog`] and the time are arguments.
 
 pub mod backlog;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -157,7 +159,8 @@ impl Shipper {
         self.sent = last;
     }
 
-    /// When [`Event::Wake`] is due at the latest; `None` while an answer is awaited or nothing waits.
+    /// When [`Event::Wake`] is due at the latest; `None` while an answer is awaited or nothing
+    /// waits.
     #[must_use]
     pub fn next_wakeup(&self, backlog: &Backlog) -> Option<Mono> {
         let due = !self.in_flight && (self.stopping || self.next_frame(backlog).is_some());
@@ -188,7 +191,8 @@ impl Shipper {
         self.send(now, backlog, effects);
     }
 
-    /// Declares what is not declared yet; the list stays ascending. Returns whether anything was new.
+    /// Declares what is not declared yet; the list stays ascending. Returns whether anything was
+    /// new.
     pub fn declare(&mut self, skip: Skip) -> bool {
         let mut first = skip.first.max(Seq(self.cursor.0 + 1));
         for held in &self.skips {
@@ -257,7 +261,7 @@ impl Shipper {
         self.store = Some(answer.store);
         // Beyond what was sent lies another process with this id: it is met with the next frame.
         self.acked(answer.acked.min(self.sent), effects);
-        // Repeats below the cursor fill the collector's decoder: they go on where it stopped reading.
+        // Repeats below the cursor fill the collector's decoder: they go on where it stopped.
         let read = if self.loading && answer.at.n() > 0 { answer.at } else { self.cursor };
         self.from = Seq(read.0 + 1);
     }

@@ -2,7 +2,8 @@
 //! to send. One task owns the spool and all machines ([`Drive`]); requests run beside it, one for
 //! each collector.
 //!
-//! A frame that finds the channel full is never numbered: the sampler drops the rows and counts them.
+//! A frame that finds the channel full is never numbered: the sampler drops the rows and counts
+//! them.
 
 mod client;
 pub mod drive;
@@ -108,8 +109,8 @@ impl Ship {
         })
     }
 
-    /// Asks the collectors for the time before the first row is stamped, within [`ASK_TIME`]: a host
-    /// whose date is ahead would else be silent until the date has come.
+    /// Asks the collectors for the time before the first row is stamped, within [`ASK_TIME`]: a
+    /// host whose date is ahead would else be silent until the date has come.
     pub async fn ask_time(&mut self) {
         let asking = async {
             for lane in 0..self.lanes.len() {
@@ -207,7 +208,8 @@ impl Ship {
                 Action::Skipped(skip) => {
                     self.metrics.skipped(&skip);
                     let reason = skip.reason.as_str();
-                    warn!(first = %skip.first, last = %skip.last, reason, "frames will not be sent");
+                    let (first, last) = (skip.first, skip.last);
+                    warn!(%first, %last, reason, "frames will not be sent");
                 }
                 Action::Acked { collector, seq } => {
                     let lane = self.lanes.get(collector);
@@ -246,7 +248,8 @@ impl Ship {
             Ok(client::Answered { answer, retry_after }) => {
                 self.metrics.answered(answer.case.as_str());
                 self.observe(lane, &answer, sent, received);
-                debug!(case = answer.case.as_str(), acked = %answer.acked, at = %answer.at, text = answer.text, "answered");
+                let Answer { acked, at, text, .. } = &answer;
+                debug!(case = answer.case.as_str(), %acked, %at, text, "answered");
                 self.metrics.columns_refused.inc_by(u64::from(answer.refused));
                 self.drive.answered(lane, &answer, retry_after, &mut actions)?;
             }

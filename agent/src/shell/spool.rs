@@ -1,17 +1,20 @@
 //! The spool: frames on disk from their making to their acknowledgement.
 //!
-//! One journal per identity, in `<dir>/<agent id>/`. Each segment of the wire opens with a state entry:
-//! incarnation, the cursors, and what is declared to whom. Whole segments of the wire go; their space
-//! is free once all that share a file with them are gone: the files hold the frames of the bound and
-//! at most four files more. The table of contents ([`Backlog`]) is built from the files at each
-//! start. A cursor lost is only a repeat, so state is never synced for its own sake; incarnation and
-//! nonce are, before the first frame (DESIGN §5).
+//! One journal per identity, in `<dir>/<agent id>/`. Each segment of the wire opens with a state
+//! entry: incarnation, the cursors, and what is declared to whom. Whole segments of the wire go;
+//! their space is free once all that share a file with them are gone: the files hold the frames of
+//! the bound and at most four files more. The table of contents ([`Backlog`]) is built from the
+//! files at each start.
 //!
-//! Frames are written at once and synced only when the oldest that is neither acknowledged nor
-//! synced is over ten seconds old: a power cut of the host takes at most that and one tick.
+//! Synced are: incarnation and nonce before the first frame (DESIGN §5); what is declared, before a
+//! collector hears of it; what is left, before a file goes; and the frames themselves only when the
+//! oldest that is neither acknowledged nor synced is over ten seconds old: a power cut of the host
+//! takes at most that and one tick. A cursor lost is only a repeat.
 
 mod identity;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
@@ -244,7 +247,8 @@ impl Spool {
         }
     }
 
-    /// Writes a frame. A frame of another incarnation (made before [`Spool::renew`]) is passed over.
+    /// Writes a frame. A frame of another incarnation (made before [`Spool::renew`]) is passed
+    /// over.
     ///
     /// # Errors
     /// The disk failed otherwise than by being full.
@@ -306,8 +310,7 @@ impl Spool {
             if self.journal.has_room(needed) {
                 break;
             }
-            let oldest = self.backlog.pop_oldest().filter(|_| error.is_full());
-            let Some(oldest) = oldest else { return Err(error.into()) };
+            let Some(oldest) = self.pop_for(&error) else { return Err(error.into()) };
             skips.push(self.dropped(&oldest, SkipReason::SpoolFull));
             self.remove_dropped()?;
         }
@@ -349,6 +352,12 @@ impl Spool {
         if skips.len() > before { self.remove_dropped() } else { Ok(()) }
     }
 
+    /// Gives up the oldest segment for room on a full disk; what shares the last file gives none.
+    fn pop_for(&mut self, error: &JournalError) -> Option<Segment> {
+        let helps = error.is_full() && self.journal.segment_count() > 1;
+        helps.then(|| self.backlog.pop_oldest()).flatten()
+    }
+
     /// Takes note for every collector that a segment will not come.
     fn dropped(&mut self, segment: &Segment, reason: SkipReason) -> Skip {
         let skip = Skip { first: segment.first, last: segment.last, reason };
@@ -383,8 +392,8 @@ impl Spool {
         oldest.map_or(self.journal.next(), |oldest| oldest.position)
     }
 
-    /// Removes the files before the oldest frame held. What is left is durable before: it alone says
-    /// which incarnation this is.
+    /// Removes the files before the oldest frame held. What is left is durable before: it alone
+    /// says which incarnation this is.
     fn remove_popped(&mut self) -> Result<(), SpoolError> {
         if self.has_needless() {
             self.sync()?;
@@ -394,7 +403,8 @@ impl Spool {
     }
 
     /// Takes note of what a collector has and what it will never get, which is durable when this
-    /// returns; drops what nobody needs. A collector that has lost what it had takes its cursor back.
+    /// returns; drops what nobody needs. A collector that has lost what it had takes its cursor
+    /// back.
     ///
     /// # Errors
     /// The disk failed.
@@ -426,7 +436,8 @@ impl Spool {
         self.cursors.values().map(|declared| declared.cursor).min().unwrap_or(Seq(0))
     }
 
-    /// Syncs if frames have waited long enough, evicts, and makes ready what the next segment needs.
+    /// Syncs if frames have waited long enough, evicts, and makes ready what the next segment
+    /// needs.
     /// To be called about once a second.
     ///
     /// # Errors
@@ -521,8 +532,7 @@ impl Spool {
             if self.journal.has_room(needed) {
                 return Ok(());
             }
-            let oldest = self.backlog.pop_oldest().filter(|_| error.is_full());
-            let Some(oldest) = oldest else { return Err(error.into()) };
+            let Some(oldest) = self.pop_for(&error) else { return Err(error.into()) };
             self.dropped(&oldest, SkipReason::SpoolFull);
             self.remove_popped()?;
         }

@@ -398,8 +398,8 @@ impl Keeper {
         }
     }
 
-    /// Gives the position of the goodbye's entry; 0 if the agent is gone already, or the journal has
-    /// no room: then it will be found dead instead.
+    /// Gives the position of the goodbye's entry; 0 if the agent is gone already, or the journal
+    /// has no room: then it will be found dead instead.
     fn goodbye(
         &mut self,
         now: Now,

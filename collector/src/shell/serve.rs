@@ -262,8 +262,11 @@ const INDEX: &str = "Bellwether collector\n\n\
     /bellwether/v1/hosts        hosts that ship here\n\
     /-/healthy  /-/ready\n";
 
+/// A page with its content type.
+type Page = ([(&'static str, &'static str); 1], Vec<u8>);
+
 /// The process's metrics and the collector's own.
-fn page(registry: &Registry) -> Result<([(&'static str, &'static str); 1], Vec<u8>), String> {
+fn page(registry: &Registry) -> Result<Page, String> {
     let mut text = Vec::new();
     process::write(&mut Writer::new(&mut text));
     let own = TextEncoder::new().encode_to_string(&registry.gather()).map_err(|e| e.to_string())?;

@@ -122,7 +122,8 @@ impl AgentClock {
         }
     }
 
-    /// As [`AgentClock::new`], but time may still step back until [`AgentClock::begin`]: nothing has
+    /// As [`AgentClock::new`], but time may still step back until [`AgentClock::begin`]: nothing
+    /// has
     /// been stamped with it.
     #[must_use]
     pub fn unbegun(first: Reading) -> AgentClock {

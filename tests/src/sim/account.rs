@@ -131,7 +131,7 @@ impl Account {
     }
 
     /// A host's process runs again: what its spool must still hold is there. `skips` are those the
-    /// spool remembers, `power` when the power had failed.
+    /// spool remembers, `power` when the process had ended if the power has failed since.
     ///
     /// # Errors
     /// The first frame that is gone.
@@ -148,14 +148,17 @@ impl Account {
             let made = self.frames.get_mut(key).unwrap();
             let settled = made.acked.iter().all(Option::is_some);
             let held = backlog.segment_of(key.seq).is_some();
-            let told = covers(skipped, key.seq) || covers(skips, key.seq);
-            if made.fate != Fate::Kept || settled || held || told {
+            let declared = covers(skips, key.seq);
+            if made.fate != Fate::Kept || settled || held || declared {
                 continue;
             }
-            let late = power.is_some_and(|at| made.at + UNSYNCED_MAX >= at);
-            if !late || syncs_always {
+            let late = power.is_some_and(|at| made.at + UNSYNCED_MAX >= at) && !syncs_always;
+            if !late {
+                if covers(skipped, key.seq) {
+                    continue;
+                }
                 return Err(format!(
-                    "host {node} has lost {key:?}, spooled at {} ms, power failed at {power:?}",
+                    "host {node} has lost {key:?}, spooled at {} ms, ended by power at {power:?}",
                     made.at
                 ));
             }
@@ -164,7 +167,8 @@ impl Account {
         Ok(())
     }
 
-    /// Whether every spooled frame is in the ledger of a collector, or declared to it.
+    /// Whether every spooled frame is in the ledger of a collector, or declared to it; `pending`
+    /// are declarations of hosts that wait for a frame to carry them.
     ///
     /// # Errors
     /// The first that is not.
@@ -172,10 +176,11 @@ impl Account {
         &self,
         collector: usize,
         ledger: &Ledger,
+        pending: BTreeMap<usize, Vec<Skip>>,
         excuse: Excuse,
     ) -> Result<(), String> {
         let mut applied = BTreeSet::new();
-        let mut journalled: BTreeMap<usize, Vec<Skip>> = BTreeMap::new();
+        let mut journalled = pending;
         for (key, skips) in ledger.frames() {
             applied.insert(key);
             let held = journalled.entry(self.frames[key].node).or_default();

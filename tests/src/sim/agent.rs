@@ -20,8 +20,8 @@ use bytes::Bytes;
 use super::rows::{Row, Tables};
 use super::{Millis, Scenario, reading};
 
-/// How long an unacknowledged frame may be without a sync: 10 s and a tick, and what the sampler and
-/// the ticks are apart.
+/// How long an unacknowledged frame may be without a sync: 10 s and a tick, and what the sampler
+/// and the ticks are apart.
 pub const UNSYNCED_MAX: Millis = 12_000;
 
 /// A host.
@@ -44,8 +44,8 @@ pub struct AgentNode {
     pub identity: Option<(AgentId, Incarnation)>,
     /// Whether a change of identity may have been under way when it ended.
     pub uncertain: bool,
-    /// When the power last failed, if it did since the process ran.
-    pub power_failed: Option<Millis>,
+    /// When the process ended, and whether the power has failed since.
+    pub ended: Option<(Millis, bool)>,
     /// Whether the sampler has been stopped for an orderly end.
     pub stopping: bool,
     random: SplitMix,
@@ -98,7 +98,7 @@ impl AgentNode {
             process: None,
             identity: None,
             uncertain: false,
-            power_failed: None,
+            ended: None,
             stopping: false,
             random: SplitMix(seed),
             values: 0,
@@ -121,7 +121,7 @@ impl AgentNode {
             process: None,
             identity: None,
             uncertain: true,
-            power_failed: None,
+            ended: None,
             stopping: false,
             random: SplitMix(seed),
             values: 0,
@@ -140,7 +140,8 @@ impl AgentNode {
     /// Bytes that the spool's files may have.
     #[must_use]
     pub fn disk_bytes_max(&self) -> u64 {
-        self.bounds.bytes_max + self.bounds.bytes_max / 4 + (8 << 20)
+        let file = (self.bounds.bytes_max / 3).clamp(16 << 10, 5 << 18);
+        self.bounds.bytes_max + self.bounds.bytes_max / 4 + 8 * file
     }
 
     /// Starts the process.
@@ -217,7 +218,8 @@ impl AgentNode {
         }
         let got = process.clock.now().mono;
         let (received, answered) = (answer.received, answer.answered);
-        let exchange = Exchange { collector, sent: process.sent[collector], received, answered, got };
+        let exchange =
+            Exchange { collector, sent: process.sent[collector], received, answered, got };
         // An exchange that says nothing is counted by the clock.
         process.clock.observe(exchange).ok();
     }

@@ -1,7 +1,8 @@
 //! What a collector's journal holds, kept beside it: each entry as it was pushed. From it follows
 //! what sessions, presence and store must be after any end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bellwether_collector::pure::entry::{Entry, UpEntry, UpValue};
 use bellwether_model::id::{AgentId, GroupId, Nonce, Position, Seq};
@@ -11,6 +12,9 @@ use bellwether_model::wire::envelope::Skip;
 use bellwether_model::wire::frame::Frame;
 
 use super::account::Account;
+
+/// Rows stamped further ahead of their arrival are not stored (`model/WIRE.md`, sessions).
+const AHEAD_MAX: Duration = Duration::from_secs(600);
 
 /// A frame, wherever it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,16 +30,25 @@ pub struct FrameKey {
 /// An entry, without bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Noted {
-    /// A frame, and what its envelope declared.
-    Frame(FrameKey, Vec<Skip>),
+    /// A frame, what its envelope declared, and when it arrived.
+    Frame(FrameKey, Vec<Skip>, Timestamp),
     /// A sample of `up`.
     Up(UpEntry),
     /// Anything else.
     Other(u8),
 }
 
-/// Samples by series and time; more than one where several agents had the same series.
-pub type Samples = BTreeMap<LabelSet, BTreeMap<Timestamp, Vec<u64>>>;
+/// Bits by time; more than one where several agents had the same series.
+pub type Times = BTreeMap<Timestamp, Vec<u64>>;
+
+/// Samples by series and time.
+#[derive(Debug, Default)]
+pub struct Samples {
+    /// All of them.
+    pub series: BTreeMap<LabelSet, Times>,
+    /// Hosts that had several agents: the end of a series at one may hide the other's sample.
+    pub shared: BTreeSet<String>,
+}
 
 /// All entries, by position.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +65,7 @@ pub fn noted(bytes: &[u8]) -> Noted {
             let (frame, _) = Frame::read(entry.frame).unwrap();
             let header = frame.header();
             let key = FrameKey { agent: entry.agent, nonce: header.nonce, seq: header.seq };
-            Noted::Frame(key, entry.skips)
+            Noted::Frame(key, entry.skips, Timestamp::from(entry.received))
         }
         Entry::Up(up) => Noted::Up(up),
         _ => Noted::Other(bytes[0]),
@@ -62,7 +75,7 @@ pub fn noted(bytes: &[u8]) -> Noted {
 impl Ledger {
     /// Takes note of an entry.
     pub fn push(&mut self, position: Position, entry: Noted) {
-        if let Noted::Frame(key, _) = &entry {
+        if let Noted::Frame(key, ..) = &entry {
             self.frames.entry(key.agent).or_default().push((position, key.seq));
         }
         self.entries.insert(position, entry);
@@ -93,7 +106,7 @@ impl Ledger {
     /// All frames.
     pub fn frames(&self) -> impl Iterator<Item = (&FrameKey, &[Skip])> {
         self.entries.values().filter_map(|entry| match entry {
-            Noted::Frame(key, skips) => Some((key, skips.as_slice())),
+            Noted::Frame(key, skips, _) => Some((key, skips.as_slice())),
             _ => None,
         })
     }
@@ -171,23 +184,29 @@ impl Ledger {
         counted.collect()
     }
 
-    /// What the store must show: rows of one group of one agent count while their stamps rise.
+    /// What the store must show: rows of one group of one agent count while their stamps rise, and
+    /// do not run ahead of their arrival.
     #[must_use]
     pub fn samples(&self, account: &Account) -> Samples {
-        let mut samples = Samples::new();
+        let mut samples = Samples::default();
+        let mut owners: BTreeMap<String, AgentId> = BTreeMap::new();
         let mut lanes: BTreeMap<(AgentId, GroupId), Timestamp> = BTreeMap::new();
-        for (key, _) in self.frames() {
+        for entry in self.entries.values() {
+            let Noted::Frame(key, _, arrived) = entry else { continue };
             for row in account.rows(key) {
                 let last = lanes.entry((key.agent, row.group)).or_insert(Timestamp::MIN);
-                if row.time <= *last {
+                if row.time <= *last || row.time > arrived.saturating_add(AHEAD_MAX) {
                     continue;
                 }
                 *last = row.time;
                 for (labels, bits) in &row.values {
-                    if !samples.contains_key(labels) {
-                        samples.insert(labels.clone(), BTreeMap::new());
+                    let instance = labels.get("instance").unwrap();
+                    if owners.get(instance) != Some(&key.agent)
+                        && owners.insert(instance.to_owned(), key.agent).is_some()
+                    {
+                        samples.shared.insert(instance.to_owned());
                     }
-                    let series = samples.get_mut(labels).unwrap();
+                    let series = samples.series.entry(labels.clone()).or_default();
                     series.entry(row.time).or_default().push(*bits);
                 }
             }
@@ -196,22 +215,27 @@ impl Ledger {
         samples
     }
 
+    /// Those of `up` count while their stamps rise; one that has ended begins anew.
     fn up_samples(&self, samples: &mut Samples) {
         let mut last: BTreeMap<(&str, &str), Timestamp> = BTreeMap::new();
         for entry in self.entries.values() {
             let Noted::Up(up) = entry else { continue };
-            let last = last.entry((&up.job, &up.instance)).or_insert(Timestamp::MIN);
+            let key = (&*up.job, &*up.instance);
+            let value: f64 = match up.value {
+                UpValue::Down => 0.0,
+                UpValue::Up => 1.0,
+                UpValue::End => {
+                    last.remove(&key);
+                    continue;
+                }
+            };
+            let last = last.entry(key).or_insert(Timestamp::MIN);
             if up.time <= *last {
                 continue;
             }
             *last = up.time;
-            let value: f64 = match up.value {
-                UpValue::Down => 0.0,
-                UpValue::Up => 1.0,
-                UpValue::End => continue,
-            };
-            let labels = [(METRIC_NAME, "up"), ("job", &*up.job), ("instance", &*up.instance)];
-            let series = samples.entry(LabelSet::new(labels).unwrap()).or_default();
+            let labels = [(METRIC_NAME, "up"), ("job", key.0), ("instance", key.1)];
+            let series = samples.series.entry(LabelSet::new(labels).unwrap()).or_default();
             series.entry(up.time).or_default().push(value.to_bits());
         }
     }

@@ -8,10 +8,18 @@ use super::Millis;
 const LINES: usize = 60;
 
 /// The trace of one run.
-#[derive(Default)]
 pub struct Trace {
     hash: u64,
     lines: VecDeque<String>,
+    print: bool,
+}
+
+impl Default for Trace {
+    /// An empty trace; with `BELLWETHER_SIM_TRACE` set, every line is printed too.
+    fn default() -> Trace {
+        let print = std::env::var_os("BELLWETHER_SIM_TRACE").is_some();
+        Trace { hash: 0, lines: VecDeque::new(), print }
+    }
 }
 
 impl Trace {
@@ -26,6 +34,9 @@ impl Trace {
         write!(line, "{:>7}.{:03} {what}", now / 1000, now % 1000).unwrap();
         for byte in line.bytes() {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        if self.print {
+            println!("{line}");
         }
         self.lines.push_back(line);
     }

@@ -1,36 +1,32 @@
 //! The heap of events, the links between the nodes, and the order of a run.
 
+mod faults;
+mod links;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::time::Duration;
 
 use bellwether_agent::shell::ship::drive::Action;
 use bellwether_agent::shell::spool::SpoolError;
 use bellwether_collector::pure::entry::UpValue;
-use bellwether_model::id::StoreId;
-use bellwether_model::wire::answer::{Answer, Case};
-use bellwether_model::wire::envelope::{Envelope, SkipReason};
+use bellwether_model::wire::envelope::SkipReason;
 use bellwether_model::wire::frame::Frame;
 use bellwether_platform::disk::sim::{SimDisk, SplitMix};
 use bytes::Bytes;
 
 use super::account::{Account, Excuse, Fate};
 use super::agent::AgentNode;
-use super::collector::{CollectorNode, End, Reply};
-use super::fault::{FaultKind, Hurt};
-use super::ledger::{FrameKey, Ledger};
+use super::collector::{CollectorNode, End};
+use super::ledger::FrameKey;
 use super::trace::Trace;
-use super::{Millis, Scenario, copy};
+use super::{Millis, Scenario};
 
-/// An agent gives up on an answer.
-const ANSWER_TIME: Millis = 35_000;
 /// An agent that was told to stop has so long for its goodbye.
 const GRACE: Millis = 5_000;
 /// After the end of faults everything must be settled within this.
 const SETTLE: Millis = 60_000;
 /// Frames made so shortly before the end may be on their way.
 const ON_THEIR_WAY: Millis = 12_000;
-const NODES_MAX: usize = 5;
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +51,7 @@ enum Event {
     Tick { collector: usize, life: u64 },
     StartCollector { collector: usize },
     Fault,
+    FaultsEnd,
     Space { agent: Option<usize>, collector: Option<usize> },
 }
 
@@ -137,6 +134,7 @@ impl<'a> World<'a> {
             world.at(start, Event::StartAgent { node: number });
         }
         world.next_fault();
+        world.at(scenario.faults_until, Event::FaultsEnd);
         world
     }
 
@@ -225,6 +223,7 @@ impl<'a> World<'a> {
             }
             Event::StartCollector { collector } => self.start_collector(collector),
             Event::Fault => self.fault(),
+            Event::FaultsEnd => self.faults_end(),
             Event::Space { agent, collector } => {
                 if let Some(node) = agent {
                     self.full_agents.remove(&node);
@@ -239,8 +238,6 @@ impl<'a> World<'a> {
             _ => Ok(()),
         }
     }
-
-    // ---- agents
 
     fn start_agent(&mut self, node: usize) -> Result<(), String> {
         let now = self.now;
@@ -260,7 +257,7 @@ impl<'a> World<'a> {
         }
         agent.identity = Some((id, incarnation));
         agent.uncertain = false;
-        let power = agent.power_failed.take();
+        let power = agent.ended.take().filter(|(_, power)| *power).map(|(at, _)| at);
         let skips: Vec<_> = (0..self.scenario.collectors)
             .flat_map(|number| spool.cursor(&format!("collector-{number}")).1)
             .collect();
@@ -426,11 +423,10 @@ impl<'a> World<'a> {
         agent.life += 1;
         match ending {
             Ending::Kill => agent.disk.kill(),
-            Ending::Cut => {
-                agent.disk.power_cut(seed);
-                agent.power_failed = Some(now);
-            }
+            Ending::Cut => agent.disk.power_cut(seed),
         }
+        let (at, power) = agent.ended.unwrap_or((now, false));
+        agent.ended = Some((at, power || ending == Ending::Cut));
         self.trace.add(now, format_args!("host {node} ends: {ending:?}"));
         let pause = if self.faulty() { self.random.below(8000) } else { 500 };
         self.after(pause, Event::StartAgent { node });
@@ -446,168 +442,11 @@ impl<'a> World<'a> {
             return self.agent_failed(node, &error);
         }
         self.agents[node].disk.kill();
+        self.agents[node].ended = Some((self.now, false));
         let pause = if self.faulty() { self.random.below(20_000) } else { 500 };
         self.after(pause, Event::StartAgent { node });
         Ok(())
     }
-
-    // ---- links
-
-    fn hurt(&mut self) -> Hurt {
-        let one_in = self.scenario.link_hurts_one_in;
-        if self.faulty() && one_in > 0 && self.random.once_in(one_in) {
-            Hurt::of(self.random.below(Hurt::COUNT))
-        } else {
-            Hurt::None
-        }
-    }
-
-    fn parted(&self, node: usize, collector: usize) -> bool {
-        self.partitions.get(&(node, collector)).is_some_and(|until| self.now < *until)
-    }
-
-    fn post(&mut self, node: usize, collector: usize, body: Bytes) {
-        self.requests += 1;
-        let request = self.requests;
-        if let Some(process) = self.agents[node].process.as_mut() {
-            process.out[collector] = Some(request);
-            process.sent[collector] = process.clock.now().mono;
-        }
-        self.trace.add(
-            self.now,
-            format_args!("host {node} posts {} bytes as {request}: {}", body.len(), told(&body)),
-        );
-        self.after(ANSWER_TIME, Event::Timeout { node, collector, request });
-        let hurt = if self.parted(node, collector) { Hurt::Lost } else { self.hurt() };
-        let delay = 1 + self.random.below(30);
-        let arrive = |world: &mut Self, delay, body| {
-            world.after(delay, Event::Arrive { node, collector, request, body });
-        };
-        match hurt {
-            Hurt::None => arrive(self, delay, body),
-            Hurt::Lost => {
-                // Some networks say at once that nobody is there.
-                if self.random.once_in(2) {
-                    self.after(delay, Event::Timeout { node, collector, request });
-                }
-            }
-            Hurt::Broken { arrives } => {
-                if arrives {
-                    arrive(self, delay, body);
-                }
-                self.after(delay, Event::Timeout { node, collector, request });
-            }
-            Hurt::Twice => {
-                let later = delay + self.random.below(20_000);
-                arrive(self, later, body.clone());
-                arrive(self, delay, body);
-            }
-            Hurt::Late => {
-                let late = 1000 + self.random.below(40_000);
-                arrive(self, late, body);
-                let gives_up = self.random.below(2000);
-                self.after(gives_up, Event::Timeout { node, collector, request });
-            }
-            Hurt::Flipped => {
-                let mut bytes = body.to_vec();
-                let at = self.random.below(bytes.len() as u64) as usize;
-                bytes[at] ^= 1 << self.random.below(8);
-                arrive(self, delay, bytes.into());
-            }
-            Hurt::Portal | Hurt::Full | Hurt::Unauthorized => {
-                let bytes = listener_answer(hurt);
-                let released = self.now;
-                let answer = Event::Answer { collector, request, node, bytes, released };
-                self.after(delay, answer);
-            }
-        }
-        self.count(name_of(hurt));
-    }
-
-    fn fail_request(&mut self, node: usize, collector: usize, request: u64) -> Result<(), String> {
-        let Some(process) = self.agents[node].process.as_mut() else { return Ok(()) };
-        if process.out[collector] != Some(request) {
-            return Ok(());
-        }
-        process.out[collector] = None;
-        self.trace.add(self.now, format_args!("host {node}: {request} fails"));
-        self.drive(node, |drive, actions| drive.failed(collector, actions), None)
-    }
-
-    fn arrive(
-        &mut self,
-        node: usize,
-        collector: usize,
-        request: u64,
-        body: &[u8],
-    ) -> Result<(), String> {
-        if self.collectors[collector].process.is_none() {
-            return self.fail_request(node, collector, request);
-        }
-        if let Ok((envelope, _)) = Envelope::read(body) {
-            self.account.declared(collector, node, &envelope.skips);
-        }
-        let now = self.now;
-        let admitted = self.collectors[collector].admit(now, body, node, request);
-        self.then(collector, admitted, |world, reply| {
-            reply.into_iter().for_each(|reply| world.reply(collector, &reply));
-            world.commit(collector);
-        })
-    }
-
-    fn reply(&mut self, collector: usize, reply: &Reply) {
-        let (node, request, released) = (reply.to, reply.request, self.now);
-        let mut bytes = Vec::new();
-        reply.answer.put(&mut bytes);
-        let answer = &reply.answer;
-        self.trace.add(
-            released,
-            format_args!(
-                "collector {collector} answers {request}: {} acked {} at {}",
-                answer.case.as_str(),
-                answer.acked,
-                answer.at
-            ),
-        );
-        self.count(answer.case.as_str());
-        let hurt = if self.parted(node, collector) { Hurt::Lost } else { self.hurt() };
-        match hurt {
-            Hurt::Lost | Hurt::Late => return,
-            Hurt::Broken { .. } => bytes.truncate(bytes.len() / 2),
-            Hurt::Portal => bytes = b"<html>Sign in".to_vec(),
-            _ => {}
-        }
-        let delay = 1 + self.random.below(30);
-        self.after(delay, Event::Answer { collector, request, node, bytes, released });
-    }
-
-    fn answer(
-        &mut self,
-        node: usize,
-        collector: usize,
-        request: u64,
-        bytes: &[u8],
-        released: Millis,
-    ) -> Result<(), String> {
-        let Ok(answer) = Answer::read(bytes) else {
-            return self.fail_request(node, collector, request);
-        };
-        let Some(process) = self.agents[node].process.as_mut() else { return Ok(()) };
-        if process.out[collector] != Some(request) {
-            return Ok(());
-        }
-        process.out[collector] = None;
-        let waits = matches!(answer.case, Case::Overloaded | Case::TooMany);
-        let retry_after = waits.then(|| Duration::from_secs(1));
-        self.agents[node].observe(self.now, collector, &answer);
-        self.drive(
-            node,
-            |drive, actions| drive.answered(collector, &answer, retry_after, actions),
-            Some(released),
-        )
-    }
-
-    // ---- collectors
 
     fn start_collector(&mut self, collector: usize) -> Result<(), String> {
         if self.collectors[collector].process.is_some() {
@@ -674,170 +513,6 @@ impl<'a> World<'a> {
         self.after(pause, Event::StartCollector { collector });
     }
 
-    // ---- faults
-
-    fn next_fault(&mut self) {
-        if self.scenario.faults.is_empty() {
-            return;
-        }
-        let pause = self.random.below(2 * self.scenario.fault_every) + 1;
-        if self.now + pause + 5000 < self.scenario.faults_until {
-            self.after(pause, Event::Fault);
-        }
-    }
-
-    fn fault(&mut self) -> Result<(), String> {
-        self.next_fault();
-        let kinds = &self.scenario.faults;
-        let kind = kinds[self.random.below(kinds.len() as u64) as usize];
-        let node = self.random.below(self.agents.len() as u64) as usize;
-        let collector = self.random.below(self.collectors.len() as u64) as usize;
-        self.trace.add(self.now, format_args!("fault {kind:?} host {node} collector {collector}"));
-        self.count(fault_name(kind));
-        match kind {
-            FaultKind::KillAgent => self.break_agent(node, Ending::Kill),
-            FaultKind::CutAgent => self.break_agent(node, Ending::Cut),
-            FaultKind::StopAgent => self.stop_agent(node),
-            FaultKind::KillCollector => self.break_collector(collector, Ending::Kill),
-            FaultKind::CutCollector => self.break_collector(collector, Ending::Cut),
-            FaultKind::CloneSame => self.clone_agent(node, true),
-            FaultKind::CloneOther => self.clone_agent(node, false),
-            FaultKind::Wipe => self.replace_collector(collector, None),
-            FaultKind::Restore => self.restore_collector(collector),
-            FaultKind::FullAgent => {
-                fill(&self.agents[node].disk, self.random.below(100_000));
-                self.full_agents.insert(node, ());
-                let time = 5000 + self.random.below(40_000);
-                let end = (self.now + time).min(self.scenario.faults_until);
-                self.at(end, Event::Space { agent: Some(node), collector: None });
-                Ok(())
-            }
-            FaultKind::FullCollector => {
-                fill(&self.collectors[collector].disk, self.random.below(50_000));
-                let time = 5000 + self.random.below(40_000);
-                let end = (self.now + time).min(self.scenario.faults_until);
-                self.at(end, Event::Space { agent: None, collector: Some(collector) });
-                Ok(())
-            }
-            FaultKind::JumpAgent => {
-                let jump = self.jump();
-                self.agents[node].skew += jump;
-                Ok(())
-            }
-            FaultKind::JumpCollector => {
-                let jump = self.jump();
-                self.collectors[collector].skew += jump;
-                Ok(())
-            }
-            FaultKind::Partition => {
-                let until = self.now + 5000 + self.random.below(90_000);
-                let until = until.min(self.scenario.faults_until);
-                self.partitions.insert((node, collector), until);
-                Ok(())
-            }
-        }
-    }
-
-    fn jump(&mut self) -> i64 {
-        self.jumped = true;
-        if self.random.once_in(2) { 3_600_000 } else { -3_600_000 }
-    }
-
-    fn break_agent(&mut self, node: usize, ending: Ending) -> Result<(), String> {
-        if self.armed_agents.contains_key(&node) {
-            return Ok(());
-        }
-        if self.random.once_in(2) {
-            let disk = &self.agents[node].disk;
-            disk.stop_at(disk.operations() + self.random.below(60));
-            self.armed_agents.insert(node, ending);
-            return Ok(());
-        }
-        self.end_agent(node, ending)
-    }
-
-    fn break_collector(&mut self, collector: usize, ending: Ending) -> Result<(), String> {
-        if self.armed_collectors.contains_key(&collector) {
-            return Ok(());
-        }
-        if self.random.once_in(2) {
-            let disk = &self.collectors[collector].disk;
-            disk.stop_at(disk.operations() + self.random.below(60));
-            self.armed_collectors.insert(collector, ending);
-        } else {
-            self.end_collector(collector, ending);
-        }
-        Ok(())
-    }
-
-    fn stop_agent(&mut self, node: usize) -> Result<(), String> {
-        let agent = &mut self.agents[node];
-        if agent.process.is_none() || agent.stopping {
-            return Ok(());
-        }
-        agent.stopping = true;
-        let life = agent.life;
-        self.after(GRACE, Event::StopEnds { node, life });
-        self.drive(node, |drive, actions| drive.stop(actions), None)
-    }
-
-    fn clone_agent(&mut self, node: usize, same_machine: bool) -> Result<(), String> {
-        let number = self.agents.len();
-        if number == NODES_MAX
-            || self.armed_agents.contains_key(&node)
-            || self.full_agents.contains_key(&node)
-            || self.agents[node].identity.is_none()
-        {
-            return Ok(());
-        }
-        self.may_renew |= same_machine;
-        let (seed, other) = (self.random.draw(), self.random.draw());
-        let disk = copy(&self.agents[node].disk, seed);
-        self.scenario.disabled.into_iter().for_each(|point| disk.disable(point));
-        let clone = self.agents[node].cloned(number, disk, same_machine, other);
-        self.agents.push(clone);
-        let pause = self.random.below(5000);
-        self.after(pause, Event::StartAgent { node: number });
-        Ok(())
-    }
-
-    fn restore_collector(&mut self, collector: usize) -> Result<(), String> {
-        if self.armed_collectors.contains_key(&collector) {
-            return Ok(());
-        }
-        let seed = self.random.draw();
-        let node = &mut self.collectors[collector];
-        match node.backup.take() {
-            Some(backup) => self.replace_collector(collector, Some(backup)),
-            None => {
-                let disk = copy(&node.disk, seed);
-                self.scenario.disabled.into_iter().for_each(|point| disk.disable(point));
-                node.backup = Some((disk, node.ledger.clone(), node.store_id));
-                Ok(())
-            }
-        }
-    }
-
-    fn replace_collector(
-        &mut self,
-        collector: usize,
-        backup: Option<(SimDisk, Ledger, Option<StoreId>)>,
-    ) -> Result<(), String> {
-        self.end_collector(collector, Ending::Kill);
-        self.may_renew = true;
-        let fresh = self.disk();
-        let node = &mut self.collectors[collector];
-        let (disk, ledger, id) = backup.unwrap_or((fresh, Ledger::default(), None));
-        (node.disk, node.ledger, node.store_id) = (disk, ledger, id);
-        node.synced = bellwether_model::id::Position(0);
-        node.claims.clear();
-        node.void_before = self.now;
-        self.account.voided(collector);
-        Ok(())
-    }
-
-    // ---- the end
-
     fn finish(&mut self) -> Result<(), String> {
         let now = self.now;
         for collector in 0..self.collectors.len() {
@@ -849,13 +524,21 @@ impl<'a> World<'a> {
             flushed.map_err(|end| format!("{end:?}"))?;
             node.check(&self.account)?;
             node.check_replay(now)?;
-            let excuse =
-                Excuse { acked_before: node.void_before, made_after: now - ON_THEIR_WAY };
-            self.account.check_settled(collector, &node.ledger, excuse)?;
+            let excuse = Excuse { acked_before: node.void_before, made_after: now - ON_THEIR_WAY };
+            // Hosts whose clock stands still make no frame that could carry a declaration.
+            let jumped = self.jumped;
+            let name = format!("collector-{collector}");
+            let pending = self.agents.iter().filter(|_| jumped).filter_map(|agent| {
+                let spool = agent.process.as_ref()?.drive.spool();
+                Some((agent.number, spool.cursor(&name).1))
+            });
+            let node = &self.collectors[collector];
+            self.account.check_settled(collector, &node.ledger, pending.collect(), excuse)?;
             self.check_lives(collector)?;
+            let cut = self.collectors[collector].was_cut();
+            *self.counts.entry("journal cut at the front").or_default() += u64::from(cut);
         }
-        let fates =
-            [("kept", Fate::Kept), ("refused", Fate::Refused), ("lost", Fate::Lost)];
+        let fates = [("kept", Fate::Kept), ("refused", Fate::Refused), ("lost", Fate::Lost)];
         for (name, fate) in fates {
             *self.counts.entry(name).or_default() += self.account.count(fate);
         }
@@ -875,69 +558,5 @@ impl<'a> World<'a> {
             }
         }
         Ok(())
-    }
-}
-
-/// What a body declares and holds.
-fn told(body: &[u8]) -> String {
-    let Ok((envelope, mut rest)) = Envelope::read(body) else { return "broken".to_owned() };
-    let mut seqs = Vec::new();
-    while let Ok((frame, after)) = Frame::read(rest) {
-        seqs.push(frame.header().seq);
-        rest = after;
-    }
-    let (first, last) = (seqs.first(), seqs.last());
-    let goodbye = if envelope.goodbye { " goodbye" } else { "" };
-    format!("{:?} to {:?}, {} skips{goodbye}", first, last, envelope.skips.len())
-}
-
-fn listener_answer(hurt: Hurt) -> Vec<u8> {
-    let case = match hurt {
-        Hurt::Full => Case::Overloaded,
-        Hurt::Unauthorized => Case::Unauthorized,
-        _ => return b"<html>Sign in".to_vec(),
-    };
-    let mut bytes = Vec::new();
-    Answer::new(case, StoreId::default()).put(&mut bytes);
-    bytes
-}
-
-fn fill(disk: &SimDisk, left: u64) {
-    use bellwether_platform::disk::Disk;
-    disk.set_capacity(u64::MAX);
-    let free = disk.free_bytes(std::path::Path::new("/")).unwrap_or(0);
-    disk.set_capacity(u64::MAX - free + left);
-}
-
-fn name_of(hurt: Hurt) -> &'static str {
-    match hurt {
-        Hurt::None => "sent",
-        Hurt::Lost => "link: lost",
-        Hurt::Broken { .. } => "link: broken",
-        Hurt::Twice => "link: twice",
-        Hurt::Late => "link: late",
-        Hurt::Flipped => "link: flipped",
-        Hurt::Portal => "link: portal",
-        Hurt::Full => "link: full",
-        Hurt::Unauthorized => "link: unauthorized",
-    }
-}
-
-fn fault_name(kind: FaultKind) -> &'static str {
-    match kind {
-        FaultKind::KillAgent => "fault: kill agent",
-        FaultKind::CutAgent => "fault: cut agent",
-        FaultKind::StopAgent => "fault: stop agent",
-        FaultKind::KillCollector => "fault: kill collector",
-        FaultKind::CutCollector => "fault: cut collector",
-        FaultKind::CloneSame => "fault: clone, same machine",
-        FaultKind::CloneOther => "fault: clone, other machine",
-        FaultKind::Wipe => "fault: wipe",
-        FaultKind::Restore => "fault: restore",
-        FaultKind::FullAgent => "fault: full agent",
-        FaultKind::FullCollector => "fault: full collector",
-        FaultKind::JumpAgent => "fault: jump agent",
-        FaultKind::JumpCollector => "fault: jump collector",
-        FaultKind::Partition => "fault: partition",
     }
 }

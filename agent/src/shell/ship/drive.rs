@@ -5,6 +5,9 @@
 //! Invariants: one request is out for each collector; an answer to a request of an earlier identity
 //! is not believed; what a request declares, the spool knows before it leaves.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use bellwether_model::id::{AgentId, Seq, Stream};

@@ -1,8 +1,8 @@
 //! The entries of the spool's journal: 0, the frame's number and the frame, or 1 and a state.
 //!
-//! A frame ends with the CRC of all before it, and over such bytes the entry's own CRC comes out the
-//! same for every frame of one length: it would take an older frame that a torn write has left for
-//! the new one. The number before the frame makes it differ.
+//! A frame ends with the CRC of all before it, and over such bytes the entry's own CRC comes out
+//! the same for every frame of one length: it would take an older frame that a torn write has left
+//! for the new one. The number before the frame makes it differ.
 
 use std::collections::BTreeMap;
 

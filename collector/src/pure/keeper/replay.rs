@@ -70,8 +70,8 @@ impl Keeper {
             held.decoder.read(header, sections, Purpose::Apply).ok().map(drop)
         });
         if read.is_none() {
-            // Rows whose base row is gone: the frame stays applied, the next key section helps. Behind
-            // the front of a journal that was cut they are older than what is kept.
+            // Rows whose base row is gone: the frame stays applied, the next key section helps.
+            // Behind the front of a journal that was cut they are older than what is kept.
             let oldest = now.wall.saturating_sub(self.limits.retention);
             self.stats.lost_frames += u64::from(header.complete_through > oldest);
             held.decoder.clear();

@@ -16,7 +16,7 @@ use bellwether_model::wire::envelope::Envelope;
 use bellwether_model::wire::table::{ColumnIndex, ColumnSpec, Table};
 use bellwether_store::{Limits, Store};
 
-use super::{Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, Submit};
+use super::{Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, Submit, UpEntry};
 
 const AGENT: AgentId = AgentId([1; 16]);
 const START: i64 = 1_700_000_000_000;
@@ -360,4 +360,51 @@ fn the_journal_alone_gives_the_same_keeper() {
         assert_eq!(replayed, bench.values(name), "{name}");
         assert!(replayed.len() > 1);
     }
+}
+
+#[test]
+fn a_length_broken_on_the_way_blames_no_frame() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.table.add(column("m", &[]));
+    let one = bench.frame(1.0);
+    let mut broken = one.clone();
+    // The stored length: offset 8, little-endian.
+    broken[10] |= 0x80;
+    let answer = bench.push(&[&broken], false);
+    assert_eq!((answer.case, answer.at), (Case::BadEnvelope, Seq(0)));
+    assert_eq!(bench.push(&[&one], false).case, Case::Applied);
+}
+
+#[test]
+fn the_end_of_one_up_leaves_the_others_whole() {
+    use super::super::entry::UpValue;
+
+    let mut bench = Bench::new(KeeperLimits::default());
+    let mut up = |instance: &str, second: i64, value: UpValue| {
+        let up = UpEntry {
+            job: "node".to_owned(),
+            instance: instance.to_owned(),
+            time: now(second).wall,
+            value,
+        };
+        let position = bench.journal.push(EntryClass::Data, b"").unwrap();
+        bench.keeper.up(now(second), &up, position);
+    };
+    up("a", 1, UpValue::Up);
+    up("a", 2, UpValue::End);
+    up("a", 3, UpValue::Up);
+    // In the same second as its last sample, after it.
+    up("b", 3, UpValue::Up);
+    up("c", 3, UpValue::Up);
+    bench.second = 3;
+    let view = bench.store.view(now(63).wall);
+    let window = Window { start: Timestamp(START - 1), end: now(63).wall };
+    let mut found = Vec::new();
+    for series in view.series(&[], window, 10) {
+        let mut column = Column::default();
+        view.samples(series, window, &mut column);
+        let values = column.values.iter().filter(|value| !is_stale(**value)).count();
+        found.push((view.labels(series).get("instance").unwrap().to_owned(), values));
+    }
+    assert_eq!(found, [("a".to_owned(), 2), ("b".to_owned(), 1), ("c".to_owned(), 1)]);
 }

@@ -1,0 +1,213 @@
+//! The spool over a simulated disk. Sequences with collectors are the simulator's.
+
+use bellwether_model::id::GroupId;
+use bellwether_model::label::{LabelSet, METRIC_NAME};
+use bellwether_model::series::{MetricType, ValueKind};
+use bellwether_model::time::Timestamp;
+use bellwether_model::wire::encode::Encoder;
+use bellwether_model::wire::table::{ColumnIndex, ColumnSpec, Table};
+use bellwether_platform::disk::sim::{SimDisk, SplitMix};
+
+use super::*;
+
+const COLLECTOR: &str = "http://a:1";
+
+struct Bench {
+    disk: SimDisk,
+    spool: Spool,
+    encoder: Encoder,
+    table: Table,
+    columns: Vec<ColumnIndex>,
+    random: SplitMix,
+    second: i64,
+}
+
+fn setup(bytes_max: u64) -> Setup {
+    Setup {
+        dir: "/state/metrics".into(),
+        bounds: Bounds { bytes_max, age_max: Duration::from_secs(3600) },
+        sync: SpoolSync::Auto,
+        machine: "m".to_owned(),
+        boot: BootId::default(),
+    }
+}
+
+fn random(nonce: u64) -> Random {
+    Random { agent: AgentId([u8::try_from(nonce).unwrap(); 16]), nonce: Nonce(nonce) }
+}
+
+fn open(disk: &SimDisk, bytes_max: u64, nonce: u64) -> Spool {
+    let mut spool = Spool::open(Arc::new(disk.clone()), setup(bytes_max), random(nonce)).unwrap();
+    spool.keep_cursors(&[COLLECTOR.to_owned()]);
+    spool
+}
+
+impl Bench {
+    /// Frames of about eight bytes for each column.
+    fn new(bytes_max: u64, columns: u32) -> Bench {
+        let disk = SimDisk::new(1);
+        let spool = open(&disk, bytes_max, 1);
+        let encoder = Encoder::new(spool.origin());
+        let mut table = Table::new(LabelSet::default(), Duration::from_secs(1));
+        let columns = (0..columns).map(|number| {
+            let number = number.to_string();
+            let labels = LabelSet::new([(METRIC_NAME, "m"), ("n", number.as_str())]).unwrap();
+            let (unit, help) = (Arc::from(""), Arc::from(""));
+            let (kind, value_kind) = (MetricType::Gauge, ValueKind::Float);
+            table.add(ColumnSpec { labels, kind, value_kind, unit, help, start: None })
+        });
+        let columns = columns.collect();
+        Bench { disk, spool, encoder, table, columns, random: SplitMix(2), second: 0 }
+    }
+
+    fn now(&self) -> Now {
+        let mono = Mono(Duration::from_secs(self.second.unsigned_abs()));
+        Now { wall: Timestamp(self.second * 1000), mono }
+    }
+
+    fn append(&mut self, cut: bool) -> Appended {
+        self.second += 1;
+        if cut {
+            self.encoder.cut();
+        }
+        let time = Timestamp(self.second * 1000);
+        self.table.begin_row();
+        for column in &self.columns {
+            self.table.set(*column, f64::from_bits(self.random.draw() >> 2));
+        }
+        self.encoder.begin(time);
+        self.encoder.row(GroupId(0), &mut self.table, time);
+        let mut frame = Vec::new();
+        self.encoder.finish(&mut frame).unwrap();
+        self.spool.append(self.now(), &frame.into()).unwrap()
+    }
+
+    fn reopen(&mut self, bytes_max: u64, nonce: u64) {
+        self.spool = open(&self.disk, bytes_max, nonce);
+        self.encoder = Encoder::new(self.spool.origin());
+    }
+}
+
+fn seq(incarnation: u32, n: u32) -> Seq {
+    Seq::new(Incarnation(incarnation), n)
+}
+
+#[test]
+fn what_is_dropped_is_remembered_by_any_later_process() {
+    for seed in 0..20 {
+        let mut bench = Bench::new(3000, 20);
+        let mut dropped = Vec::new();
+        for second in 0..200 {
+            dropped.extend(bench.append(second % 10 == 0).skips);
+        }
+        assert!(dropped.len() > 10 && bench.spool.bytes() <= 3000 + 5 * FILE_BYTES_MIN);
+        let last = dropped.last().unwrap().last;
+        if seed % 2 == 0 {
+            bench.disk.kill();
+        } else {
+            bench.disk.power_cut(seed);
+        }
+        bench.reopen(3000, 2);
+        let (_, skips) = bench.spool.cursor(COLLECTOR);
+        let declared = state::Declared { cursor: Seq(0), skips };
+        assert!(declared.covers(seq(1, 1), last), "{declared:?} of {last}");
+        assert!(bench.spool.backlog().first().is_none_or(|first| first > last));
+        assert_eq!(bench.spool.origin().incarnation, Incarnation(2));
+    }
+}
+
+#[test]
+fn an_acknowledged_file_goes_only_once_the_next_one_knows_the_incarnation() {
+    for seed in 0..100 {
+        let mut bench = Bench::new(30_000, 20);
+        bench.reopen(30_000, 2);
+        for second in 0..150 + i64::try_from(seed).unwrap() {
+            bench.append(second % 10 == 0);
+            let last = bench.spool.backlog().last().unwrap();
+            bench.spool.note(COLLECTOR, last, &[]).unwrap();
+        }
+        bench.disk.power_cut(seed);
+        bench.reopen(30_000, 3);
+        assert_eq!(bench.spool.origin().incarnation, Incarnation(3), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_full_disk_costs_what_cannot_be_written_and_nothing_later() {
+    let mut bench = Bench::new(100_000, 20);
+    // Room for one file, of 32 KiB.
+    bench.disk = SimDisk::new(2);
+    bench.disk.set_capacity(40_000);
+    bench.reopen(100_000, 1);
+    let mut refused = Vec::new();
+    while refused.is_empty() {
+        let appended = bench.append(bench.second == 100);
+        assert_eq!(appended.kept, appended.skips.is_empty());
+        refused = appended.skips;
+    }
+    assert!(bench.second > 100, "two segments, and neither gives room");
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused.first().unwrap().reason, SkipReason::Disk);
+    bench.disk.set_capacity(u64::MAX);
+    assert!(!bench.append(false).kept, "later rows build on the one that is not there");
+    assert_eq!(bench.append(true), Appended { skips: Vec::new(), kept: true });
+    let newest = bench.spool.backlog().segments().last().unwrap();
+    assert_eq!(newest.first, newest.last);
+    assert_eq!(bench.spool.read(newest.first).unwrap().len(), 1);
+
+    // With another segment to drop, the newest is kept.
+    let used = u64::MAX - bench.disk.free_bytes(std::path::Path::new("/")).unwrap();
+    bench.disk.set_capacity(used);
+    let mut dropped = Vec::new();
+    for second in 0..1000 {
+        let appended = bench.append(second % 20 == 0);
+        assert!(appended.kept);
+        dropped.extend(appended.skips);
+    }
+    assert!(dropped.iter().all(|skip| skip.reason == SkipReason::SpoolFull));
+    assert!(!dropped.is_empty());
+}
+
+#[test]
+fn the_live_segment_outlives_its_age() {
+    let mut bench = Bench::new(1 << 20, 1);
+    bench.append(false);
+    bench.append(true);
+    bench.second += 7200;
+    let appended = bench.append(false);
+    let old = Skip { first: seq(1, 1), last: seq(1, 1), reason: SkipReason::SpoolAge };
+    assert_eq!(appended, Appended { skips: vec![old], kept: true });
+    assert_eq!(bench.spool.backlog().first(), Some(seq(1, 2)), "what the newest builds on");
+}
+
+#[test]
+fn an_entry_tells_frames_of_one_length_apart() {
+    let mut bench = Bench::new(1 << 20, 1);
+    bench.append(false);
+    bench.append(true);
+    let frames = bench.spool.read(seq(1, 1)).unwrap();
+    let [(one, first), (two, second)] = frames.as_slice() else { panic!("{frames:?}") };
+    assert_eq!(first.len(), second.len());
+    let (mut good, mut stale) = (Vec::new(), Vec::new());
+    state::put_frame(&mut good, *one, first);
+    state::put_frame(&mut stale, *two, first);
+    assert_eq!(state::frame(&good).map(|frame| frame.header().seq), Some(*one));
+    assert!(state::frame(&stale).is_none());
+}
+
+#[test]
+fn another_machine_is_another_agent_and_declares_the_copied_backlog() {
+    let mut bench = Bench::new(1 << 20, 1);
+    (0..3).for_each(|_| drop(bench.append(false)));
+    bench.spool.note(COLLECTOR, seq(1, 1), &[]).unwrap();
+    bench.append(true);
+    bench.disk.kill();
+    let elsewhere = Setup { machine: "other".to_owned(), ..setup(1 << 20) };
+    let spool = Spool::open(Arc::new(bench.disk.clone()), elsewhere, random(9)).unwrap();
+    assert_eq!((spool.agent(), spool.origin().incarnation), (AgentId([9; 16]), Incarnation(2)));
+    let (cursor, skips) = spool.cursor(COLLECTOR);
+    let declared = state::Declared { cursor, skips };
+    assert_eq!(cursor, Seq(0));
+    assert!(declared.covers(seq(1, 2), seq(1, 4)) && !declared.covers(seq(1, 1), seq(1, 1)));
+    assert!(spool.backlog().first().is_none());
+}
