@@ -3,9 +3,9 @@
 //! Everything a client can make large or slow has a bound here: connections, header bytes, streams,
 //! the time for a head, for a request, for taking the answer, and the time a connection may idle.
 //! What is over a bound is closed or refused, and counted. Handlers find a [`Peer`] in the
-//! request's
-//! extensions; bodies are read through [`Bodies`]. Who may do what is `principal`'s to say, and the
-//! routes are the service's. There is no TLS, so that addresses beyond loopback are refused.
+//! request's extensions; bodies are read through [`Bodies`]. Who may do what is `principal`'s to
+//! say, and the routes are the service's. There is no TLS, so that addresses beyond loopback are
+//! refused.
 
 mod activity;
 mod body;

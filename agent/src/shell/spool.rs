@@ -437,8 +437,7 @@ impl Spool {
     }
 
     /// Syncs if frames have waited long enough, evicts, and makes ready what the next segment
-    /// needs.
-    /// To be called about once a second.
+    /// needs. To be called about once a second.
     ///
     /// # Errors
     /// The disk failed.

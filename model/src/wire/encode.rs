@@ -1,6 +1,5 @@
 //! Tables to frames: the agent's side. An [`Encoder`] numbers the frames of one incarnation,
-//! decides
-//! where a segment is cut, and writes key and delta sections.
+//! decides where a segment is cut, and writes key and delta sections.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

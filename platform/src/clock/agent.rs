@@ -123,8 +123,7 @@ impl AgentClock {
     }
 
     /// As [`AgentClock::new`], but time may still step back until [`AgentClock::begin`]: nothing
-    /// has
-    /// been stamped with it.
+    /// has been stamped with it.
     #[must_use]
     pub fn unbegun(first: Reading) -> AgentClock {
         AgentClock { begun: false, ..AgentClock::new(first) }

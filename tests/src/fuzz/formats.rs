@@ -1,6 +1,5 @@
 //! The binary formats under test. CRCs would stop every mutation at the door, so that what lies
-//! behind
-//! them is given to its reader directly.
+//! behind them is given to its reader directly.
 
 use std::path::Path;
 use std::sync::Arc;
