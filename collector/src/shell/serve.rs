@@ -19,10 +19,11 @@ use bellwether_platform::clock::Clock;
 use bellwether_platform::disk::{Disk, DiskError, Lock, LockError, RealDisk, lock, make_dir};
 use bellwether_platform::journal::commit::{CommitQueue, Committer, commit_queue};
 use bellwether_platform::journal::{Journal, JournalError, Loss, Options, Recovery};
-use bellwether_platform::listener::{self, BindError, Bodies, Listener};
+use bellwether_platform::listener::{self, BindError, Bodies, Callers, Listener, Safeguards};
 use bellwether_platform::principal::{Anonymous, PrincipalError, PrincipalSpec, Principals};
 use bellwether_platform::process;
 use bellwether_platform::stop::{Stop, Stopper};
+use bellwether_platform::tls::{ServerFiles, ServerTls, TlsError};
 use bellwether_store::{Limits as StoreLimits, Store};
 use prometheus::{Registry, TextEncoder};
 use tracing::{error, info, warn};
@@ -46,6 +47,8 @@ const TOKENS_EVERY: Duration = Duration::from_secs(1);
 pub struct ServePlan {
     /// Where it listens; port 0 takes any.
     pub listen: SocketAddr,
+    /// The certificate, if TLS is spoken there.
+    pub tls: Option<ServerFiles>,
     /// Its own directory: journal and lock.
     pub data_dir: PathBuf,
     /// Who may do what.
@@ -80,6 +83,9 @@ pub enum ServeError {
     /// The address cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The certificate cannot be used.
+    #[error("the certificate: {0}")]
+    Tls(#[from] TlsError),
     /// The system refuses a thread or a socket.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -130,9 +136,11 @@ impl Collector {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         make_dir(&*disk, &plan.data_dir)?;
         let lock = lock(&plan.data_dir.join("lock"))?;
+        let callers = if plan.principals.is_empty() { Callers::Anyone } else { Callers::Known };
         let principals =
             Principals::new(plan.principals, plan.anonymous).map_err(ServeError::Principals)?;
-        let listener = Listener::bind(plan.listen)?;
+        let tls = plan.tls.map(ServerTls::open).transpose()?;
+        let listener = Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?;
         let clock = Clock::collector();
         let (store, writer) = Store::new(plan.store);
         let mut keeper = Keeper::new(new_store_id(), plan.keeper, writer);
@@ -182,6 +190,12 @@ impl Collector {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
+    }
+
+    /// `https` if it speaks TLS, else `http`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        self.listener.scheme()
     }
 
     /// What a status line needs.
@@ -250,8 +264,11 @@ const INDEX: &str = "Bellwether collector\n\n\
     /bellwether/v1/hosts        hosts that ship here\n\
     /-/healthy  /-/ready\n";
 
+/// Headers and body.
+type Page = ([(&'static str, &'static str); 1], Vec<u8>);
+
 /// The process's metrics and the collector's own.
-fn page(registry: &Registry) -> Result<([(&'static str, &'static str); 1], Vec<u8>), String> {
+fn page(registry: &Registry) -> Result<Page, String> {
     let mut text = Vec::new();
     process::write(&mut Writer::new(&mut text));
     let own = TextEncoder::new().encode_to_string(&registry.gather()).map_err(|e| e.to_string())?;
