@@ -7,6 +7,8 @@ mod exactly_once;
 mod host_agrees;
 mod peers;
 mod sync_before_ack;
+mod tls;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -99,6 +101,11 @@ fn up_ends_cleanly_when_interrupted() {
     assert!(summary.ends_with(", lost 0"), "{summary}");
     assert!(up.process.end(END).success());
     assert!(get(&up.agent, "/metrics").is_err(), "the agent outlives `up`");
+}
+
+/// Waits for a line that holds `mark`.
+fn says(process: &Process, mark: &str, limit: Duration) {
+    let _rest = process.line(mark, limit);
 }
 
 /// Waits until `expression` has an answer.
