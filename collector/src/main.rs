@@ -41,14 +41,14 @@ fn serve(arguments: &Serve) -> anyhow::Result<ExitCode> {
     }
     let (stopper, stop) = stop::stop();
     let collector = Collector::open(startup::serve_plan(plan, &arguments.settings), &stopper)?;
-    let address = collector.address();
+    let (scheme, address) = (collector.scheme(), collector.address());
     runtime()?.block_on(async {
         // A changed configuration is taken up at the next start.
         tokio::spawn(Signals::catch()?.run(stopper.clone(), Arc::new(Notify::new())));
         // The collector is polled first, so that it answers once its address is told.
         let told = async {
             // Where nobody listens to standard output the collector serves all the same.
-            writeln!(io::stdout(), "bellwether: listening on http://{address}").ok();
+            writeln!(io::stdout(), "bellwether: listening on {scheme}://{address}").ok();
         };
         let (served, ()) = tokio::join!(collector.serve(stop), told);
         Ok::<_, anyhow::Error>(served?)

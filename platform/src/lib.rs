@@ -1,10 +1,14 @@
 //! The only hands both daemons share: the clock, the disk, the journal, the listener with its
-//! principals, and the stop signal. Everything here is told what to do; it decides nothing.
+//! principals, connections going out, TLS for both, and the stop signal. Everything here is told
+//! what to do; it decides nothing.
 
 pub mod clock;
+pub mod dial;
 pub mod disk;
 pub mod journal;
 pub mod listener;
+mod mark;
 pub mod principal;
 pub mod process;
 pub mod stop;
+pub mod tls;

@@ -4,12 +4,15 @@
 //! the time for a head, for a request, for taking the answer, and the time a connection may idle.
 //! What is over a bound is closed or refused, and counted. Handlers find a [`Peer`] in the
 //! request's extensions; bodies are read through [`Bodies`]. Who may do what is `principal`'s to
-//! say, and the routes are the service's. There is no TLS, so that addresses beyond loopback are
-//! refused.
+//! say, and the routes are the service's.
+//!
+//! Beyond loopback nothing listens without both TLS and callers who are known ([`Safeguards`]). The
+//! certificate is looked at again each second, and exchanged without a pause.
 
 mod activity;
 mod body;
 mod connection;
+mod secure;
 mod service;
 mod stats;
 
@@ -25,18 +28,22 @@ use hyper::{Request, Response};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tower_service::Service;
 
 use crate::principal::Reach;
 use crate::stop::Stop;
+use crate::tls::{ServerTls, Wire};
 
 pub use body::{Bodies, BodyError, BodyLimit, HeldBody};
+pub use secure::SPEAKS_TLS;
 pub use service::{ServiceFn, service_fn};
 pub use stats::{Figure, FigureKind, ListenerStats};
 
 /// How long accepting rests when the operating system has no file descriptor or memory left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// From one look at the certificate's files to the next.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What a client may use of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +109,11 @@ pub enum BindError {
     /// No interface has the address.
     #[error("{0} is not an address of this machine")]
     NotHere(SocketAddr),
-    /// Without TLS, tokens and data would be readable on the network.
-    #[error("{0} is reachable from other machines, which needs TLS; listen on 127.0.0.1 or [::1]")]
+    /// Tokens and data would be readable on the network, or for everyone on it.
+    #[error(
+        "{0} is reachable from other machines, which needs TLS and a principal; \
+         without them listen on 127.0.0.1 or [::1]"
+    )]
     BeyondLoopback(SocketAddr),
     /// Anything else.
     #[error("cannot listen on {address}: {source}")]
@@ -126,28 +136,74 @@ impl BindError {
     }
 }
 
+/// Who is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Callers {
+    /// Whoever can reach the listener may read.
+    #[default]
+    Anyone,
+    /// The service, or the handshake of TLS, lets through those who are configured, and no one else
+    /// from another machine.
+    Known,
+}
+
+/// What stands between a listener and the network.
+#[derive(Debug, Default)]
+pub struct Safeguards {
+    /// The certificate of a listener that speaks TLS, and nothing else.
+    pub tls: Option<ServerTls>,
+    /// Who is answered.
+    pub callers: Callers,
+}
+
+impl Safeguards {
+    fn suffice_beyond_loopback(&self) -> bool {
+        self.tls.is_some() && self.callers == Callers::Known
+    }
+}
+
 /// A bound address; connections wait in its backlog until [`Listener::serve`] runs.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     stats: Arc<ListenerStats>,
+    tls: Option<Arc<ServerTls>>,
 }
 
 impl Listener {
-    /// Binds an address of this machine's loopback.
+    /// Binds an address of this machine's loopback, without TLS.
     ///
     /// # Errors
     /// Says in plain words why not, and what to do.
     pub fn bind(address: SocketAddr) -> Result<Listener, BindError> {
-        if Reach::of(address.ip()) != Reach::Loopback {
+        Listener::bind_guarded(address, Safeguards::default())
+    }
+
+    /// Binds an address; one beyond loopback only if the safeguards suffice.
+    ///
+    /// # Errors
+    /// Says in plain words why not, and what to do.
+    pub fn bind_guarded(
+        address: SocketAddr,
+        safeguards: Safeguards,
+    ) -> Result<Listener, BindError> {
+        let is_local = Reach::of(address.ip()) == Reach::Loopback;
+        if !is_local && !safeguards.suffice_beyond_loopback() {
             return Err(BindError::BeyondLoopback(address));
         }
         let wrap = |source| BindError::of(address, source);
         let socket = TcpListener::bind(address).map_err(wrap)?;
         socket.set_nonblocking(true).map_err(wrap)?;
         let address = socket.local_addr().map_err(wrap)?;
-        Ok(Listener { socket, address, stats: Arc::default() })
+        let tls = safeguards.tls.map(Arc::new);
+        Ok(Listener { socket, address, stats: Arc::default(), tls })
+    }
+
+    /// `https` if it speaks TLS, else `http`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// The address it got: the port is the real one where port 0 was asked for.
@@ -178,15 +234,21 @@ impl Listener {
         B: Body<Data = Bytes> + Unpin + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let Listener { socket, stats, .. } = self;
+        let Listener { socket, stats, tls, .. } = self;
         let socket = tokio::net::TcpListener::from_std(socket)?;
         let places = Arc::new(Semaphore::new(limits.connections));
         let mut connections = JoinSet::new();
+        let mut looks = interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let (stream, peer) = tokio::select! {
                 () = stop.stopped() => break,
                 Some(ended) = connections.join_next() => {
                     rethrow(ended);
+                    continue;
+                }
+                _ = looks.tick(), if tls.is_some() => {
+                    tls.iter().for_each(|tls| look(tls, &stats));
                     continue;
                 }
                 accepted = accept(&socket, &stats) => accepted,
@@ -195,16 +257,19 @@ impl Listener {
                 stats.refused.add(1);
                 continue;
             };
-            let connection = connection::drive(
-                stream,
-                service.clone(),
-                peer,
-                limits,
-                Arc::clone(&stats),
-                stop.clone(),
-            );
+            let (service, stats, stop) = (service.clone(), Arc::clone(&stats), stop.clone());
+            let acceptor = tls.as_ref().map(|tls| tls.acceptor());
             connections.spawn(async move {
-                connection.await;
+                let wire = match acceptor {
+                    None => Some(Wire::Plain(stream)),
+                    Some(acceptor) => {
+                        let time = limits.header_time;
+                        secure::secure(stream, acceptor, time, &stats, &stop).await
+                    }
+                };
+                if let Some(wire) = wire {
+                    connection::drive(wire, service, peer, limits, stats, stop).await;
+                }
                 drop(place);
             });
         }
@@ -234,6 +299,21 @@ async fn accept(socket: &tokio::net::TcpListener, stats: &ListenerStats) -> (Tcp
                     sleep(ACCEPT_REST).await;
                 }
             }
+        }
+    }
+}
+
+/// Takes a changed certificate into use, or says why not.
+fn look(tls: &ServerTls, stats: &ListenerStats) {
+    match tls.look() {
+        None => {}
+        Some(Ok(())) => {
+            stats.certificates_read.add(1);
+            tracing::info!("changed certificate read");
+        }
+        Some(Err(error)) => {
+            stats.certificates_unusable.add(1);
+            tracing::warn!(%error, "changed certificate unusable; the old one stays in use");
         }
     }
 }

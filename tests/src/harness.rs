@@ -5,12 +5,16 @@
 //! with it, also when it panics, and then the last lines of each process are shown. A peer that is
 //! not installed is no failure: the test says so with [`skip`] and returns.
 
+mod certificates;
 mod http;
+mod https;
 mod peer;
 mod process;
 mod wait;
 
+pub use certificates::Authority;
 pub use http::{Response, escape, get};
+pub use https::get_secure;
 pub use peer::{Daemon, daemon, peer, skip};
 pub use process::{Folder, Process, free_port};
 pub use wait::{until, within};

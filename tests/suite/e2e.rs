@@ -8,6 +8,8 @@ mod host_agrees;
 mod peers;
 mod same_page;
 mod sync_before_ack;
+mod tls;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -100,6 +102,11 @@ fn up_ends_cleanly_when_interrupted() {
     assert!(summary.ends_with(", lost 0"), "{summary}");
     assert!(up.process.end(END).success());
     assert!(get(&up.agent, "/metrics").is_err(), "the agent outlives `up`");
+}
+
+/// Waits for a line that holds `mark`.
+fn says(process: &Process, mark: &str, limit: Duration) {
+    let _rest = process.line(mark, limit);
 }
 
 /// Waits until `expression` has an answer.

@@ -5,6 +5,7 @@
 //! both come through [`read`].
 
 mod inputs;
+mod network;
 #[cfg(test)]
 mod tests;
 
@@ -16,13 +17,15 @@ use std::time::Duration;
 use bellwether_model::config::{self, Choice, Environment, FieldDoc, Fields, Item, Secret, code};
 use bellwether_model::diagnostic::{Diagnostic, Diagnostics, Place};
 use bellwether_model::label::{LabelSet, METRIC_NAME};
+use bellwether_platform::dial::Way;
+use bellwether_platform::principal::TokenSource;
+use bellwether_platform::tls::{ClientFiles, ServerFiles};
 
 pub use inputs::InputPlan;
+pub use network::UNENCRYPTED;
 
 /// What stands for a name of the host in the `instance` template.
 const HOST: &str = "{host}";
-/// The agent's page, next to the collector's port.
-const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9798);
 const SPOOL_BYTES: u64 = 512 << 20;
 const SPOOL_BYTES_MIN: u64 = 4 << 20;
 const SPOOL_BYTES_MAX: u64 = 1 << 40;
@@ -62,6 +65,8 @@ pub struct Overrides {
     pub collector: Option<String>,
     /// The file with its token.
     pub token_file: Option<PathBuf>,
+    /// The file with the authorities that its certificate is signed by.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// What the machine gives where the file says nothing.
@@ -95,6 +100,12 @@ pub struct CollectorPlan {
     pub url: String,
     /// What the collector knows this agent by; without one, nothing is sent along.
     pub token: Option<Secret>,
+    /// Whom to trust, and the client certificate.
+    pub tls: ClientFiles,
+    /// The name that the collector's certificate must be for, if not the host of `url`.
+    pub server_name: Option<String>,
+    /// Directly or through a proxy.
+    pub way: Way,
 }
 
 /// The agent's own page.
@@ -102,6 +113,10 @@ pub struct CollectorPlan {
 pub struct ExporterPlan {
     /// Address and port; port 0 takes any.
     pub listen: SocketAddr,
+    /// The certificate, if the page speaks TLS.
+    pub tls: Option<ServerFiles>,
+    /// The token that readers must have; none: whoever reaches the page reads it.
+    pub token: Option<TokenSource>,
 }
 
 /// The queue on disk.
@@ -156,7 +171,7 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
     let agent = fields.section("agent", |f| agent(f, around, over));
     let collectors = fields
         .list("collectors", "Where frames are shipped to; each gets all of them.", |item| {
-            item.fields(collector)
+            item.fields(|f| network::collector(f, &around.environment))
         })
         .check(|list| {
             let is_few = list.len() <= COLLECTORS_MAX;
@@ -165,15 +180,9 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
         .or(Vec::new());
     let collectors = match &over.collector {
         None => collectors,
-        Some(url) => {
-            let token = over.token_file.clone().map(Secret::file);
-            if let Err(words) = check_url(url) {
-                fields.push(Diagnostic::error(code::INVALID, None, format!("--collector {words}")));
-            }
-            vec![CollectorPlan { url: url.trim_end_matches('/').to_owned(), token }]
-        }
+        Some(url) => vec![network::overriding(fields, url, over, &around.environment)],
     };
-    let exporter = fields.section("exporter", |f| exporter(f, over));
+    let exporter = fields.section("exporter", |f| network::exporter(f, over));
     let series_max = fields.section("limits", |f| {
         f.integer("series_per_input", "Series that one input may have; more are left out.")
             .between(100, inputs::SERIES_MAX)
@@ -203,48 +212,6 @@ fn agent(f: &mut Fields<'_>, around: &Surroundings, over: &Overrides) -> AgentPl
             .or("production".to_owned()),
         job: f.text("job", "The label `job`.").or("node".to_owned()),
         state_dir: data_dir.join("agent"),
-    }
-}
-
-fn collector(f: &mut Fields<'_>) -> CollectorPlan {
-    let url = f
-        .text("url", "Scheme, host and port of the collector.")
-        .check(|url| check_url(url))
-        .required();
-    let token = f.secret("token", "What the collector knows this agent by.").optional();
-    CollectorPlan { url: url.trim_end_matches('/').to_owned(), token }
-}
-
-fn exporter(f: &mut Fields<'_>, over: &Overrides) -> ExporterPlan {
-    let listen = f
-        .parsed("listen", "an address and port", "Address of the agent's own page.")
-        .check(check_listen)
-        .or(LISTEN.into());
-    if let Some(Err(words)) = over.listen.as_ref().map(check_listen) {
-        f.push(Diagnostic::error(code::INVALID, None, format!("--listen {words}")));
-    }
-    ExporterPlan { listen: over.listen.unwrap_or(listen) }
-}
-
-/// Whoever can reach the page reads it, and TLS is not spoken.
-fn check_listen(listen: &SocketAddr) -> Result<(), String> {
-    let is_local = listen.ip().to_canonical().is_loopback();
-    is_local.then_some(()).ok_or_else(|| "must be an address of loopback: 127.0.0.1".to_owned())
-}
-
-/// Scheme, host and port, nothing else; TLS is not spoken.
-fn check_url(url: &str) -> Result<(), String> {
-    let authority = url.trim_end_matches('/').strip_prefix("http://");
-    let authority = authority.ok_or("must begin with `http://`")?;
-    let (host, port) = authority.rsplit_once(':').ok_or("must end with a port: `:9797`")?;
-    let is_host = !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ']);
-    if !is_host {
-        return Err("must be a scheme, a host and a port only".to_owned());
-    }
-    let is_port = port.bytes().all(|b| b.is_ascii_digit()) && port.parse() != Ok(0_u16);
-    match is_port && port.parse::<u16>().is_ok() {
-        true => Ok(()),
-        false => Err("has no port that a collector can have".to_owned()),
     }
 }
 

@@ -57,6 +57,9 @@ pub struct Settings {
     /// File with the token for that collector
     #[arg(long, value_name = "FILE", env = "BELLWETHER_AGENT_TOKEN_FILE", requires = "collector")]
     pub token_file: Option<PathBuf>,
+    /// Authorities to trust for that collector, in place of the system's
+    #[arg(long, value_name = "FILE", env = "BELLWETHER_AGENT_CA_FILE", requires = "collector")]
+    pub ca_file: Option<PathBuf>,
     /// Where the host's /proc is
     #[arg(long, value_name = "DIR", default_value = "/proc")]
     pub procfs: PathBuf,
@@ -83,6 +86,7 @@ impl Settings {
             listen: self.listen,
             collector: self.collector.clone(),
             token_file: self.token_file.clone(),
+            ca_file: self.ca_file.clone(),
         }
     }
 }

@@ -88,7 +88,8 @@ impl Daemon {
     /// [`DaemonError`].
     pub async fn run(self, stopper: &Stopper, stop: Stop) -> Result<(), DaemonError> {
         catch_signals(stopper)?;
-        writeln!(io::stdout(), "bellwether-agent: listening on http://{}", self.agent.address())?;
+        let (scheme, address) = (self.agent.scheme(), self.agent.address());
+        writeln!(io::stdout(), "bellwether-agent: listening on {scheme}://{address}")?;
         let Daemon { agent, mut ship, _lock } = self;
         ship.ask_time().await;
         let shipping_ends = stopper.on_return();

@@ -1,4 +1,6 @@
 //! The agent's own page: the newest rows and the agent's own metrics, for a Prometheus to scrape.
+//!
+//! Where readers are configured, a token is asked of everyone; health is told to all.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -6,16 +8,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bellwether_model::exposition::Writer;
+use bellwether_platform::clock::Clock;
+use bellwether_platform::listener::Peer;
+use bellwether_platform::principal::{Principals, Reach, Refusal, Scope};
+use bellwether_platform::process;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use tower_service::Service;
+use tracing::{info, warn};
 
 use crate::shell::latest::Latest;
 use crate::shell::metrics::Metrics;
-use bellwether_platform::process;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// The text exposition format.
@@ -31,13 +37,33 @@ const INDEX: &str = "<!doctype html><html lang=\"en\"><head><title>Bellwether ag
 pub struct Page {
     latest: Arc<Latest>,
     metrics: Metrics,
+    clock: Clock,
+    readers: Option<Principals>,
 }
 
 impl Page {
-    /// A page of these rows and metrics.
+    /// A page of these rows and metrics; without `readers` it is for everyone.
     #[must_use]
-    pub fn new(latest: Arc<Latest>, metrics: Metrics) -> Page {
-        Page { latest, metrics }
+    pub fn new(
+        latest: Arc<Latest>,
+        metrics: Metrics,
+        clock: Clock,
+        readers: Option<Principals>,
+    ) -> Page {
+        Page { latest, metrics, clock, readers }
+    }
+
+    fn admit<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
+        let is_health = request.uri().path().starts_with("/-/");
+        let Some(readers) = self.readers.as_ref().filter(|_| !is_health) else { return Ok(()) };
+        for change in readers.refresh(self.clock.now().mono) {
+            match change.now {
+                Ok(()) => info!("token of the page's readers read again"),
+                Err(error) => warn!(%error, "token of the page's readers unusable"),
+            }
+        }
+        let reach = request.extensions().get::<Peer>().map_or(Reach::Remote, Peer::reach);
+        readers.authorize(Scope::Read, request.headers(), reach).map(drop)
     }
 
     fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
@@ -68,6 +94,12 @@ impl Page {
     }
 }
 
+fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
+    let mut response = response(refusal.status(), TEXT, format!("{refusal}\n"));
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
 fn response(
     status: StatusCode,
     kind: &'static str,
@@ -89,6 +121,9 @@ impl Service<Request<Incoming>> for Page {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        ready(Ok(self.answer(request.method(), request.uri().path())))
+        ready(Ok(match self.admit(&request) {
+            Ok(()) => self.answer(request.method(), request.uri().path()),
+            Err(refusal) => refused(&refusal),
+        }))
     }
 }

@@ -9,12 +9,16 @@ use std::thread::JoinHandle;
 
 use bellwether_model::label::LabelError;
 use bellwether_platform::clock::Clock;
-use bellwether_platform::listener::{BindError, Limits, Listener};
+use bellwether_platform::listener::{BindError, Callers, Limits, Listener, Safeguards};
+use bellwether_platform::principal::{
+    Anonymous, PrincipalError, PrincipalSpec, Principals, Scope, TokenSource,
+};
 use bellwether_platform::stop::{Signals, Stop, Stopper};
+use bellwether_platform::tls::{ServerTls, TlsError};
 use tokio::sync::Notify;
 use tracing::info;
 
-use crate::pure::config::Plan;
+use crate::pure::config::{ExporterPlan, Plan};
 use crate::pure::input::Facts;
 use crate::shell::calls::Calls;
 use crate::shell::collection::Collection;
@@ -30,6 +34,12 @@ pub enum RunError {
     /// The page's address cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The page's certificate cannot be used.
+    #[error("the page's certificate: {0}")]
+    Tls(#[from] TlsError),
+    /// The token of the page's readers cannot be used.
+    #[error("{0}")]
+    Readers(String),
     /// An input's name is no label.
     #[error(transparent)]
     Label(#[from] LabelError),
@@ -53,7 +63,7 @@ impl Agent {
     /// the rows of each tick.
     ///
     /// # Errors
-    /// The address is taken, or an input's name is no label.
+    /// The address is taken, certificate or token cannot be used, or an input's name is no label.
     pub fn new(
         plan: &Plan,
         roots: Roots,
@@ -62,11 +72,12 @@ impl Agent {
         metrics: Metrics,
         sink: Box<dyn Sink>,
     ) -> Result<Agent, RunError> {
-        let listener = Listener::bind(plan.exporter.listen)?;
+        let listener = listen(&plan.exporter)?;
+        let readers = plan.exporter.token.clone().map(readers).transpose()?;
         let host = Host::new(roots, Calls::system(), clock.clone());
         let collection = Collection::new(&plan.inputs, &plan.target, host, clock.clone(), facts)?;
         let latest = Arc::new(Latest::default());
-        let page = Page::new(Arc::clone(&latest), metrics.clone());
+        let page = Page::new(Arc::clone(&latest), metrics.clone(), clock.clone(), readers);
         let sampler = Sampler { collection, clock, latest, metrics, sink };
         Ok(Agent { listener, page, sampler })
     }
@@ -75,6 +86,12 @@ impl Agent {
     #[must_use]
     pub fn address(&self) -> std::net::SocketAddr {
         self.listener.address()
+    }
+
+    /// `https` if the page speaks TLS, else `http`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        self.listener.scheme()
     }
 
     /// Collects and serves until stopped; returns the sink after the last row.
@@ -92,6 +109,22 @@ impl Agent {
         served?;
         sink
     }
+}
+
+fn listen(plan: &ExporterPlan) -> Result<Listener, RunError> {
+    let tls = plan.tls.clone().map(ServerTls::open).transpose()?;
+    let callers = if plan.has_readers() { Callers::Known } else { Callers::Anyone };
+    Ok(Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?)
+}
+
+/// Whoever has the token may read.
+fn readers(token: TokenSource) -> Result<Principals, RunError> {
+    let name = "exporter".to_owned();
+    let spec = PrincipalSpec { name, token, scopes: [Scope::Read].into_iter().collect() };
+    Principals::new(vec![spec], Anonymous::Nothing).map_err(|errors| {
+        let words = errors.iter().map(PrincipalError::to_string).collect::<Vec<_>>();
+        RunError::Readers(words.join("; "))
+    })
 }
 
 /// The sampler has been told to stop and ends after the row under way.

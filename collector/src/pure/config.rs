@@ -17,6 +17,7 @@ use bellwether_model::config::{self, Environment, FieldDoc, Fields, Item, Node, 
 use bellwether_model::diagnostic::{Code, Diagnostic, Diagnostics, Place, Source};
 use bellwether_model::label::{LabelSet, METRIC_NAME};
 use bellwether_platform::principal::{Anonymous, PrincipalSpec, Reach};
+use bellwether_platform::tls::ServerFiles;
 use bellwether_store::Limits as StoreLimits;
 
 use crate::pure::keeper::{KeeperLimits, RETENTION};
@@ -48,7 +49,7 @@ const LATER: [(&str, bool); 7] = [
 ];
 
 /// Keys that only the collector's file has, and keys that only the agent's has.
-const OURS: [&str; 5] = ["listen", "data_dir", "principals", "store", "external_labels"];
+const OURS: [&str; 6] = ["listen", "tls", "data_dir", "principals", "store", "external_labels"];
 const THE_AGENTS: [&str; 6] = ["agent", "collectors", "exporter", "inputs", "spool", "labels"];
 
 /// The configuration as it is run: nothing is missing, nothing is wrong.
@@ -56,6 +57,8 @@ const THE_AGENTS: [&str; 6] = ["agent", "collectors", "exporter", "inputs", "spo
 pub struct Plan {
     /// Where the collector listens; port 0 takes any.
     pub listen: SocketAddr,
+    /// The certificate, if TLS is spoken there.
+    pub tls: Option<ServerFiles>,
     /// Directory of all state; the collector's is `collector` below it.
     pub data_dir: PathBuf,
     /// Who may do what.
@@ -144,15 +147,17 @@ pub fn kind(file: &str, text: &str) -> FileKind {
 fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) -> Plan {
     let listen = fields
         .parsed("listen", "an address and port", "Address of the HTTP interface.")
-        .check(|address: &SocketAddr| match Reach::of(address.ip()) {
-            Reach::Loopback => Ok(()),
-            Reach::Remote => Err("must be an address of loopback: 127.0.0.1 or [::1]".to_owned()),
-        })
         .or(LISTEN.into());
+    let tls = fields.optional_section("tls", ServerFiles::describe);
     let data_dir = fields
         .text("data_dir", "Directory of all state; the collector's is `collector` below it.")
         .or(around.data_dir.display().to_string());
     let (principals, anonymous) = principals::describe(fields);
+    let listen = over.listen.unwrap_or(listen);
+    let is_local = Reach::of(listen.ip()) == Reach::Loopback;
+    if !is_local && (tls.is_none() || principals.is_empty()) {
+        beyond_loopback(fields, over);
+    }
     let store = fields.section("store", store);
     let keeper = fields.section("limits", |f| limits(f, store.retention));
     let labels = fields
@@ -161,7 +166,8 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
     let external_labels = external_labels(fields, &labels);
     LATER.iter().for_each(|(key, is_list)| later(fields, key, *is_list));
     Plan {
-        listen: over.listen.unwrap_or(listen),
+        listen,
+        tls,
         data_dir: over.data_dir.clone().unwrap_or_else(|| data_dir.into()),
         principals,
         anonymous,
@@ -169,6 +175,20 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
         keeper,
         external_labels,
     }
+}
+
+fn beyond_loopback(fields: &Fields<'_>, over: &Overrides) {
+    let (what, place) = match over.listen {
+        Some(_) => ("--listen", None),
+        None => ("`listen`", fields.place_of("listen")),
+    };
+    let message =
+        format!("{what} is reachable from other machines, which needs TLS and a principal");
+    let problem = Diagnostic::error(code::INVALID, place, message);
+    fields.push(problem.with_help(
+        "say `tls` with `cert_file` and `key_file`, and who calls in `principals`; \
+         or listen on 127.0.0.1",
+    ));
 }
 
 fn store(f: &mut Fields<'_>) -> StoreLimits {

@@ -149,6 +149,9 @@ pub struct Target {
     /// File with a token that it knows
     #[arg(long, value_name = "FILE", env = "BELLWETHER_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+    /// Authorities to trust for https, in place of the system's
+    #[arg(long, value_name = "FILE", env = "BELLWETHER_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How results are shown.

@@ -1,23 +1,22 @@
-//! `host list` and `host forget`: asks a running collector over HTTP.
+//! `host list` and `host forget`: asks a running collector over HTTP or HTTPS.
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bellwether_model::id::AgentId;
+use bellwether_platform::dial::{self, Dialer, Route, Way, causes, from_environment};
 use bellwether_platform::principal::Token;
+use bellwether_platform::tls::ClientFiles;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
-use hyper::{Method, Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::{Method, Request, StatusCode};
 
 use super::cli::{Host, HostForget, HostList, Output, Target};
 use super::hosts::PATH;
 use super::keep::HostRow;
+use super::startup;
 
 /// For connecting, asking and answering together.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -28,7 +27,7 @@ const ANSWER_BYTES: usize = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// The address.
-    #[error("{url}: expected http://HOST:PORT")]
+    #[error("{url}: expected http://HOST:PORT or https://HOST:PORT")]
     BadUrl {
         /// As given.
         url: String,
@@ -103,19 +102,12 @@ fn refused(target: &Target, status: StatusCode, body: &[u8]) -> AskError {
 
 /// One request and its answer, within a time.
 async fn ask(target: &Target, method: Method, path: &str) -> Result<(StatusCode, Bytes), AskError> {
-    let url = target.url.trim_end_matches('/');
     let bad = || AskError::BadUrl { url: target.url.clone() };
-    let uri: Uri = format!("{url}{path}").parse().map_err(|_| bad())?;
-    if uri.scheme_str() != Some("http") {
-        return Err(bad());
-    }
-    let authority = uri.authority().ok_or_else(bad)?.clone();
-    let target_path = uri.path_and_query().ok_or_else(bad)?.as_str();
+    let server = dial::Target::parse(&target.url).map_err(|_| bad())?;
     let mut request = Request::builder()
         .method(method)
-        .uri(target_path)
-        .header(HOST, authority.as_str())
-        .body(Empty::<Bytes>::new())
+        .uri(format!("{}{path}", server.base()))
+        .body(Full::default())
         .map_err(|_| bad())?;
     if let Some(file) = &target.token_file {
         let token = Token::read(file)?;
@@ -124,39 +116,37 @@ async fn ask(target: &Target, method: Method, path: &str) -> Result<(StatusCode,
         value.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, value);
     }
-    let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
     let unreachable = |reason| AskError::Unreachable { url: target.url.clone(), reason };
-    match tokio::time::timeout(ANSWER_TIME, exchange(&address, request)).await {
-        Ok(answer) => answer.map_err(|error| unreachable(reason(&*error))),
+    let proxy = from_environment(&server, &startup::surroundings().environment)
+        .map_err(|name| unreachable(format!("{name} names no proxy that can be used")))?;
+    let dialer = Dialer::new(Route {
+        target: server,
+        way: proxy.map_or(Way::Direct, Way::Proxy),
+        tls: ClientFiles { ca: target.ca_file.clone(), identity: None },
+        server_name: None,
+    });
+    match tokio::time::timeout(ANSWER_TIME, exchange(dialer, request)).await {
+        Ok(answer) => answer.map_err(unreachable),
         Err(_) => Err(unreachable(format!("no answer within {} s", ANSWER_TIME.as_secs()))),
     }
 }
 
 async fn exchange(
-    address: &str,
-    request: Request<Empty<Bytes>>,
-) -> Result<(StatusCode, Bytes), Box<dyn Error + Send + Sync>> {
-    let stream = TcpStream::connect(address).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(async move {
-        // The request in flight reports the same error.
-        connection.await.ok();
-    });
-    let answer = sender.send_request(request).await?;
+    mut dialer: Dialer,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), String> {
+    let mut connection = dialer.connect().await.map_err(|error| error.to_string())?;
+    let answer = match connection.send(request.clone()).await {
+        Err(_) if dialer.broke(&connection) => {
+            let mut other = dialer.connect().await.map_err(|error| error.to_string())?;
+            other.send(request).await
+        }
+        answer => answer,
+    };
+    let answer = answer.map_err(|error| causes(&error))?;
     let status = answer.status();
-    let body = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await?;
-    Ok((status, body.to_bytes()))
-}
-
-/// The error with what caused it: "connection refused" says more than "client error".
-fn reason(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+    let body = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
+    Ok((status, body.map_err(|error| causes(&*error))?.to_bytes()))
 }
 
 /// Rows in columns.
@@ -226,10 +216,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_collector_is_said_in_words() {
-        let target = |url: &str| Target { url: url.to_owned(), token_file: None };
-        for url in ["https://h:1", "h:1", "http://", "http:// x:1", ""] {
+        let target = |url: &str| Target { url: url.to_owned(), token_file: None, ca_file: None };
+        for url in ["ftp://h:1", "h:1", "http://", "http:// x:1", ""] {
             let error = ask(&target(url), Method::GET, PATH).await.unwrap_err();
-            assert_eq!(error.to_string(), format!("{url}: expected http://HOST:PORT"));
+            assert_eq!(
+                error.to_string(),
+                format!("{url}: expected http://HOST:PORT or https://HOST:PORT")
+            );
         }
         // A port that was bound and is free again.
         let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

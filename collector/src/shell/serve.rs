@@ -19,10 +19,11 @@ use bellwether_platform::clock::Clock;
 use bellwether_platform::disk::{Disk, DiskError, Lock, LockError, RealDisk, lock, make_dir};
 use bellwether_platform::journal::commit::{CommitQueue, Committer, commit_queue};
 use bellwether_platform::journal::{Journal, JournalError, Loss, Options, Recovery};
-use bellwether_platform::listener::{self, BindError, Bodies, Listener};
+use bellwether_platform::listener::{self, BindError, Bodies, Callers, Listener, Safeguards};
 use bellwether_platform::principal::{Anonymous, PrincipalError, PrincipalSpec, Principals};
 use bellwether_platform::process;
 use bellwether_platform::stop::{Stop, Stopper};
+use bellwether_platform::tls::{ServerFiles, ServerTls, TlsError};
 use bellwether_store::{Limits as StoreLimits, Store};
 use prometheus::{Registry, TextEncoder};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -51,6 +52,8 @@ const TOKENS_EVERY: Duration = Duration::from_secs(1);
 pub struct ServePlan {
     /// Where it listens; port 0 takes any.
     pub listen: SocketAddr,
+    /// The certificate, if TLS is spoken there.
+    pub tls: Option<ServerFiles>,
     /// Its own directory: journal and lock.
     pub data_dir: PathBuf,
     /// Who may do what.
@@ -85,6 +88,9 @@ pub enum ServeError {
     /// The address cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The certificate cannot be used.
+    #[error("the certificate: {0}")]
+    Tls(#[from] TlsError),
     /// The system refuses a thread or a socket.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -136,8 +142,10 @@ impl Collector {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         make_dir(&*disk, &plan.data_dir)?;
         let lock = lock(&plan.data_dir.join("lock"))?;
+        let callers = if plan.principals.is_empty() { Callers::Anyone } else { Callers::Known };
         let principals =
             Principals::new(plan.principals, plan.anonymous).map_err(ServeError::Principals)?;
+        let tls = plan.tls.map(ServerTls::open).transpose()?;
         let clock = Clock::collector();
         let (store, writer) = Store::new(plan.store);
         let mut keeper = Keeper::new(new_store_id(), plan.keeper, writer);
@@ -146,7 +154,7 @@ impl Collector {
             Options { segment_bytes: SEGMENT_BYTES, loss: plan.loss, ..Options::default() };
         let (journal, taken) = replay(&disk, &dir, options, &mut keeper, &clock)?;
         // Only now: until the journal is read, callers are refused and come again.
-        let listener = Listener::bind(plan.listen)?;
+        let listener = Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?;
         let room = disk.free_bytes(&dir)?.saturating_add(journal.bytes());
         let journal_bytes_max = room / 100 * JOURNAL_DISK_PERCENT;
         let (queue, committer) = commit_queue(journal);
@@ -192,6 +200,12 @@ impl Collector {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
+    }
+
+    /// `https` if it speaks TLS, else `http`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        self.listener.scheme()
     }
 
     /// What a status line needs.

@@ -64,6 +64,7 @@ pub fn plan(settings: &Settings) -> Result<(Plan, Diagnostics), StartError> {
 pub fn serve_plan(plan: Plan, settings: &Settings) -> ServePlan {
     ServePlan {
         listen: plan.listen,
+        tls: plan.tls,
         data_dir: plan.data_dir.join("collector"),
         principals: plan.principals,
         anonymous: plan.anonymous,

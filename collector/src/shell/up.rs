@@ -48,6 +48,12 @@ pub fn run(up: &Up) -> anyhow::Result<ExitCode> {
     for warning in &warnings {
         warn!(%warning, "configuration");
     }
+    if plan.tls.is_some() {
+        anyhow::bail!(
+            "`up` is for one machine and speaks no TLS: remove `tls`, or run `bellwether serve` and \
+             `bellwether-agent run`"
+        );
+    }
     let program = program::find(up.agent_bin.as_deref())?;
     make_dir(&RealDisk, &plan.data_dir)?;
     let token_file = token(&plan.data_dir)?;

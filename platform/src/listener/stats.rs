@@ -56,12 +56,23 @@ pub struct ListenerStats {
     pub(crate) cut_at_stop: Count,
     pub(crate) requests: Count,
     pub(crate) request_late: Count,
+    pub(crate) plaintext: Count,
+    pub(crate) handshakes_failed: Count,
+    pub(crate) handshakes_late: Count,
+    pub(crate) certificates_read: Count,
+    pub(crate) certificates_unusable: Count,
 }
 
 impl ListenerStats {
     /// All figures, in a fixed order.
     #[must_use]
-    pub fn figures(&self) -> [Figure; 11] {
+    pub fn figures(&self) -> Vec<Figure> {
+        let mut figures = self.of_http().to_vec();
+        figures.extend(self.of_tls());
+        figures
+    }
+
+    fn of_http(&self) -> [Figure; 11] {
         use FigureKind::{Counter, Gauge};
         let figure =
             |name, help, kind, count: &Count| Figure { name, help, kind, value: count.get() };
@@ -126,6 +137,41 @@ impl ListenerStats {
                 "Requests answered 503 because the service took too long.",
                 Counter,
                 &self.request_late,
+            ),
+        ]
+    }
+    fn of_tls(&self) -> [Figure; 5] {
+        let figure = |name, help, count: &Count| Figure {
+            name,
+            help,
+            kind: FigureKind::Counter,
+            value: count.get(),
+        };
+        [
+            figure(
+                "bellwether_listener_plaintext_refused_total",
+                "Connections refused because they spoke HTTP without TLS.",
+                &self.plaintext,
+            ),
+            figure(
+                "bellwether_listener_handshakes_failed_total",
+                "Connections that ended in the handshake of TLS.",
+                &self.handshakes_failed,
+            ),
+            figure(
+                "bellwether_listener_handshakes_late_total",
+                "Connections closed because the handshake of TLS was not done in time.",
+                &self.handshakes_late,
+            ),
+            figure(
+                "bellwether_listener_certificates_read_total",
+                "Changed certificates that were taken into use.",
+                &self.certificates_read,
+            ),
+            figure(
+                "bellwether_listener_certificates_unusable_total",
+                "Changed certificates that could not be used; the old one stayed.",
+                &self.certificates_unusable,
             ),
         ]
     }

@@ -13,6 +13,7 @@ use super::*;
 use crate::stop::{Stopper, stop};
 
 mod bodies;
+mod tls;
 
 /// Short enough to wait for; only ever given to the one time that a test wants to pass.
 const SOON: Duration = Duration::from_millis(30);
@@ -84,7 +85,10 @@ impl Body for Endless {
 
 impl Server {
     fn start(limits: Limits) -> Server {
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Server::with(Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap(), limits)
+    }
+
+    fn with(listener: Listener, limits: Limits) -> Server {
         let (address, stats) = (listener.address(), listener.stats());
         let (stopper, stop) = stop();
         let (waiting, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -349,8 +353,8 @@ fn addresses_that_cannot_be_are_refused_in_words() {
     let beyond = Listener::bind("0.0.0.0:0".parse().unwrap()).unwrap_err();
     assert_eq!(
         beyond.to_string(),
-        "0.0.0.0:0 is reachable from other machines, which needs TLS; \
-         listen on 127.0.0.1 or [::1]"
+        "0.0.0.0:0 is reachable from other machines, which needs TLS and a principal; \
+         without them listen on 127.0.0.1 or [::1]"
     );
     let first = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     assert_ne!(first.address().port(), 0);
@@ -360,7 +364,7 @@ fn addresses_that_cannot_be_are_refused_in_words() {
 
 #[test]
 fn figures_have_names_of_their_own() {
-    let mut names: Vec<_> = ListenerStats::default().figures().map(|f| f.name).to_vec();
+    let mut names: Vec<_> = ListenerStats::default().figures().iter().map(|f| f.name).collect();
     names.extend(Bodies::new(1).figures().map(|f| f.name));
     let all = names.len();
     names.sort_unstable();

@@ -1,7 +1,7 @@
 //! Tokens: their files and their hashes.
 
 use std::fmt;
-use std::fs::{Metadata, OpenOptions};
+use std::fs::OpenOptions;
 use std::hint::black_box;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
+
+use crate::mark::Mark;
 
 /// Shorter ones may be guessed.
 const BYTES_MIN: usize = 16;
@@ -146,29 +148,6 @@ impl TokenError {
         use io::ErrorKind::{NotADirectory, PermissionDenied};
         let lasting = [NotADirectory, PermissionDenied];
         matches!(self, TokenError::Io { kind, .. } if !lasting.contains(kind))
-    }
-}
-
-/// What tells one state of a file from another without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
-    device: u64,
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Mark {
-    /// The time of the last change is in it because the mode is: chmod moves no other.
-    fn of(meta: &Metadata) -> Mark {
-        Mark {
-            device: meta.dev(),
-            inode: meta.ino(),
-            bytes: meta.size(),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        }
     }
 }
 

@@ -88,7 +88,11 @@ impl Process {
                 return rest.to_owned();
             }
             let left = left(&clock, deadline);
-            assert!(!left.is_zero(), "{} did not say {mark:?} within {limit:?}", self.name);
+            if left.is_zero() {
+                // The log is shown once more when the process is dropped.
+                drop(lines);
+                panic!("{} did not say {mark:?} within {limit:?}", self.name);
+            }
             let waited = self.log.grown.wait_timeout(lines, left);
             (lines, _) = waited.expect("invariant: no reader of a log panics");
         }

@@ -1,3 +1,7 @@
+use bellwether_platform::dial::Proxy;
+use bellwether_platform::principal::TokenHash;
+use bellwether_platform::tls::IdentityFiles;
+
 use super::*;
 use crate::pure::input::INPUTS;
 
@@ -94,15 +98,22 @@ fn flags_stand_over_the_file() {
     let over = Overrides {
         data_dir: Some("/x".into()),
         listen: Some(([127, 0, 0, 1], 0).into()),
-        collector: Some("http://h:1/".to_owned()),
+        collector: Some("https://h:1/".to_owned()),
         token_file: Some("/t".into()),
+        ca_file: Some("/ca".into()),
     };
     let text = "agent: {data_dir: /y}\nexporter: {listen: '127.0.0.1:1'}\n\
                 collectors: [{url: 'http://a:1'}]\n";
     let (plan, _) = read("f", text, &around(), &over).unwrap();
     assert_eq!(plan.agent.state_dir, PathBuf::from("/x/agent"));
     assert_eq!(plan.exporter.listen.port(), 0);
-    let collector = CollectorPlan { url: "http://h:1".to_owned(), token: Some(Secret::file("/t")) };
+    let collector = CollectorPlan {
+        url: "https://h:1".to_owned(),
+        token: Some(Secret::file("/t")),
+        tls: ClientFiles { ca: Some("/ca".into()), identity: None },
+        server_name: None,
+        way: Way::Direct,
+    };
     assert_eq!(plan.collectors, [collector]);
     for over in [
         Overrides { collector: Some("h".to_owned()), ..Overrides::default() },
@@ -113,9 +124,92 @@ fn flags_stand_over_the_file() {
 }
 
 #[test]
+fn a_collector_is_reached_by_tls_and_through_proxies() {
+    let collectors = plan(
+        "collectors:\n  - {url: 'https://c:9797', token: '${TOKEN}', ca_file: /ca, server_name: d, \
+         cert_file: /c, key_file: /k, proxy: 'http://u:p4ssword@p:3128'}\n  \
+         - {url: 'https://c:443', proxy: none}\n  - {url: 'https://c:1', proxy_file: /p}\n",
+    );
+    assert!(!format!("{collectors:?}").contains("p4ssword"));
+    let [first, second, third] = collectors.collectors.try_into().unwrap();
+    assert_eq!(first.way, Way::Proxy(Proxy::parse("http://u:p4ssword@p:3128").unwrap()));
+    let identity = Some(IdentityFiles { cert: "/c".into(), key: "/k".into() });
+    assert_eq!(first.tls, ClientFiles { ca: Some("/ca".into()), identity });
+    assert_eq!(first.server_name.as_deref(), Some("d"));
+    assert_eq!((second.way, second.tls), (Way::Direct, ClientFiles::default()));
+    assert_eq!(third.way, Way::ProxyFile("/p".into()));
+
+    let bad = problems(
+        "collectors:\n  - {url: 'https://c:1', cert_file: /c}\n  \
+         - {url: 'https://c:1', proxy: 'socks5://u:hunter2@p:1'}\n",
+    );
+    let expected = "agent.yaml:2:37: error[cfg007]: `cert_file` needs `key_file`\n\
+        agent.yaml:3:33: error[cfg013]: `proxy` must be a proxy's http://[USER:PASSWORD@]HOST:PORT\n";
+    assert_eq!(bad, expected);
+}
+
+#[test]
+fn proxies_of_the_environment_count_where_the_file_says_nothing() {
+    let mut around = around();
+    let set = [("HTTPS_PROXY", "http://p:3128"), ("http_proxy", "q:1"), ("NO_PROXY", ".here")];
+    let set = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    around.environment.extend(set);
+    let text = "collectors:\n  - {url: 'https://c:1'}\n  - {url: 'http://c:1'}\n  \
+                - {url: 'https://a.here:1'}\n  - {url: 'https://127.0.0.1:1'}\n  \
+                - {url: 'https://c:1', proxy: none}\n";
+    let (plan, warnings) = read("f", text, &around, &Overrides::default()).unwrap();
+    assert!(warnings.is_empty(), "{warnings}");
+    let ways: Vec<Way> = plan.collectors.into_iter().map(|collector| collector.way).collect();
+    let via = |text| Way::Proxy(Proxy::parse(text).unwrap());
+    let expected = [via("http://p:3128"), via("http://q:1"), Way::Direct, Way::Direct, Way::Direct];
+    assert_eq!(ways, expected);
+
+    around.environment.insert("HTTPS_PROXY".to_owned(), "socks5://p:1".to_owned());
+    let over = Overrides { collector: Some("https://c:1".to_owned()), ..Overrides::default() };
+    let (plan, warnings) = read("f", "", &around, &over).unwrap();
+    assert_eq!((plan.collectors.len(), warnings.len()), (1, 1), "{warnings}");
+    assert!(warnings.to_string().contains("`HTTPS_PROXY` is not"), "{warnings}");
+}
+
+#[test]
+fn a_token_without_tls_is_warned_of_beyond_this_machine() {
+    for (url, warned) in [
+        ("http://c:1", true),
+        ("http://10.0.0.1:1", true),
+        ("http://localhost:1", false),
+        ("http://[::1]:1", false),
+        ("https://c:1", false),
+    ] {
+        let text = format!("collectors: [{{url: '{url}', token_file: /t}}]\n");
+        let (_, warnings) = read("f", &text, &around(), &Overrides::default()).unwrap();
+        assert_eq!(warnings.len(), usize::from(warned), "{url}: {warnings}");
+    }
+}
+
+#[test]
+fn the_page_is_shown_to_the_network_by_tls_and_to_those_with_a_token() {
+    let tls = "tls: {cert_file: /c, key_file: /k}";
+    let certified = "tls: {cert_file: /c, key_file: /k, client_ca_file: /ca}";
+    for (exporter, good) in [
+        (tls.to_owned(), false),
+        ("token_file: /t".to_owned(), false),
+        (format!("{tls}, token_file: /t"), true),
+        (certified.to_owned(), true),
+    ] {
+        let text = format!("exporter: {{listen: '0.0.0.0:9100', {exporter}}}\n");
+        let read = read("f", &text, &around(), &Overrides::default());
+        assert_eq!(read.is_ok(), good, "{text}");
+    }
+    let exporter = plan("exporter: {token: 0123456789abcdef}\n").exporter;
+    assert_eq!(exporter.token, Some(TokenSource::Hash(TokenHash::of(b"0123456789abcdef"))));
+    assert!(exporter.has_readers() && exporter.tls.is_none());
+    assert!(problems("exporter: {token: short}\n").contains("must be 16 to 512 printable"));
+}
+
+#[test]
 fn every_problem_is_named_with_its_place() {
     let text = "agent: {job: ''}\n\
-                collectors:\n  - {url: 'https://c:9797', token: abc}\n  - {url: 'http://c'}\n  \
+                collectors:\n  - {url: 'ftp://c:9797', token: abc}\n  - {url: 'http://c'}\n  \
                 - {url: 'http://c:0'}\n  - {url: 'http://u@c:1'}\n  - {}\n\
                 exporter: {listen: '0.0.0.0:9798'}\n\
                 inputs:\n  interval: 1500ms\n  cpus: {}\n  netdev: {device_include: '('}\n  \
@@ -133,7 +227,10 @@ fn the_reference_has_every_key() {
     for name in [
         "agent.instance",
         "collectors[].token_file",
+        "collectors[].ca_file",
+        "collectors[].proxy",
         "exporter.listen",
+        "exporter.tls.cert_file",
         "inputs.netdev.device_exclude",
         "inputs.filesystem.mount_point_include",
         "inputs.sequence.rows_per_second",

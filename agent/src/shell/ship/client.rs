@@ -1,31 +1,37 @@
-//! One collector over HTTP/2 without TLS: a connection kept as long as it works.
+//! One collector over HTTP: a connection kept as long as it works, and what is wrong said once.
+//!
+//! Whatever comes without a collector's answer body (a portal's page, a proxy's, a redirect) is a
+//! failed attempt and concludes nothing.
 
-use std::error::Error;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bellwether_model::config::{Secret, SecretSource};
-use bellwether_model::wire::answer::{Answer, CONTENT_TYPE, PUSH_CONTENT_TYPE, PUSH_PATH};
+use bellwether_model::wire::answer::{Answer, CONTENT_TYPE, Case, PUSH_CONTENT_TYPE, PUSH_PATH};
+use bellwether_platform::dial::{Connection, DialError, Dialer, Route, Target, causes};
+use bellwether_platform::listener::SPEAKS_TLS;
 use bellwether_platform::principal::Token;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http2::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE as CONTENT_TYPE_NAME, HeaderValue, RETRY_AFTER};
-use hyper::{Method, Request, Response, Uri};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use hyper::{Method, Request, Response};
 use tokio::time::timeout;
+use tracing::warn;
 
 use crate::pure::config::CollectorPlan;
 
-const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// To the collector, or to the proxy and through it, and the handshake of TLS.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// An acknowledgement waits for the collector's disk.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// An answer is far smaller; a portal's page may not be.
 const ANSWER_BYTES: usize = 64 << 10;
+/// Different troubles told between two good answers.
+const TROUBLES: usize = 16;
 
 /// A collector's URL cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("collector {url}: expected http://HOST:PORT")]
+#[error("collector {url}: expected http://HOST:PORT or https://HOST:PORT")]
 pub struct BadUrl {
     /// As configured.
     pub url: String,
@@ -40,8 +46,17 @@ pub enum SendError {
     /// It took too long.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
+    /// TLS: the certificate, its name, who signed it.
+    #[error("{0}")]
+    Tls(String),
+    /// The other side speaks TLS and the URL does not.
+    #[error("the collector speaks TLS: the URL must begin with https://")]
+    NeedsTls,
+    /// The proxy.
+    #[error("{0}")]
+    Proxy(String),
     /// Something answered that is no collector.
-    #[error("status {status} without an answer of a collector")]
+    #[error("status {status} without an answer of a collector{}", hint(*status))]
     NoAnswer {
         /// Its status.
         status: u16,
@@ -51,6 +66,18 @@ pub enum SendError {
     Token(String),
 }
 
+/// What the status of an answer that is no collector's makes likely.
+fn hint(status: u16) -> &'static str {
+    match status {
+        200..=299 => ": something on the way answers in its place",
+        300..=399 => ": something on the way redirects elsewhere",
+        404 | 405 => ": there is no collector at this URL",
+        407 => ": a proxy asks for user and password",
+        502..=504 => ": a proxy does not reach it",
+        _ => "",
+    }
+}
+
 impl SendError {
     /// The label `case` of the counter.
     #[must_use]
@@ -58,7 +85,20 @@ impl SendError {
         match self {
             SendError::NoAnswer { .. } => "no_answer",
             SendError::Token(_) => "no_token",
-            _ => "unreachable",
+            SendError::Tls(_) | SendError::NeedsTls => "tls",
+            SendError::Proxy(_) => "proxy",
+            SendError::Unreachable(_) | SendError::TimedOut(_) => "unreachable",
+        }
+    }
+}
+
+impl From<DialError> for SendError {
+    fn from(error: DialError) -> SendError {
+        let text = error.to_string();
+        match error {
+            DialError::Unreachable { .. } => SendError::Unreachable(text),
+            DialError::Tls { .. } | DialError::Files(_) => SendError::Tls(text),
+            DialError::Proxy(_) => SendError::Proxy(text),
         }
     }
 }
@@ -74,29 +114,37 @@ pub struct Answered {
 
 /// The client of one collector.
 pub struct Client {
-    /// With the path of a prefix, without the final slash.
-    base: String,
-    authority: String,
+    name: String,
+    /// The path of the interface, behind that of a prefix.
+    path: String,
     token: Option<Secret>,
-    connection: Option<SendRequest<Full<Bytes>>>,
+    dialer: Dialer,
+    connection: Option<Connection>,
+    troubles: Troubles,
 }
 
 impl Client {
     /// A client that has not connected yet.
     ///
     /// # Errors
-    /// The URL is not `http://HOST:PORT`, with a path if the collector is behind one.
+    /// The URL is not `http://HOST:PORT` or `https://HOST:PORT`, with a path if the collector is
+    /// behind one.
     pub fn new(plan: &CollectorPlan) -> Result<Client, BadUrl> {
-        let bad = || BadUrl { url: plan.url.clone() };
-        let uri: Uri = plan.url.parse().map_err(|_| bad())?;
-        let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http"));
-        let authority = authority.ok_or_else(bad)?;
-        let port = authority.port_u16().unwrap_or(80);
+        let target = Target::parse(&plan.url).map_err(|_| BadUrl { url: plan.url.clone() })?;
+        let path = format!("{}{PUSH_PATH}", target.base());
+        let dialer = Dialer::new(Route {
+            target,
+            way: plan.way.clone(),
+            tls: plan.tls.clone(),
+            server_name: plan.server_name.clone(),
+        });
         Ok(Client {
-            base: plan.url.trim_end_matches('/').to_owned(),
-            authority: format!("{}:{port}", authority.host()),
+            name: plan.url.clone(),
+            path,
             token: plan.token.clone(),
+            dialer,
             connection: None,
+            troubles: Troubles::default(),
         })
     }
 
@@ -105,13 +153,15 @@ impl Client {
     /// # Errors
     /// No answer of a collector came; the connection is given up where it may be broken.
     pub async fn post(&mut self, body: Bytes) -> Result<Answered, SendError> {
-        let request = self.request(body)?;
-        let result = match timeout(CONNECT_TIME + ANSWER_TIME, self.exchange(request)).await {
+        let result = match timeout(CONNECT_TIME + ANSWER_TIME, self.exchange(body)).await {
             Ok(result) => result,
             Err(_) => Err(SendError::TimedOut(CONNECT_TIME + ANSWER_TIME)),
         };
         if result.is_err() {
             self.connection = None;
+        }
+        if let Some(trouble) = self.troubles.news(&result) {
+            warn!(collector = self.name, reason = %trouble, "frames are not taken");
         }
         result
     }
@@ -119,7 +169,7 @@ impl Client {
     fn request(&self, body: Bytes) -> Result<Request<Full<Bytes>>, SendError> {
         let request = Request::builder()
             .method(Method::POST)
-            .uri(format!("{}{PUSH_PATH}", self.base))
+            .uri(&self.path)
             .header(CONTENT_TYPE_NAME, PUSH_CONTENT_TYPE);
         let token = match self.token.as_ref().map(Secret::reveal) {
             None => None,
@@ -142,31 +192,24 @@ impl Client {
         request.body(Full::new(body)).map_err(|error| SendError::Unreachable(error.to_string()))
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answered, SendError> {
-        let connection = match self.connection.as_mut().filter(|held| !held.is_closed()) {
-            Some(held) => held,
+    async fn exchange(&mut self, body: Bytes) -> Result<Answered, SendError> {
+        let request = self.request(body)?;
+        let connection = match self.connection.take().filter(|held| !held.is_closed()) {
+            Some(held) => self.connection.insert(held),
             None => {
-                let fresh = timeout(CONNECT_TIME, connect(&self.authority)).await;
+                let fresh = timeout(CONNECT_TIME, self.dialer.connect()).await;
                 let fresh = fresh.map_err(|_| SendError::TimedOut(CONNECT_TIME))??;
                 self.connection.insert(fresh)
             }
         };
-        connection.ready().await.map_err(unreachable)?;
-        let response = connection.send_request(request).await.map_err(unreachable)?;
-        read(response).await
+        match connection.send(request).await {
+            Ok(response) => read(response).await,
+            Err(error) => {
+                self.dialer.broke(connection);
+                Err(SendError::Unreachable(causes(&error)))
+            }
+        }
     }
-}
-
-async fn connect(authority: &str) -> Result<SendRequest<Full<Bytes>>, SendError> {
-    let stream = TcpStream::connect(authority).await.map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
-    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-    let (sender, connection) = handshake.await.map_err(unreachable)?;
-    tokio::spawn(async move {
-        // The request in flight reports the same error.
-        connection.await.ok();
-    });
-    Ok(sender)
 }
 
 async fn read(response: Response<hyper::body::Incoming>) -> Result<Answered, SendError> {
@@ -176,10 +219,14 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answered, Sen
         .get(CONTENT_TYPE_NAME)
         .is_some_and(|kind| kind.as_bytes() == CONTENT_TYPE.as_bytes());
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    if !is_answer {
+    if !is_answer && status != 400 {
         return Err(SendError::NoAnswer { status });
     }
     let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
+    if !is_answer {
+        let is_tls = body.is_ok_and(|body| body.to_bytes() == SPEAKS_TLS.as_bytes());
+        return Err(if is_tls { SendError::NeedsTls } else { SendError::NoAnswer { status } });
+    }
     let body = body.map_err(|error| SendError::Unreachable(error.to_string()))?.to_bytes();
     let answer = Answer::read(&body).map_err(|_| SendError::NoAnswer { status })?;
     if answer.case.status() != status {
@@ -188,13 +235,30 @@ async fn read(response: Response<hyper::body::Incoming>) -> Result<Answered, Sen
     Ok(Answered { answer, retry_after: seconds.map(Duration::from_secs) })
 }
 
-/// The error with what caused it: "connection refused" says more than "client error".
-fn unreachable(error: impl Error) -> SendError {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+/// What was said of a collector since it last took something: each reason is told once.
+#[derive(Debug, Default)]
+struct Troubles(BTreeSet<String>);
+
+impl Troubles {
+    /// What has not been said yet of an outcome.
+    fn news(&mut self, result: &Result<Answered, SendError>) -> Option<String> {
+        let text = match result {
+            Err(error) => error.to_string(),
+            Ok(Answered { answer, .. }) => match answer.case {
+                Case::Unauthorized | Case::Forbidden | Case::Version => {
+                    format!("{}: {}", answer.case.as_str(), answer.text)
+                }
+                _ => {
+                    self.0.clear();
+                    return None;
+                }
+            },
+        };
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        let is_news = self.0.len() < TROUBLES && self.0.insert(text.clone());
+        is_news.then_some(text)
     }
-    SendError::Unreachable(text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,34 @@ fn agents_alone_leave_reading_on_loopback() {
 }
 
 #[test]
+fn beyond_loopback_there_is_tls_and_a_principal() {
+    let tls = "tls: {cert_file: /c.pem, key_file: /k.pem}\n";
+    let principals = "principals: {agents: {token_file: /t, scopes: [ingest]}}\n";
+    let over = Overrides { listen: Some(([0, 0, 0, 0], 9797).into()), ..Overrides::default() };
+    for (text, good) in [
+        (String::new(), false),
+        (tls.to_owned(), false),
+        (principals.to_owned(), false),
+        (format!("{tls}{principals}"), true),
+    ] {
+        let by_flag = read("f", &text, &around(), &over);
+        assert_eq!(by_flag.is_ok(), good, "{text}");
+        let text = format!("listen: 0.0.0.0:9797\n{text}");
+        let by_file = read("f", &text, &around(), &Overrides::default());
+        assert_eq!(by_file.is_ok(), good, "{text}");
+        if let (Err(by_flag), Err(by_file)) = (by_flag, by_file) {
+            assert!(by_flag.to_string().contains("--listen is reachable from other"), "{by_flag}");
+            assert_eq!((by_flag.len(), by_file.len()), (1, 1));
+        }
+    }
+    let files = plan(tls).tls.unwrap();
+    assert_eq!(files.identity.cert, PathBuf::from("/c.pem"));
+    assert_eq!((files.identity.key, files.client_ca), ("/k.pem".into(), None));
+    let problems = read("f", "tls: {cert: /c}\n", &around(), &Overrides::default()).unwrap_err();
+    assert_eq!(problems.len(), 3, "{problems}");
+}
+
+#[test]
 fn flags_stand_over_the_file() {
     let over = Overrides { data_dir: Some("/x".into()), listen: Some(([127, 0, 0, 1], 0).into()) };
     let text = "data_dir: /y\nlisten: '127.0.0.1:1'\n";
@@ -121,6 +149,8 @@ fn the_reference_has_every_key() {
     for name in [
         "listen",
         "data_dir",
+        "tls.cert_file",
+        "tls.client_ca_file",
         "principals.<name>.token_file",
         "principals.<name>.scopes",
         "store.retention",

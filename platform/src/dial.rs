@@ -1,0 +1,314 @@
+//! A connection to an HTTP server: directly or through a proxy, with TLS for `https://`, in the
+//! version that the other side speaks.
+//!
+//! With TLS the handshake agrees on HTTP/2 or HTTP/1.1. Without, HTTP/2 is spoken with prior
+//! knowledge until a server answers in HTTP/1.1. Through a proxy `https://` goes by CONNECT, which
+//! shows it no more than the address, and `http://` as requests in absolute form. Times and retries
+//! are the caller's; nothing here concludes anything from an answer.
+
+mod first;
+mod proxy;
+mod tunnel;
+mod url;
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
+use hyper::http::uri::PathAndQuery;
+use hyper::{Request, Response, Uri};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::tls::{ClientFiles, ClientTls, Handshake, TlsError, Wire, failed};
+use first::{FirstByte, Watched};
+
+pub use proxy::{BadProxy, Proxy, from_environment};
+pub use url::{BadUrl, Scheme, Target};
+
+/// Bytes of an HTTP/1.1 head that are read.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// How requests get there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// Without a proxy.
+    #[default]
+    Direct,
+    /// Through this one.
+    Proxy(Proxy),
+    /// Through the one whose URL is in a file, read at each connecting.
+    ProxyFile(PathBuf),
+}
+
+/// Where to, and how.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The server.
+    pub target: Target,
+    /// Directly or through a proxy.
+    pub way: Way,
+    /// Whom to trust.
+    pub tls: ClientFiles,
+    /// The name that the certificate must be for, if it is not the host of the URL.
+    pub server_name: Option<String>,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DialError {
+    /// The name is not known, nobody listens, no way there.
+    #[error("cannot connect to {to}: {reason}")]
+    Unreachable {
+        /// Host and port, of the proxy where there is one.
+        to: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The handshake of TLS or what it needs.
+    #[error("TLS with {to} failed: {reason}")]
+    Tls {
+        /// Host and port.
+        to: String,
+        /// In plain words.
+        reason: String,
+    },
+    /// Certificates or keys of our own.
+    #[error(transparent)]
+    Files(#[from] TlsError),
+    /// The proxy, or the file with its URL.
+    #[error("{0}")]
+    Proxy(String),
+}
+
+/// Makes connections along one route. It remembers what a server without TLS speaks.
+#[derive(Debug)]
+pub struct Dialer {
+    route: Route,
+    tls: ClientTls,
+    plain: Version,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+}
+
+/// One connection, for one request at a time.
+#[derive(Debug)]
+pub struct Connection {
+    sender: Sender,
+    target: Target,
+    /// Requests name the whole URL, as plain proxies want it.
+    absolute: bool,
+    authorization: Option<HeaderValue>,
+    first: FirstByte,
+}
+
+#[derive(Debug)]
+enum Sender {
+    One(http1::SendRequest<Full<Bytes>>),
+    Two(http2::SendRequest<Full<Bytes>>),
+}
+
+impl Dialer {
+    /// Nothing is connected or read yet.
+    #[must_use]
+    pub fn new(route: Route) -> Dialer {
+        let tls = ClientTls::new(route.tls.clone());
+        Dialer { route, tls, plain: Version::Two }
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// Says at which step it failed and why.
+    pub async fn connect(&mut self) -> Result<Connection, DialError> {
+        let proxy = self.proxy()?;
+        let target = &self.route.target;
+        match (target.scheme(), proxy) {
+            (Scheme::Http, None) => {
+                let stream = reach(&target.authority()).await?;
+                let (first, stream) = first::watch(Wire::Plain(stream));
+                let sender = handshake(stream, self.plain, &target.authority()).await?;
+                Ok(connection(sender, target, first))
+            }
+            (Scheme::Http, Some(proxy)) => {
+                let stream = reach(&proxy.authority()).await?;
+                let (first, stream) = first::watch(Wire::Plain(stream));
+                let sender = handshake(stream, Version::One, &proxy.authority()).await?;
+                let connection = connection(sender, target, first);
+                let authorization = proxy.authorization().cloned();
+                Ok(Connection { absolute: true, authorization, ..connection })
+            }
+            (Scheme::Https, None) => {
+                let stream = reach(&target.authority()).await?;
+                self.secure(stream).await
+            }
+            (Scheme::Https, Some(proxy)) => {
+                let stream = reach(&proxy.authority()).await?;
+                let stream = tunnel::open(stream, target, &proxy).await?;
+                self.secure(stream).await
+            }
+        }
+    }
+
+    /// Takes note of a connection that broke before an answer: one of a server that has answered in
+    /// HTTP/1.1 is made so the next time. True if that was the reason, and connecting again helps.
+    pub fn broke(&mut self, connection: &Connection) -> bool {
+        let is_other = connection.is_http2() && connection.first.is_of_http_one();
+        if is_other {
+            self.plain = Version::One;
+        }
+        is_other
+    }
+
+    fn proxy(&self) -> Result<Option<Proxy>, DialError> {
+        match &self.route.way {
+            Way::Direct => Ok(None),
+            Way::Proxy(proxy) => Ok(Some(proxy.clone())),
+            Way::ProxyFile(path) => {
+                Proxy::read(path).map(Some).map_err(|error| DialError::Proxy(error.to_string()))
+            }
+        }
+    }
+
+    async fn secure(&mut self, stream: TcpStream) -> Result<Connection, DialError> {
+        let target = &self.route.target;
+        let name = self.route.server_name.as_deref().unwrap_or(target.host());
+        let to = target.authority();
+        let server = ServerName::try_from(name.to_owned()).map_err(|_| DialError::Tls {
+            to: to.clone(),
+            reason: format!("{name} cannot be the name of a server"),
+        })?;
+        let connector = TlsConnector::from(self.tls.config()?);
+        let stream = match connector.connect(server, stream).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                let seen = Handshake { name, ca: self.route.tls.ca.as_deref() };
+                let reason = failed(seen, &error);
+                self.tls.forget();
+                return Err(DialError::Tls { to, reason });
+            }
+        };
+        let version = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Version::Two,
+            _ => Version::One,
+        };
+        let (first, stream) = first::watch(Wire::Tls(Box::new(stream.into())));
+        let sender = handshake(stream, version, &to).await?;
+        Ok(connection(sender, target, first))
+    }
+}
+
+fn connection(sender: Sender, target: &Target, first: FirstByte) -> Connection {
+    Connection { sender, target: target.clone(), absolute: false, authorization: None, first }
+}
+
+async fn reach(to: &str) -> Result<TcpStream, DialError> {
+    let failed =
+        |error: io::Error| DialError::Unreachable { to: to.to_owned(), reason: error.to_string() };
+    let stream = TcpStream::connect(to).await.map_err(failed)?;
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(stream)
+}
+
+async fn handshake(stream: Watched<Wire>, version: Version, to: &str) -> Result<Sender, DialError> {
+    let failed =
+        |error: hyper::Error| DialError::Unreachable { to: to.to_owned(), reason: causes(&error) };
+    let stream = TokioIo::new(stream);
+    // The request in flight reports what ends a connection.
+    match version {
+        Version::One => {
+            let mut builder = http1::Builder::new();
+            builder.max_buf_size(HEAD_BYTES);
+            let (sender, driver) = builder.handshake(stream).await.map_err(failed)?;
+            tokio::spawn(async move { driver.await.ok() });
+            Ok(Sender::One(sender))
+        }
+        Version::Two => {
+            let made = http2::handshake(TokioExecutor::new(), stream).await;
+            let (sender, driver) = made.map_err(failed)?;
+            tokio::spawn(async move { driver.await.ok() });
+            Ok(Sender::Two(sender))
+        }
+    }
+}
+
+impl Connection {
+    /// Whether another request can only be sent over another connection.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        match &self.sender {
+            Sender::One(sender) => sender.is_closed(),
+            Sender::Two(sender) => sender.is_closed(),
+        }
+    }
+
+    /// Whether HTTP/2 is spoken.
+    #[must_use]
+    pub fn is_http2(&self) -> bool {
+        matches!(self.sender, Sender::Two(_))
+    }
+
+    /// Sends a request to a path of the target and gives the head of the answer; over HTTP/1.1 the
+    /// next one can be sent once its body was read.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn send(
+        &mut self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, hyper::Error> {
+        let path = request.uri().path_and_query().cloned();
+        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        if self.absolute || self.is_http2() {
+            *request.uri_mut() = self.target.uri(path);
+        } else {
+            *request.uri_mut() = Uri::from(path);
+        }
+        if !self.is_http2() {
+            request.headers_mut().insert(HOST, self.target.host_header());
+        }
+        if let Some(value) = &self.authorization {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, value.clone());
+        }
+        match &mut self.sender {
+            Sender::One(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+            Sender::Two(sender) => {
+                sender.ready().await?;
+                sender.send_request(request).await
+            }
+        }
+    }
+}
+
+/// An error with what caused it: "connection refused" says more than "client error".
+#[must_use]
+pub fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let next = cause.to_string();
+        // Some errors repeat their cause.
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
