@@ -1,10 +1,11 @@
 //! The bytes of one column of a block: up to [`ROWS_MAX`] values, any of them absent, lossless bit
 //! for bit (`FORMAT.md` is the contract).
 //!
-//! One codec of three shapes: *constant* (one value), *scaled* (decimals as integers; deltas, or
-//! deltas of deltas, with the lengths of unchanged runs; what is no such decimal, stale markers
-//! among it, is an exception) and *raw* (XOR with the value before). The shape is chosen per
-//! column. A chunk does not know its number of rows: its block does.
+//! One codec of four shapes: *constant* (one value), *number* (one value as a scaled integer),
+//! *scaled* (decimals, or multiples of a power of two, as integers; deltas, or deltas of deltas,
+//! with the lengths of unchanged runs; what is no such number, stale markers among it, is an
+//! exception) and *raw* (XOR with the value before). The shape is chosen per column. A chunk does
+//! not know its number of rows: its block does.
 //!
 //! The decoder never panics, and what it makes is bounded by the number of rows that its caller
 //! names. It does not check that the bytes are what the encoder would have written.
@@ -27,6 +28,11 @@ pub const ROWS_MAX: usize = 480;
 const SCALES: [i32; 5] = [0, 2, 3, 6, 9];
 /// The powers of ten of [`SCALES`].
 const POWERS: [f64; 5] = [1.0, 1e2, 1e3, 1e6, 1e9];
+/// The scale's code of multiples of a power of two: pages, sectors, kibibytes. Its exponent follows.
+const BINARY: usize = SCALES.len();
+/// The largest such exponent, and the smallest that is used.
+const SHIFT_MAX: u32 = 40;
+const SHIFT_WORTH: u32 = 2;
 /// Integers up to here are floats exactly.
 const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 
@@ -34,6 +40,7 @@ const SHAPE: u8 = 0b11;
 const CONSTANT: u8 = 0;
 const SCALED: u8 = 1;
 const RAW: u8 = 2;
+const NUMBER: u8 = 3;
 const HAS_ABSENT: u8 = 1 << 2;
 const SECOND_ORDER: u8 = 1 << 3;
 const SCALE_SHIFT: u8 = 4;
@@ -77,7 +84,16 @@ impl Encoder {
     /// More than [`ROWS_MAX`] values.
     pub fn encode(&mut self, values: &[f64], bytes: &mut Vec<u8>) {
         assert!(values.len() <= ROWS_MAX, "invariant: a chunk has a bound");
+        let Some(first) = values.first().copied() else { return };
         self.present.clear();
+        // Most columns stand still: they are passed over once.
+        if !is_absent(first) && values.iter().all(|v| v.to_bits() == first.to_bits()) {
+            self.present.push(first);
+            let tag_at = bytes.len();
+            bytes.push(0);
+            bytes[tag_at] = self.put_constant(first, bytes);
+            return;
+        }
         self.present.extend(values.iter().copied().filter(|v| !is_absent(*v)));
         let Some(first) = self.present.first().copied() else { return };
         let absent = if self.present.len() < values.len() { HAS_ABSENT } else { 0 };
@@ -88,8 +104,7 @@ impl Encoder {
         }
         let constant = self.present.iter().all(|v| v.to_bits() == first.to_bits());
         let tag = if constant {
-            bytes.extend_from_slice(&first.to_bits().to_le_bytes());
-            CONSTANT
+            self.put_constant(first, bytes)
         } else if let Some(scale) = self.scale() {
             self.put_scaled(scale, bytes)
         } else {
@@ -99,9 +114,25 @@ impl Encoder {
         bytes[tag_at] = tag | absent;
     }
 
+    /// Writes the one value in the shape that takes fewer bytes.
+    fn put_constant(&mut self, value: f64, bytes: &mut Vec<u8>) -> u8 {
+        self.present.truncate(1);
+        let start = bytes.len();
+        if let Some(scale) = self.scale() {
+            scale.put(bytes);
+            ints::put(&self.integers, ints::Order::First, bytes);
+            if bytes.len() - start < size_of::<f64>() {
+                return NUMBER | scale.tag();
+            }
+            bytes.truncate(start);
+        }
+        bytes.extend_from_slice(&value.to_bits().to_le_bytes());
+        CONSTANT
+    }
+
     /// The first scale at which every ordinary value is an integer; fills the integers and the
     /// exceptions. None if there is no such scale, or more than a quarter are exceptions.
-    fn scale(&mut self) -> Option<usize> {
+    fn scale(&mut self) -> Option<Scale> {
         self.exceptions.clear();
         let special = |v: f64| !v.is_finite() || v.to_bits() == (-0.0_f64).to_bits();
         for (i, value) in self.present.iter().copied().enumerate() {
@@ -112,16 +143,25 @@ impl Encoder {
         if self.exceptions.len() * 4 > self.present.len() {
             return None;
         }
-        (0..SCALES.len()).find(|scale| {
+        let code = (0..SCALES.len()).find(|scale| {
             self.integers.clear();
             self.present.iter().copied().filter(|v| !special(*v)).all(|value| {
                 to_integer(value, POWERS[*scale]).map(|i| self.integers.push(i)).is_some()
             })
-        })
+        })?;
+        let bits = self.integers.iter().fold(0, |bits, integer| bits | integer);
+        // A byte says the exponent: shorter numbers must pay for it.
+        if code > 0 || bits.trailing_zeros() < SHIFT_WORTH || bits == 0 {
+            return Some(Scale { code, shift: 0 });
+        }
+        let shift = bits.trailing_zeros().min(SHIFT_MAX);
+        self.integers.iter_mut().for_each(|integer| *integer >>= shift);
+        Some(Scale { code: BINARY, shift })
     }
 
-    fn put_scaled(&self, scale: usize, bytes: &mut Vec<u8>) -> u8 {
-        let mut tag = SCALED | ((scale as u8) << SCALE_SHIFT);
+    fn put_scaled(&self, scale: Scale, bytes: &mut Vec<u8>) -> u8 {
+        let mut tag = SCALED | scale.tag();
+        scale.put(bytes);
         if !self.exceptions.is_empty() {
             tag |= HAS_EXCEPTIONS;
             ints::put_number(self.exceptions.len() as u64, bytes);
@@ -135,6 +175,41 @@ impl Encoder {
         let order = ints::better_order(&self.integers);
         ints::put(&self.integers, order, bytes);
         if order == ints::Order::Second { tag | SECOND_ORDER } else { tag }
+    }
+}
+
+/// How integers become values: divided by a power of ten, or multiplied by one of two.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    /// Of [`SCALES`], or [`BINARY`].
+    code: usize,
+    shift: u32,
+}
+
+impl Scale {
+    fn tag(self) -> u8 {
+        (self.code as u8) << SCALE_SHIFT
+    }
+
+    fn put(self, bytes: &mut Vec<u8>) {
+        if self.code == BINARY {
+            bytes.push(self.shift as u8);
+        }
+    }
+
+    fn take(tag: u8, reader: &mut Reader<'_>) -> Result<Scale, ChunkError> {
+        let code = usize::from((tag >> SCALE_SHIFT) & 0b111);
+        let shift = if code == BINARY { u32::from(reader.byte()?) } else { 0 };
+        let known = code <= BINARY && shift <= SHIFT_MAX;
+        if known { Ok(Scale { code, shift }) } else { Err(ChunkError::Tag) }
+    }
+
+    /// What integers are divided by; exact for powers of two.
+    fn divisor(self) -> f64 {
+        match POWERS.get(self.code) {
+            Some(power) => *power,
+            None => 1.0 / (1_u64 << self.shift) as f64,
+        }
     }
 }
 
@@ -187,9 +262,15 @@ fn decode_present(
             Ok(())
         }
         RAW if tag & !(SHAPE | HAS_ABSENT) == 0 => bits::take(reader, count, out),
+        NUMBER if tag & (SECOND_ORDER | HAS_EXCEPTIONS) == 0 => {
+            let divisor = Scale::take(tag, reader)?.divisor();
+            let mut value = 0.0;
+            ints::take(reader, ints::Order::First, 1, |i| value = i as f64 / divisor)?;
+            out.resize(start + count, value);
+            Ok(())
+        }
         SCALED => {
-            let scale = usize::from((tag >> SCALE_SHIFT) & 0b111);
-            let power = *POWERS.get(scale).ok_or(ChunkError::Tag)?;
+            let power = Scale::take(tag, reader)?.divisor();
             let mut exceptions = reader.clone();
             let special =
                 if tag & HAS_EXCEPTIONS == 0 { 0 } else { pass_exceptions(reader, count)? };
@@ -199,6 +280,17 @@ fn decode_present(
         }
         _ => Err(ChunkError::Tag),
     }
+}
+
+/// Whether the chunk of a column holds no absent value; false for a column without any value.
+pub(crate) fn is_full(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|tag| tag & HAS_ABSENT == 0)
+}
+
+/// Whether the chunk says one value for all rows: any number of such rows has the same bytes.
+pub(crate) fn is_constant(bytes: &[u8]) -> bool {
+    let constant = |tag: u8| matches!(tag & SHAPE, CONSTANT | NUMBER);
+    bytes.first().is_some_and(|tag| tag & HAS_ABSENT == 0 && constant(*tag))
 }
 
 /// The value as an integer at a scale, if that gives it back bit for bit.

@@ -1,15 +1,18 @@
 //! The rows of one column group of one source.
 //!
-//! Rows rise in time and in position. Only the writer adds, seals and drops them; a reader holds
-//! the lock while it copies pointers to blocks and the few open values it wants. A block that was
-//! dropped stays for the views made before, and is no part of those made after.
+//! Rows rise in time and in position: sealed blocks, then parts, then open rows. Only the writer
+//! adds, seals, merges and drops them; a reader holds the lock while it copies pointers to blocks
+//! and the few open values it wants. A block that was dropped stays for the views made before, and
+//! is no part of those made after.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
 use bellwether_model::series::SeriesRef;
 
-use crate::block::{Block, Layout, Open, Run, Span};
+use crate::block::open::Open;
+use crate::block::{Block, Run, Span};
 use crate::{Source, read};
 
 /// A lane of one writer.
@@ -28,6 +31,8 @@ pub(crate) struct Lane {
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     pub(crate) open: Open,
+    /// Blocks that are still to be merged; never dropped.
+    pub(crate) parts: Vec<Arc<Block>>,
     pub(crate) sealed: VecDeque<Sealed>,
 }
 
@@ -39,11 +44,27 @@ pub(crate) struct Sealed {
 
 impl Rows {
     /// Blocks with stamps near the span, as a view of that epoch sees them.
-    fn near(&self, span: Span, epoch: Epoch) -> impl Iterator<Item = &Arc<Block>> {
+    fn near(&self, span: Span, epoch: Epoch) -> Vec<Arc<Block>> {
         let start = self.sealed.partition_point(|s| s.block.last_time() <= span.window.start);
         let visible = self.sealed.range(start..);
         let visible = visible.filter(move |s| s.dropped.is_none_or(|at| at > epoch));
-        visible.map(|s| &s.block).filter(move |block| block.near(span))
+        let blocks = visible.map(|s| &s.block).chain(&self.parts);
+        blocks.filter(|block| block.near(span)).cloned().collect()
+    }
+}
+
+/// The rows of a lane in a span, to ask which series have a value there.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    open: Vec<SeriesRef>,
+    blocks: Vec<(Arc<Block>, Range<usize>)>,
+}
+
+impl Shown {
+    /// Whether a series has a sample. The answer for the rows up to a cut never changes.
+    pub(crate) fn has(&self, series: SeriesRef) -> bool {
+        self.open.binary_search(&series).is_ok()
+            || self.blocks.iter().rev().any(|(block, rows)| block.shows(series, rows))
     }
 }
 
@@ -52,29 +73,24 @@ impl Lane {
         Lane { source, rows: RwLock::default() }
     }
 
-    /// The layouts of the rows in a span. The answer for the rows up to a cut never changes.
-    pub(crate) fn layouts(&self, span: Span, epoch: Epoch) -> Vec<Arc<Layout>> {
+    /// The rows in a span.
+    pub(crate) fn shown(&self, span: Span, epoch: Epoch) -> Shown {
         let rows = read(&self.rows);
-        let mut layouts: Vec<Arc<Layout>> = Vec::new();
-        let blocks: Vec<Arc<Block>> = rows.near(span, epoch).cloned().collect();
-        if rows.open.meets(span) {
-            layouts.push(Arc::clone(&rows.open.layout));
-        }
+        let blocks = rows.near(span, epoch);
+        let open = rows.open.shown(span);
         drop(rows);
-        for block in blocks {
-            let known = layouts.iter().any(|l| Arc::ptr_eq(l, &block.layout));
-            if !known && block.meets(span) {
-                layouts.push(Arc::clone(&block.layout));
-            }
-        }
-        layouts
+        let blocks = blocks.into_iter().map(|block| {
+            let rows = block.rows_of(span);
+            (block, rows)
+        });
+        Shown { open, blocks: blocks.collect() }
     }
 
     /// Appends a series' samples in a span, in order.
     pub(crate) fn read(&self, series: SeriesRef, span: Span, epoch: Epoch, out: &mut Run) {
         let mut open = Run { positions: out.positions.is_some().then(Vec::new), ..Run::default() };
         let rows = read(&self.rows);
-        let blocks: Vec<Arc<Block>> = rows.near(span, epoch).cloned().collect();
+        let blocks = rows.near(span, epoch);
         rows.open.read(series, span, &mut open);
         drop(rows);
         let mut scratch = Vec::new();

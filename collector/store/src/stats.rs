@@ -10,9 +10,11 @@ pub struct Stats {
     pub lanes: usize,
     /// Blocks that new views see.
     pub blocks: usize,
+    /// Parts that are still to be merged into blocks.
+    pub parts: usize,
     /// Bytes of blocks that new views see.
     pub sealed_bytes: usize,
-    /// Bytes of open rows and layouts.
+    /// Bytes of open rows, of parts that are still to be merged, and of columns' names.
     pub open_bytes: usize,
     /// Bytes of dropped blocks that wait for older views.
     pub pinned_bytes: usize,
@@ -26,7 +28,7 @@ pub struct Stats {
     pub rows_appended: u64,
     /// Samples appended, stale markers among them.
     pub samples_appended: u64,
-    /// Samples sealed into blocks.
+    /// Samples in blocks that were sealed, parts not among them.
     pub samples_sealed: u64,
     /// Samples of rows not newer than their lane's last, refused.
     pub samples_out_of_order: u64,

@@ -25,8 +25,8 @@ pub const SLACK: Duration = Duration::from_secs(300);
 pub struct Limits {
     /// Series; new ones beyond it are refused, old ones kept.
     pub series_max: usize,
-    /// Bytes of rows, sealed and open. Beyond it the oldest blocks are dropped. Open rows are never
-    /// dropped: they are bounded by the series (under 1 KiB each).
+    /// Bytes of rows, sealed and open. Beyond it the oldest blocks are dropped. Open rows and parts
+    /// are never dropped: they are bounded by the series (480 samples each).
     pub bytes_max: usize,
     /// How far back views see.
     pub retention: Duration,

@@ -6,8 +6,8 @@
 //! is gone, or for [`crate::SLACK`] if it is not. Windows are clamped to the retention before the
 //! view's `now`, and blocks are dropped for age only when they are older than retention and slack,
 //! so that it does not show where blocks begin. Series and postings are looked up as they are at
-//! the call: a series counts only if a visible row lies under a layout that names it, so what the
-//! index gains or loses later does not show either. Metadata alone is always the newest.
+//! the call: a series counts only if a visible row has a value of it, so what the index gains or
+//! loses later does not show either. Metadata alone is always the newest.
 //!
 //! The writer waits for a reader only while it copies pointers (an index part, a list of blocks, up
 //! to 1,024 label sets) or one column of open rows.
@@ -26,10 +26,10 @@ use bellwether_model::select::{Column, Metadata, Select, Window};
 use bellwether_model::series::SeriesRef;
 use bellwether_model::time::Timestamp;
 
-use crate::block::{Layout, Run, Span};
+use crate::block::{Run, Span};
 use crate::index::Entry;
 use crate::index::postings::order_key;
-use crate::lane::{Epoch, Lane, LaneId};
+use crate::lane::{Epoch, Lane, LaneId, Shown};
 use crate::liveness::Marks;
 use crate::store::Shared;
 use crate::{lock, read};
@@ -79,13 +79,12 @@ impl View {
         let span = Span { window: self.clamp(window), cut: self.cut };
         let question = read(&self.shared.index).postings.question(matchers);
         let matched: Vec<u32> = question.answer(matchers).into_iter().collect();
-        let mut layouts = BTreeMap::new();
+        let mut lanes = BTreeMap::new();
         for batch in matched.chunks(BATCH) {
             let entries = self.entries(batch);
             for (series, entry) in entries {
                 let visible = entry.lanes.iter().any(|lane| {
-                    let known = layouts.entry(*lane).or_insert_with(|| self.layouts(*lane, span));
-                    known.iter().any(|layout: &Arc<Layout>| layout.column_of(series).is_some())
+                    lanes.entry(*lane).or_insert_with(|| self.shown(*lane, span)).has(series)
                 });
                 if visible {
                     found(series, entry);
@@ -100,8 +99,8 @@ impl View {
         series.filter_map(|s| index.get(s).map(|entry| (s, entry.clone()))).collect()
     }
 
-    fn layouts(&self, lane: LaneId, span: Span) -> Vec<Arc<Layout>> {
-        self.lane(lane).map(|lane| lane.layouts(span, self.epoch)).unwrap_or_default()
+    fn shown(&self, lane: LaneId, span: Span) -> Shown {
+        self.lane(lane).map(|lane| lane.shown(span, self.epoch)).unwrap_or_default()
     }
 
     fn lane(&self, lane: LaneId) -> Option<Arc<Lane>> {

@@ -1,8 +1,8 @@
 //! The one writer: defines columns, appends rows, marks sources, and publishes.
 //!
 //! Nothing is visible before [`Writer::publish`]; what a frame brings becomes visible whole. In
-//! steady state an append copies the row and allocates nothing; every 120th row of a lane seals a
-//! block. Changes of columns take effect with the next row: several make one new layout.
+//! steady state an append copies the row and allocates nothing; every 16th row of a lane seals a
+//! part. Changes of columns take effect with the next row: several make one new layout.
 
 mod admission;
 mod blocks;
@@ -18,7 +18,7 @@ use bellwether_model::series::{ABSENT, STALE, is_absent};
 use bellwether_model::time::Timestamp;
 use bellwether_model::wire::table::ColumnIndex;
 
-use crate::block::OPEN_ROWS;
+use crate::block::open::OPEN_ROWS;
 use crate::chunk::Encoder;
 use crate::chunk::ints::MAGNITUDE_MAX;
 use crate::lane::{Lane, LaneId};

@@ -32,6 +32,8 @@ fn shapes_are_chosen_by_the_values() {
     assert_eq!(shape(&[0.1 + 0.2, 1e300]), RAW);
     assert_eq!(shape(&[1.0, 2.0, 3.0, 4.0, STALE]), SCALED);
     assert_eq!(shape(&[1.0, STALE]), RAW);
+    assert_eq!(shape(&[0.25; 5]), NUMBER);
+    assert_eq!(shape(&[4096.0, 8192.0, 0.0, -512.0]), SCALED);
     assert!(encode(&[ABSENT; 9]).is_empty());
 }
 
@@ -40,10 +42,16 @@ fn lengths_are_as_the_format_says() {
     let rising: Vec<f64> = (0..120).map(|i| 1_000_000.0 + f64::from(i)).collect();
     // tag, first value (3 bytes), the step, a zero run of 118
     assert_eq!(round_trip(&rising), 1 + 3 + 1 + 2);
-    assert_eq!(round_trip(&[42.5; 120]), 9);
+    assert_eq!(round_trip(&[42.5; 120]), 1 + 2);
+    assert_eq!(round_trip(&[0.0; 480]), 1 + 1);
+    assert_eq!(round_trip(&[f64::MAX; 120]), 1 + 8);
+    assert_eq!(round_trip(&[(1_u64 << 50) as f64; 16]), 1 + 1 + 2);
     let mut one_missing = vec![42.5; 120];
     one_missing[60] = ABSENT;
-    assert_eq!(round_trip(&one_missing), 9 + 3);
+    assert_eq!(round_trip(&one_missing), 3 + 3);
+    // pages of memory: the steps count in pages
+    let pages: Vec<f64> = (0..100_i64).map(|i| ((1 << 20) + i * i % 7 * 4096) as f64).collect();
+    assert_eq!(round_trip(&pages), 1 + 1 + 2 + 99);
     assert_eq!(round_trip(&[]), 0);
 }
 
@@ -61,10 +69,11 @@ fn the_format_document_shows_true_bytes() {
 #[test]
 fn hostile_bytes_are_refused_by_name() {
     let mut out = Vec::new();
-    let cases: [(&[u8], usize, ChunkError); 8] = [
+    let cases: [(&[u8], usize, ChunkError); 9] = [
         (&[CONSTANT, 1], 3, ChunkError::Short),
-        (&[3], 3, ChunkError::Tag),
-        (&[SCALED | (5 << SCALE_SHIFT), 0], 1, ChunkError::Tag),
+        (&[NUMBER | SECOND_ORDER, 0], 3, ChunkError::Tag),
+        (&[SCALED | (6 << SCALE_SHIFT), 0], 1, ChunkError::Tag),
+        (&[NUMBER | (5 << SCALE_SHIFT), 41, 0], 1, ChunkError::Tag),
         (&[SCALED, 2, 0, 0xff, 0xff, 0x7f], 3, ChunkError::Run),
         (&[SCALED, 2, 2], 1, ChunkError::Long),
         (&[RAW, 63], 10, ChunkError::Run),
@@ -82,6 +91,7 @@ fn value() -> impl Strategy<Value = f64> {
         6 => (-1000_i64..100_000).prop_map(|i| i as f64),
         3 => (0_i64..1_000_000).prop_map(|i| i as f64 / 100.0),
         1 => (0_i64..1_000_000_000).prop_map(|i| i as f64 / 1e6),
+        2 => (-9_i64..1_000_000, 0_u32..45).prop_map(|(i, by)| (i << by) as f64),
         1 => any::<u64>().prop_map(f64::from_bits),
         1 => Just(STALE),
         1 => Just(-0.0),

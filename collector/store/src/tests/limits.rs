@@ -37,7 +37,7 @@ fn columns_over_a_limit_are_named_and_tried_again() {
 }
 
 #[test]
-fn the_same_columns_seal_nothing_and_a_changed_list_ends_series() {
+fn a_changed_list_ends_series_and_seals_nothing() {
     let (store, mut writer) = Store::new(limits_of(10, usize::MAX));
     let lane = writer.lane(Source(1), GroupId(1));
     for i in 1..=3 {
@@ -45,16 +45,37 @@ fn the_same_columns_seal_nothing_and_a_changed_list_ends_series() {
         writer.append(lane, Position(i), Timestamp(i.cast_signed()), &[1.0, 2.0]);
     }
     writer.publish(Position(3));
-    assert_eq!(store.stats().blocks, 0);
     writer.define(lane, &columns(&["b"]), 10);
     writer.append(lane, Position(4), Timestamp(4), &[2.0]);
     writer.publish(Position(4));
-    assert_eq!(store.stats().blocks, 1);
+    assert_eq!((store.stats().blocks, store.stats().parts), (0, 0));
     let view = store.view(Timestamp(10));
     let ended: Vec<_> = samples(&view, "a", ALL);
     assert_eq!(ended[..3], [(1, 1.0), (2, 1.0), (3, 1.0)]);
     assert_eq!((ended[3].0, ended[3].1.to_bits()), (4, STALE.to_bits()));
     assert_eq!(samples(&view, "b", ALL).len(), 4);
+}
+
+#[test]
+fn columns_that_change_with_every_row_make_no_small_blocks() {
+    let (store, mut writer) = Store::new(limits_of(100, usize::MAX));
+    let lane = writer.lane(Source(1), GroupId(1));
+    for i in 1..=480 {
+        let other = format!("b{}", i % 7);
+        writer.define(lane, &columns(&["a", &other]), 10);
+        writer.append(lane, Position(i), Timestamp(i.cast_signed()), &[1.0, i as f64]);
+        writer.publish(Position(i));
+        assert!(store.stats().parts < 10, "{:?}", store.stats());
+    }
+    assert_eq!((store.stats().blocks, store.stats().parts), (1, 0));
+    let view = store.view(Timestamp(1000));
+    assert_eq!(samples(&view, "a", ALL).len(), 480);
+    // Every seventh row a value, and in the next its end.
+    let times: Vec<i64> = samples(&view, "b3", ALL).iter().map(|s| s.0).collect();
+    assert_eq!(times[..4], [3, 4, 10, 11]);
+    let two = Window { start: Timestamp(4), end: Timestamp(6) };
+    let names = view.label_values("__name__", &[], two);
+    assert_eq!(names, ["a", "b4", "b5", "b6"], "what has no sample there is not listed");
 }
 
 #[test]
@@ -134,7 +155,7 @@ fn a_series_leaves_a_living_lane_with_its_last_block() {
     let (store, mut writer) = Store::new(limits_of(10, usize::MAX));
     let lane = writer.lane(Source(1), GroupId(1));
     writer.define(lane, &columns(&["a", "b"]), 10);
-    for i in 1..=300 {
+    for i in 1..=1000 {
         if i == 2 {
             writer.end(lane, ColumnIndex(1));
         }
@@ -144,11 +165,11 @@ fn a_series_leaves_a_living_lane_with_its_last_block() {
         let view = store.view(Timestamp(now));
         view.label_values("__name__", &[], ALL)
     };
-    writer.publish(Position(300));
+    writer.publish(Position(1000));
     assert_eq!(names(200_000), ["a", "b"]);
-    writer.retain(Timestamp(30_000_000));
-    writer.publish(Position(300));
-    assert_eq!(names(30_000_000), ["a"]);
+    writer.retain(Timestamp(100_000_000));
+    writer.publish(Position(1000));
+    assert_eq!(names(100_000_000), ["a"]);
     assert_eq!((store.stats().series, store.stats().series_removed), (1, 1));
 }
 

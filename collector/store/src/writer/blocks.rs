@@ -1,8 +1,10 @@
-//! Sealing, and the ways out: age, bytes, and sources that are gone.
+//! Sealing and merging, and the ways out: age, bytes, and sources that are gone.
 //!
-//! A block is dropped in two steps. First it is marked with the epoch that is about to begin: views
+//! Open rows are sealed into a part; parts are merged, first to [`PART_ROWS`] and then to a whole
+//! block of at most [`ROWS_MAX`] rows, so that a row is encoded three times at most and open memory
+//! stays small. A block is dropped in two steps. First it is marked with the epoch that is about to begin: views
 //! made from then on do not see it. It goes when no view of an earlier epoch lives, or
-//! [`SLACK`] later. A layout goes with its last block, and a series with its last layout.
+//! [`SLACK`] later. A series goes with the last block that names it.
 
 use std::sync::Arc;
 
@@ -10,10 +12,17 @@ use bellwether_model::id::GroupId;
 use bellwether_model::time::Timestamp;
 
 use super::Writer;
+use super::columns::LaneState;
+use crate::block::merge::merge;
+use crate::block::{Block, Names};
+use crate::chunk::ROWS_MAX;
 use crate::lane::{Epoch, LaneId, Sealed};
 use crate::liveness::Change;
 use crate::store::SLACK;
 use crate::{Source, lock, write};
+
+/// Rows of small parts that are merged into a larger one.
+const PART_ROWS: usize = 96;
 
 /// A block by age; blocks of one lane are numbered as they are sealed.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,15 +44,57 @@ pub(super) struct Doomed {
 }
 
 impl Writer {
-    /// Seals a lane's open rows into a block. Readers wait only for the exchange.
+    /// Seals a lane's open rows into a part. Readers wait only for the exchange.
     pub(super) fn seal(&mut self, lane: LaneId) {
         let Some(state) = self.lanes.get_mut(lane.0 as usize).and_then(Option::as_mut) else {
             return;
         };
         let block = crate::read(&state.shared.rows).open.seal(&mut self.encoder);
         let Some(block) = block else { return };
-        let used = state.layouts.last_mut().expect("invariant: a lane has a layout");
-        used.blocks += 1;
+        state.sealed();
+        self.stats.open_bytes += block.bytes() + state.hold(&block.names);
+        self.stats.parts += 1;
+        let mut rows = write(&state.shared.rows);
+        rows.parts.push(Arc::new(block));
+        rows.open.clear();
+        let parts: Vec<usize> = rows.parts.iter().map(|part| part.rows).collect();
+        drop(rows);
+        let total: usize = parts.iter().sum();
+        let small = parts.iter().rev().take_while(|rows| **rows < PART_ROWS);
+        let (count, small) = small.fold((0, 0), |(count, sum), rows| (count + 1, sum + rows));
+        if total > ROWS_MAX {
+            self.close(lane, parts.len() - 1);
+        } else if total == ROWS_MAX {
+            self.close(lane, parts.len());
+        } else if small >= PART_ROWS {
+            self.join(lane, count);
+        }
+    }
+
+    /// Merges the newest parts into one.
+    fn join(&mut self, lane: LaneId, count: usize) {
+        let Some(Some(state)) = self.lanes.get_mut(lane.0 as usize) else { return };
+        let parts = crate::read(&state.shared.rows).parts.clone();
+        let parts = parts.get(parts.len() - count..).unwrap_or_default();
+        let Some(block) = merge(parts, &state.layout.names, &mut self.encoder) else { return };
+        self.stats.open_bytes += block.bytes() + state.hold(&block.names);
+        self.stats.open_bytes -= let_go(state, parts);
+        self.stats.parts -= count - 1;
+        let mut rows = write(&state.shared.rows);
+        let kept = rows.parts.len() - count;
+        rows.parts.truncate(kept);
+        rows.parts.push(Arc::new(block));
+    }
+
+    /// Merges the oldest parts into a whole block, which may be dropped one day.
+    fn close(&mut self, lane: LaneId, count: usize) {
+        let Some(Some(state)) = self.lanes.get_mut(lane.0 as usize) else { return };
+        let parts = crate::read(&state.shared.rows).parts.clone();
+        let parts = parts.get(..count).unwrap_or_default();
+        let Some(block) = merge(parts, &state.layout.names, &mut self.encoder) else { return };
+        self.stats.open_bytes += state.hold(&block.names);
+        self.stats.open_bytes -= let_go(state, parts);
+        self.stats.parts -= count;
         self.stats.blocks += 1;
         self.stats.sealed_bytes += block.bytes();
         self.stats.samples_sealed += block.samples;
@@ -55,10 +106,17 @@ impl Writer {
             samples: block.samples,
         });
         state.next_block += 1;
-        state.sealed();
         let mut rows = write(&state.shared.rows);
+        rows.parts.drain(..count);
         rows.sealed.push_back(Sealed { block: Arc::new(block), dropped: None });
-        rows.open.clear();
+    }
+
+    /// Seals and closes all that a lane has.
+    fn close_all(&mut self, lane: LaneId) {
+        self.seal(lane);
+        let Some(Some(state)) = self.lanes.get(lane.0 as usize) else { return };
+        let parts = crate::read(&state.shared.rows).parts.len();
+        self.close(lane, parts);
     }
 
     /// Drops the oldest blocks while the bytes are over their bound.
@@ -127,34 +185,11 @@ impl Writer {
             let Some(Some(state)) = self.lanes.get_mut(doomed.lane.0 as usize) else { continue };
             let sealed = write(&state.shared.rows).sealed.pop_front();
             let Some(Sealed { block, .. }) = sealed else { continue };
-            let mut layouts = state.layouts.iter_mut();
-            if let Some(used) = layouts.find(|u| Arc::ptr_eq(&u.layout, &block.layout)) {
-                used.blocks -= 1;
+            if let Some(names) = state.release(&block.names) {
+                self.stats.open_bytes -= size_of_val(&*names);
+                let gone = state.unnamed(names.iter().copied());
+                self.leave(doomed.lane, &gone);
             }
-            self.release_layouts(doomed.lane);
-        }
-    }
-
-    /// Lets go of layouts without rows, but for the open one, and of the series only they name.
-    pub(super) fn release_layouts(&mut self, lane: LaneId) {
-        let Some(state) = self.lanes.get_mut(lane.0 as usize).and_then(Option::as_mut) else {
-            return;
-        };
-        let last = state.layouts.len() - 1;
-        let (mut at, mut gone) = (0, Vec::new());
-        state.layouts.retain(|used| {
-            at += 1;
-            let kept = used.blocks > 0 || at > last;
-            if !kept {
-                gone.push(Arc::clone(&used.layout));
-            }
-            kept
-        });
-        for layout in gone {
-            self.stats.open_bytes -= layout.bytes();
-            let Some(Some(state)) = self.lanes.get(lane.0 as usize) else { continue };
-            let series = state.unnamed(layout.series());
-            self.leave(lane, &series);
         }
     }
 
@@ -169,13 +204,15 @@ impl Writer {
             }
         }
         for lane in tired {
-            self.seal(lane);
+            self.close_all(lane);
             let Some(Some(state)) = self.lanes.get_mut(lane.0 as usize) else { continue };
             self.stats.open_bytes -= state.open_bytes;
+            let names = Arc::clone(&state.layout.names);
             let held = state.fall_asleep();
             self.sources.entry(state.source).or_default().columns -= held;
+            let gone = state.unnamed(names.iter().copied());
+            self.leave(lane, &gone);
             self.release_fresh(lane);
-            self.release_layouts(lane);
         }
     }
 
@@ -187,7 +224,7 @@ impl Writer {
         }
         let forgotten = |source: &Source| self.sources.get(source).is_some_and(|s| s.forgotten);
         let lanes = self.lanes.iter().flatten();
-        let dead = lanes.filter(|s| s.asleep && s.layouts.len() == 1 && forgotten(&s.source));
+        let dead = lanes.filter(|s| s.asleep && s.used.is_empty() && forgotten(&s.source));
         let dead: Vec<_> = dead.map(|s| (s.id, s.source, s.group)).collect();
         for (lane, source, group) in dead {
             self.by_group.remove(&(source, group));
@@ -208,4 +245,11 @@ impl Writer {
             kept
         });
     }
+}
+
+/// Lets a lane go of parts whose series a newer block names. Gives the bytes.
+fn let_go(state: &mut LaneState, parts: &[Arc<Block>]) -> usize {
+    let names = |names: Names| size_of_val(&*names);
+    let of = |part: &Arc<Block>| part.bytes() + state.release(&part.names).map_or(0, names);
+    parts.iter().map(of).sum()
 }

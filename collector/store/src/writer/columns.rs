@@ -2,9 +2,10 @@
 //! layout.
 //!
 //! A place is *held* (it has a series), *refused* (it has a definition only) or empty. Changes are
-//! noted and settled before the next row. A series that left its place after a row was written
-//! under it is *ending*: the next row holds its stale marker, at its old column if that place is
-//! still empty, else in a column behind the places. Its column goes when the rows are sealed.
+//! noted and settled before the next row: open rows are laid out anew. A series that left its place
+//! after a row was written under it is *ending*: the next row holds its stale marker, at its old
+//! column if that place is still empty, else in a column behind the places. Its column goes when
+//! the rows are sealed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use bellwether_model::time::Timestamp;
 use bellwether_model::wire::table::ColumnIndex;
 
 use super::{Definition, Writer};
-use crate::block::{Layout, Open};
+use crate::block::Names;
+use crate::block::open::{Layout, Open};
 use crate::lane::{Lane, LaneId};
 use crate::{Source, read, write};
 
@@ -28,10 +30,10 @@ pub(super) struct Place {
     pub(super) settled: bool,
 }
 
-/// A layout and the blocks under it.
+/// The names of some blocks, and how many have them, parts among them.
 #[derive(Debug)]
 pub(super) struct Used {
-    pub(super) layout: Arc<Layout>,
+    pub(super) names: Names,
     pub(super) blocks: usize,
 }
 
@@ -57,8 +59,10 @@ pub(super) struct LaneState {
     pub(super) ended: Vec<SeriesRef>,
     /// Series that the index has located here since the last settling.
     pub(super) fresh: Vec<SeriesRef>,
-    /// All layouts in use; the last is that of the open rows.
-    pub(super) layouts: Vec<Used>,
+    /// The open rows' layout.
+    pub(super) layout: Arc<Layout>,
+    /// The names of all blocks.
+    pub(super) used: Vec<Used>,
     /// Columns that stand for places.
     pub(super) width: usize,
     /// By column: whether the place's value is stored.
@@ -90,7 +94,8 @@ impl LaneState {
             marking: Vec::new(),
             ended: Vec::new(),
             fresh: Vec::new(),
-            layouts: vec![Used { layout, blocks: 0 }],
+            layout,
+            used: Vec::new(),
             width: 0,
             live: Vec::new(),
             plain: true,
@@ -114,10 +119,6 @@ impl LaneState {
             && !self.asleep
             && self.places.len() == columns.len()
             && self.places.iter().zip(columns).all(|(place, column)| same(place, column))
-    }
-
-    pub(super) fn layout(&self) -> &Arc<Layout> {
-        &self.layouts.last().expect("invariant: a lane has a layout").layout
     }
 
     /// Empties a place; true if it held a series.
@@ -147,9 +148,9 @@ impl LaneState {
             columns.pop();
         }
         let width = columns.len();
-        let layout = self.layout();
         let left = self.ending.iter().chain(&self.ended);
-        let mut left: Vec<_> = left.filter_map(|s| Some((layout.column_of(*s)?, *s))).collect();
+        let mut left: Vec<_> =
+            left.filter_map(|s| Some((self.layout.column_of(*s)?, *s))).collect();
         left.sort_unstable();
         for (at, series) in left {
             match columns.get_mut(at) {
@@ -184,56 +185,74 @@ impl LaneState {
         self.live.clear();
         (self.width, self.plain, self.refused, self.asleep) = (0, true, 0, true);
         let empty = Open::default();
-        self.layouts.push(Used { layout: Arc::clone(&empty.layout), blocks: 0 });
+        self.layout = Arc::clone(&empty.layout);
         self.open_bytes = 0;
         write(&self.shared.rows).open = empty;
         held
     }
 
-    /// The series that no layout and no place of this lane names.
+    /// The series that no row and no place of this lane names.
     pub(super) fn unnamed(&self, series: impl Iterator<Item = SeriesRef>) -> Vec<SeriesRef> {
         let held = if self.unsettled { self.held() } else { BTreeMap::new() };
         let named = |s: &SeriesRef| {
-            held.contains_key(s) || self.layouts.iter().any(|u| u.layout.column_of(*s).is_some())
+            held.contains_key(s)
+                || self.layout.column_of(*s).is_some()
+                || self.used.iter().any(|used| used.names.binary_search(s).is_ok())
         };
         series.filter(|s| !named(s)).collect()
+    }
+
+    /// Notes a block more with these names. Gives their bytes if they are new.
+    pub(super) fn hold(&mut self, names: &Names) -> usize {
+        let known = self.used.iter_mut().rev().find(|used| Arc::ptr_eq(&used.names, names));
+        if let Some(used) = known {
+            used.blocks += 1;
+            return 0;
+        }
+        self.used.push(Used { names: Arc::clone(names), blocks: 1 });
+        size_of_val(&**names)
+    }
+
+    /// Notes a block less. Gives the names if it was the last with them.
+    pub(super) fn release(&mut self, names: &Names) -> Option<Names> {
+        let at = self.used.iter().position(|used| Arc::ptr_eq(&used.names, names))?;
+        let used = self.used.get_mut(at)?;
+        used.blocks -= 1;
+        (used.blocks == 0).then(|| self.used.remove(at).names)
     }
 }
 
 impl Writer {
-    /// Lays the open rows out as the places say: seals first where the layout changes.
+    /// Lays the open rows out as the places say.
     pub(super) fn settle(&mut self, lane: LaneId) {
         self.wake(lane);
         let at = lane.0 as usize;
         let Some(state) = self.lanes.get_mut(at).and_then(Option::as_mut) else { return };
         let held = state.held();
-        let layout = Arc::clone(state.layout());
+        let layout = Arc::clone(&state.layout);
         state.ending.retain(|s| !held.contains_key(s) && layout.column_of(*s).is_some());
         state.ended.retain(|s| !held.contains_key(s));
-        let changed = *state.target().0 != *layout.columns();
-        if changed && state.open_rows > 0 {
-            self.seal(lane);
-        }
-        let Some(state) = self.lanes.get_mut(at).and_then(Option::as_mut) else { return };
         let (columns, width) = state.target();
         state.width = width;
         state.live = columns.iter().map(|c| c.is_some_and(|s| held.contains_key(&s))).collect();
         state.plain = state.live.iter().all(|live| *live);
+        let changed = *columns != *layout.columns();
         if changed {
-            let layout = Arc::new(Layout::new(columns));
-            write(&state.shared.rows).open.lay_out(Arc::clone(&layout));
-            self.stats.open_bytes += layout.bytes();
-            state.layouts.push(Used { layout, blocks: 0 });
+            let known = state.used.last().map_or(&layout.names, |used| &used.names);
+            state.layout = Arc::new(Layout::new(columns, known));
+            write(&state.shared.rows).open.lay_out(Arc::clone(&state.layout));
         }
-        let layout = Arc::clone(state.layout());
         let ending = state.ending.drain(..);
-        state.marking = ending.filter_map(|s| Some((s, layout.column_of(s)?))).collect();
+        state.marking = ending.filter_map(|s| Some((s, state.layout.column_of(s)?))).collect();
         state.unsettled = false;
         for place in state.places.iter_mut().flatten() {
             place.settled = true;
         }
+        if changed {
+            let gone = state.unnamed(layout.names.iter().copied());
+            self.leave(lane, &gone);
+        }
         self.release_fresh(lane);
-        self.release_layouts(lane);
     }
 
     /// Lets go of series that were located here and gone again before any row.
