@@ -58,6 +58,13 @@ pub enum Effect {
     SetAside(Seq),
     /// Another process has this id: take a new one.
     NewIdentity,
+    /// Another store answers than before: the collector's was wiped, or replaced.
+    StoreChanged {
+        /// The one known.
+        old: StoreId,
+        /// The one that answers.
+        new: StoreId,
+    },
     /// Goodbye was answered: nothing is left to do.
     Done,
 }
@@ -258,12 +265,18 @@ impl Shipper {
         self.standing = Standing::Connected;
         self.failures = 0;
         self.not_before = Mono::default();
-        self.store = Some(answer.store);
+        self.meet(answer.store, effects);
         // Beyond what was sent lies another process with this id: it is met with the next frame.
         self.acked(answer.acked.min(self.sent), effects);
         // Repeats below the cursor fill the collector's decoder: they go on where it stopped.
         let read = if self.loading && answer.at.n() > 0 { answer.at } else { self.cursor };
         self.from = Seq(read.0 + 1);
+    }
+
+    fn meet(&mut self, new: StoreId, effects: &mut Vec<Effect>) {
+        if let Some(old) = self.store.replace(new).filter(|old| *old != new) {
+            effects.push(Effect::StoreChanged { old, new });
+        }
     }
 
     fn acked(&mut self, acked: Seq, effects: &mut Vec<Effect>) {
@@ -297,7 +310,7 @@ impl Shipper {
             self.acked(answer.acked.min(Seq(at.0 - 1)), effects);
         }
         self.base_at = (answer.case == Case::Base).then_some(at);
-        self.store = Some(answer.store);
+        self.meet(answer.store, effects);
         self.loading = true;
         let oldest = backlog.first().filter(|first| at.n() == 1 && *first < at);
         let start = backlog.segment_of(at).map(|segment| segment.first);

@@ -215,6 +215,10 @@ impl Ship {
                     let lane = self.lanes.get(collector);
                     lane.into_iter().for_each(|lane| self.metrics.acked(&lane.name, seq));
                 }
+                Action::StoreChanged { collector, old, new } => {
+                    let collector = self.lanes.get(collector).map_or("", |lane| &lane.name);
+                    warn!(collector, %old, %new, "the collector's store is another one now");
+                }
                 Action::Standing { collector, standing } => {
                     self.lanes.get(collector).into_iter().for_each(|lane| lane.report(standing));
                 }

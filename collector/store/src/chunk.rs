@@ -28,7 +28,8 @@ pub const ROWS_MAX: usize = 480;
 const SCALES: [i32; 5] = [0, 2, 3, 6, 9];
 /// The powers of ten of [`SCALES`].
 const POWERS: [f64; 5] = [1.0, 1e2, 1e3, 1e6, 1e9];
-/// The scale's code of multiples of a power of two: pages, sectors, kibibytes. Its exponent follows.
+/// The scale's code of multiples of a power of two: pages, sectors, kibibytes. Its exponent
+/// follows.
 const BINARY: usize = SCALES.len();
 /// The largest such exponent, and the smallest that is used.
 const SHIFT_MAX: u32 = 40;

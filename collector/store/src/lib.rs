@@ -3,7 +3,8 @@
 //! One [`Writer`], owned by the keeper's thread, adds rows; any number of [`Store`] handles make
 //! [`View`]s, which are immutable (see [`view`]). A *lane* holds the rows of one column group of
 //! one source: times once, up to 16 open rows, sealed column by column into parts and merged into
-//! immutable blocks (the bytes of a column are `FORMAT.md`'s). A series is a label set; lanes that hold the same label
+//! immutable blocks (the bytes of a column are `FORMAT.md`'s). A series is a label set; lanes that
+//! hold the same label
 //! set hold the same series.
 //!
 //! Everything is in memory: the collector's journal is the truth, and replaying it rebuilds the

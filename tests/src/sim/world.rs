@@ -4,7 +4,7 @@ mod faults;
 mod links;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use bellwether_agent::shell::ship::drive::Action;
 use bellwether_agent::shell::spool::SpoolError;
@@ -80,6 +80,8 @@ struct World<'a> {
     trace: Trace,
     counts: BTreeMap<&'static str, u64>,
     may_renew: bool,
+    /// Collectors that were wiped or restored.
+    replaced: BTreeSet<usize>,
     jumped: bool,
 }
 
@@ -118,6 +120,7 @@ impl<'a> World<'a> {
             trace: Trace::default(),
             counts: BTreeMap::new(),
             may_renew: false,
+            replaced: BTreeSet::new(),
             jumped: false,
         };
         for number in 0..scenario.collectors {
@@ -392,6 +395,12 @@ impl<'a> World<'a> {
                 self.trace.add(now, format_args!("host {node}: {collector} has {seq}"));
                 let released = released.unwrap_or(now);
                 self.account.acked(node, collector, seq, released);
+            }
+            Action::StoreChanged { collector, .. } => {
+                self.count("store changed");
+                if !self.replaced.contains(&collector) {
+                    return Err(format!("host {node} takes collector {collector} for another"));
+                }
             }
             Action::Standing { .. } => {}
         }

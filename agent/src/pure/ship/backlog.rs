@@ -93,13 +93,6 @@ impl Backlog {
         self.segments.iter().find(|segment| segment.first <= seq && seq <= segment.last)
     }
 
-    /// Frames held after this one.
-    #[must_use]
-    pub fn frames_after(&self, seq: Seq) -> u64 {
-        let held = self.segments.iter().filter(|segment| segment.last > seq);
-        held.map(|segment| segment.last.0 - segment.first.0.max(seq.0 + 1) + 1).sum()
-    }
-
     /// Removes the oldest segment if every frame of it is acknowledged and it is not live.
     pub fn pop_acked(&mut self, acked: Seq) -> Option<Segment> {
         let oldest = self.segments.front()?;

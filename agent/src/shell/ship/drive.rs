@@ -10,7 +10,7 @@ mod tests;
 
 use std::time::Duration;
 
-use bellwether_model::id::{AgentId, Seq, Stream};
+use bellwether_model::id::{AgentId, Seq, StoreId, Stream};
 use bellwether_model::limit;
 use bellwether_model::time::Mono;
 use bellwether_model::wire::answer::Answer;
@@ -54,6 +54,15 @@ pub enum Action {
         collector: usize,
         /// Its last frame.
         seq: Seq,
+    },
+    /// Tell that a collector's store was wiped or replaced.
+    StoreChanged {
+        /// Which collector.
+        collector: usize,
+        /// The store known.
+        old: StoreId,
+        /// The store that answers.
+        new: StoreId,
     },
     /// Tell how it stands with a collector now.
     Standing {
@@ -255,6 +264,9 @@ impl Drive {
                 Effect::Declared(skip) => actions.push(Action::Skipped(skip)),
                 Effect::SetAside(seq) => self.spool.set_aside(seq)?,
                 Effect::NewIdentity => return self.new_identity(actions),
+                Effect::StoreChanged { old, new } => {
+                    actions.push(Action::StoreChanged { collector, old, new });
+                }
                 Effect::Done => self.done(collector),
             }
         }

@@ -82,7 +82,7 @@ impl ShipMetrics {
             metrics.skipped.with_label_values(&[reason.as_str()]).inc_by(0);
         }
         let cases = Case::ALL.iter().map(|case| case.as_str());
-        for case in cases.chain(["no_answer", "no_token", "unreachable"]) {
+        for case in cases.chain(["no_answer", "no_token", "proxy", "tls", "unreachable"]) {
             metrics.answers.with_label_values(&[case]).inc_by(0);
         }
         metrics

@@ -2,8 +2,8 @@
 //!
 //! Open rows are sealed into a part; parts are merged, first to [`PART_ROWS`] and then to a whole
 //! block of at most [`ROWS_MAX`] rows, so that a row is encoded three times at most and open memory
-//! stays small. A block is dropped in two steps. First it is marked with the epoch that is about to begin: views
-//! made from then on do not see it. It goes when no view of an earlier epoch lives, or
+//! stays small. A block is dropped in two steps. First it is marked with the epoch that is about to
+//! begin: views made from then on do not see it. It goes when no view of an earlier epoch lives, or
 //! [`SLACK`] later. A series goes with the last block that names it.
 
 use std::sync::Arc;

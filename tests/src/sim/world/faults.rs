@@ -175,6 +175,7 @@ impl World<'_> {
     ) -> Result<(), String> {
         self.end_collector(collector, Ending::Kill);
         self.may_renew = true;
+        self.replaced.insert(collector);
         let fresh = self.disk();
         let node = &mut self.collectors[collector];
         let (disk, ledger, id) = backup.unwrap_or((fresh, Ledger::default(), None));
