@@ -109,7 +109,7 @@ impl Ship {
         })
     }
 
-    /// Asks the collectors for the time before the first row is stamped, within [`ASK_TIME`]: a
+    /// Asks the collectors for the time before the first row is stamped, within two seconds: a
     /// host whose date is ahead would else be silent until the date has come.
     pub async fn ask_time(&mut self) {
         let asking = async {
