@@ -12,6 +12,7 @@ use crate::function::Body;
 use crate::tree::{Call, Expr, Kind, Node, Span};
 
 /// A function that yields a vector.
+#[expect(clippy::too_many_lines, reason = "one match, an arm a function")]
 pub(crate) fn stream(
     context: &Context<'_>,
     call: &Call,
