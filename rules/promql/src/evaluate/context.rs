@@ -18,11 +18,14 @@ pub(crate) struct Grid {
     pub(crate) start: i64,
     pub(crate) step: i64,
     pub(crate) count: usize,
+    /// From a start to an end that differ, even if only one time lies between.
+    pub(crate) is_range: bool,
 }
 
 impl Grid {
     pub(crate) fn of(steps: &Steps) -> Grid {
-        Grid { start: steps.start.0, step: steps.step, count: steps.count() }
+        let is_range = steps.start != steps.end;
+        Grid { start: steps.start.0, step: steps.step, count: steps.count(), is_range }
     }
 
     pub(crate) fn time(&self, i: usize) -> i64 {
@@ -36,7 +39,7 @@ impl Grid {
 
     /// Whether it is one time: vectors keep their order and may repeat labels for a while.
     pub(crate) fn is_single(&self) -> bool {
-        self.count == 1
+        !self.is_range
     }
 }
 

@@ -63,9 +63,8 @@ pub(super) fn evaluate(
             if is_left != swapped { group.many.push(row) } else { group.ones.push(row) }
         }
     }
-    let fill = matching.fill;
-    let (fill_many, fill_one) =
-        if swapped { (fill.right, fill.left) } else { (fill.left, fill.right) };
+    // Prometheus turns the sides around for `group_right`, but not these two.
+    let (fill_many, fill_one) = (matching.fill.left, matching.fill.right);
     let mut active = vec![fill_many.is_some() || fill_one.is_some(); grid.count];
     for (_, col) in if swapped { &sides.right } else { &sides.left }.iter() {
         col.each(|step, _| active.iter_mut().skip(step).take(1).for_each(|a| *a = true));
