@@ -14,8 +14,8 @@
 //!   scripts want it, and its server where delayed removal is switched on.
 //! - *Errors* belong to a node over all of its steps: the left side's come before the right side's,
 //!   both before the operator's own.
-//! - *Equal labels* of two elements are refused by a node over a range, and at the end of an instant
-//!   query.
+//! - *Equal labels* of two elements are refused by a node over a range, and at the end of an
+//!   instant query.
 //! - `timestamp` of a selector with `@` and `offset` heeds the offset; Prometheus forgets it there.
 //! - The parameter of an aggregation counts at every step; Prometheus takes the first step's where
 //!   what is aggregated is pinned by `@`, and reads `@ start()` in it as nothing.
@@ -150,6 +150,9 @@ struct Series {
     windows: Vec<Windowed>,
 }
 
+/// 2⁶³: where 64-bit integers end.
+const INTEGERS: f64 = 9_223_372_036_854_775_808.0;
+
 /// Elements of each step.
 type Vectors = Vec<Vec<Element>>;
 
@@ -279,7 +282,7 @@ impl Evaluator<'_> {
             Node::Aggregate(aggregate) => self.aggregate(aggregate, steps)?,
             Node::Call(call) => self.call(expr.span, call, steps)?,
         };
-        Ok(settled(vectors))
+        Ok(settled(vectors, matches!(expr.node, Node::Aggregate(_))))
     }
 
     /// Refuses two elements of one step that have the same labels, if there are several steps: an
@@ -349,7 +352,7 @@ impl Evaluator<'_> {
                 if params.iter().all(|k| *k < 1.0) {
                     return Ok(vec![Vec::new(); steps.times.len()]);
                 }
-                let fits = |k: &f64| *k > -(2f64.powi(63)) && *k < 2f64.powi(63);
+                let fits = |k: &f64| -INTEGERS < *k && *k < INTEGERS;
                 if !params.iter().all(fits) {
                     return Err(Failure::BadCount);
                 }
@@ -406,16 +409,17 @@ fn every(from: i64, to: i64, step: i64) -> Vec<i64> {
         .collect()
 }
 
-/// Gives each series one rank for all steps, and one answer to whether it drops its name; puts the
+/// Gives each series one rank for all steps, and one answer to whether it drops its name: that of
+/// its first step, or for groups whether it ever does. Puts the
 /// elements of each step in the order of their ranks.
-fn settled(mut vectors: Vectors) -> Vectors {
+fn settled(mut vectors: Vectors, drops_if_ever: bool) -> Vectors {
     let mut series: BTreeMap<LabelSet, ([usize; 2], usize, bool)> = BTreeMap::new();
     for (step, vector) in vectors.iter().enumerate() {
         for element in vector {
             let new = (element.rank, step, element.drops_name);
             let one = series.entry(element.labels.clone()).or_insert(new);
             (one.0, one.1) = (one.0, one.1).min((element.rank, step));
-            one.2 |= element.drops_name;
+            one.2 |= drops_if_ever && element.drops_name;
         }
     }
     let mut order: Vec<([usize; 2], usize, LabelSet)> =

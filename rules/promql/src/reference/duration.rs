@@ -1,6 +1,6 @@
 //! Spans of time that are computed when the query's step and range are known.
 
-use super::{Evaluator, Failure, instant, number};
+use super::{Evaluator, Failure, INTEGERS, instant, number};
 use crate::tree::{DurationNode, Expr, Length, Node, Sign};
 
 impl Evaluator<'_> {
@@ -10,7 +10,7 @@ impl Evaluator<'_> {
             Length::Millis(millis) => return Ok(*millis),
             Length::Computed(duration) => self.seconds(&duration.node)?,
         };
-        if !seconds.is_finite() || seconds.abs() > 2f64.powi(63) / 1e9 {
+        if !seconds.is_finite() || seconds.abs() > INTEGERS / 1e9 {
             return Err(Failure::BadDuration);
         }
         Ok((seconds * 1000.0) as i64)

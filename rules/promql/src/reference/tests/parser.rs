@@ -147,6 +147,12 @@ fn no_text_breaks_the_parser() {
 }
 
 #[test]
+fn a_computed_offset_is_printed_where_it_ends() {
+    let text = "a offset (10s * 2) @ 1 - b";
+    assert_eq!(parse(text).unwrap().to_string(), "a offset (10s * 2) @ 1.000 - b");
+}
+
+#[test]
 fn nesting_is_bounded_before_the_stack_ends() {
     for (open, close) in [
         ("(", ")"),
