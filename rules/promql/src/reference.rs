@@ -373,12 +373,15 @@ impl Evaluator<'_> {
                 }
             }
             AggregateOp::Quantile => {
-                if params.iter().any(|q| q.is_nan()) {
-                    self.warn_of_quantile(f64::NAN, span);
-                }
-                // Only the extremes are named, and none that is not a number.
-                self.warn_of_quantile(if most > 1.0 { most } else { 0.0 }, span);
-                self.warn_of_quantile(if least < 0.0 { least } else { 0.0 }, span);
+                // Only the extremes are named, or that one is not a number.
+                let no_number = params.iter().any(|q| q.is_nan());
+                let named = match no_number {
+                    true => [f64::NAN; 2],
+                    false => [most.max(0.0), least.min(0.0)],
+                };
+                // Between 0 and 1 nothing is said.
+                let named = named.map(|q| if (0.0..=1.0).contains(&q) { 0.0 } else { q });
+                named.iter().for_each(|q| self.warn_of_quantile(*q, span));
             }
             _ => {}
         }

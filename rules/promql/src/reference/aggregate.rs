@@ -134,7 +134,9 @@ pub(super) fn best(
 ) -> Vec<Element> {
     let worse: Less = if operator == "topk" { smaller } else { larger };
     let mut all = Vec::new();
-    for (_, members) in groups(input, grouping) {
+    // At a step that asks for none; other steps may ask for more.
+    let asked = if k == 0 { &[] } else { input };
+    for (_, members) in groups(asked, grouping) {
         let mut heap: Vec<Element> = Vec::new();
         for member in members {
             if heap.len() < k {

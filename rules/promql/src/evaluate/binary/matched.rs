@@ -129,8 +129,7 @@ fn ordered(frame: Frame, order: &[(usize, usize)]) -> Frame {
     if order.is_sorted() {
         return frame;
     }
-    let mut rows: Vec<((usize, usize), (&Name, Col<'_>))> =
-        order.iter().copied().zip(frame.iter()).collect();
+    let mut rows: Vec<_> = order.iter().copied().zip(frame.iter()).collect();
     rows.sort_by_key(|(at, _)| *at);
     let mut block = Block::new(frame.steps, rows.len());
     rows.into_iter().for_each(|(_, (name, col))| block.push_copy(name.clone(), col));
