@@ -198,9 +198,9 @@ fn names<'a>(labels: &LabelSet, label: Option<(&str, &'a [f64])>) -> Vec<(LabelS
     named.collect()
 }
 
-/// A float as OpenMetrics writes it: with a point or an exponent.
+/// A float as OpenMetrics writes it: with a point or an exponent, zero without sign.
 fn open_metrics(value: f64) -> String {
-    let text = crate::print::short(value);
+    let text = crate::print::short(if value == 0.0 { 0.0 } else { value });
     let whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     if whole { format!("{text}.0") } else { text }
 }
