@@ -123,6 +123,12 @@ impl Display for Duration {
 
 impl Display for When {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        // A computed offset reaches over an operator after it, which `@` prevents; Prometheus
+        // prints it last, and cannot read that again.
+        let is_computed = matches!(self.offset, Length::Computed(_));
+        if is_computed {
+            write!(f, " offset {}", self.offset)?;
+        }
         match self.at {
             None => {}
             #[expect(clippy::cast_precision_loss, reason = "as Prometheus prints")]
@@ -132,6 +138,7 @@ impl Display for When {
         }
         match &self.offset {
             Length::Millis(0) => Ok(()),
+            _ if is_computed => Ok(()),
             offset => write!(f, " offset {offset}"),
         }
     }

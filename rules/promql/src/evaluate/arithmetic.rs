@@ -108,6 +108,10 @@ pub(crate) fn least(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() {
         return f64::NAN;
     }
+    if a == b {
+        // Of two zeros the negative one.
+        return if a.is_sign_negative() { a } else { b };
+    }
     libm::fmin(a, b)
 }
 
@@ -193,5 +197,7 @@ mod tests {
         assert_eq!(least(f64::NAN, f64::NEG_INFINITY), f64::NEG_INFINITY);
         assert_eq!(greatest(f64::INFINITY, f64::NAN), f64::INFINITY);
         assert_eq!(greatest(1.0, 2.0), 2.0);
+        assert!(least(-0.0, 0.0).is_sign_negative() && least(0.0, -0.0).is_sign_negative());
+        assert!(greatest(-0.0, 0.0).is_sign_positive() && greatest(0.0, -0.0).is_sign_positive());
     }
 }

@@ -12,6 +12,7 @@ use crate::function::Body;
 use crate::tree::{Call, Expr, Kind, Node, Span};
 
 /// A function that yields a vector.
+#[expect(clippy::too_many_lines, reason = "one match, an arm a function")]
 pub(crate) fn stream(
     context: &Context<'_>,
     call: &Call,
@@ -26,7 +27,8 @@ pub(crate) fn stream(
         Body::Calendar(f) => match call.args.first() {
             Some(arg) => mapped(context, arg, grid, notes, |value| f(Moment::of(value)), sink),
             None => {
-                let at = |time: i64| f(Moment::at(time.div_euclid(1000)));
+                // Cut towards 1970, as in Prometheus.
+                let at = |time: i64| f(Moment::at(time / 1000));
                 sink(vec![scalar_block(&grid.times().map(at).collect::<Vec<_>>())])
             }
         },

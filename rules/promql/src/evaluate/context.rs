@@ -8,7 +8,7 @@ use super::frame::{Block, Frame};
 use super::{Budget, EvaluateError, Options, Steps};
 use crate::annotation::{Annotation, Annotations};
 use crate::pool::Pool;
-use crate::tree::{At, BinaryOp, Duration, DurationNode, Length, Sign, Span, When};
+use crate::tree::{At, BinaryOp, Duration, DurationNode, Expr, Length, Node, Sign, Span, When};
 
 pub(crate) type Evaluated<T> = Result<T, EvaluateError>;
 
@@ -18,11 +18,14 @@ pub(crate) struct Grid {
     pub(crate) start: i64,
     pub(crate) step: i64,
     pub(crate) count: usize,
+    /// From a start to an end that differ, even if only one time lies between.
+    pub(crate) is_range: bool,
 }
 
 impl Grid {
     pub(crate) fn of(steps: &Steps) -> Grid {
-        Grid { start: steps.start.0, step: steps.step, count: steps.count() }
+        let is_range = steps.start != steps.end;
+        Grid { start: steps.start.0, step: steps.step, count: steps.count(), is_range }
     }
 
     pub(crate) fn time(&self, i: usize) -> i64 {
@@ -36,7 +39,7 @@ impl Grid {
 
     /// Whether it is one time: vectors keep their order and may repeat labels for a while.
     pub(crate) fn is_single(&self) -> bool {
-        self.count == 1
+        !self.is_range
     }
 }
 
@@ -124,6 +127,37 @@ impl<'a> Context<'a> {
             None => grid.times().map(|time| time.saturating_sub(offset)).collect(),
             Some(_) => vec![self.read_at(when, 0)?; grid.count],
         })
+    }
+
+    /// Computes every length of a query, so that a bad one is refused before anything is read.
+    pub(crate) fn check_lengths(&self, expr: &Expr) -> Evaluated<()> {
+        match &expr.node {
+            Node::Number(_) | Node::Text(_) => {}
+            Node::Selector(selector) => {
+                self.offset(&selector.when.offset)?;
+            }
+            Node::Range(range) => {
+                self.offset(&range.selector.when.offset)?;
+                self.positive(&range.range)?;
+            }
+            Node::Subquery(subquery) => {
+                self.offset(&subquery.when.offset)?;
+                self.positive(&subquery.range)?;
+                subquery.step.as_ref().map_or(Ok(0), |step| self.positive(step))?;
+                self.check_lengths(&subquery.expr)?;
+            }
+            Node::Paren(inner) | Node::Unary(_, inner) => self.check_lengths(inner)?,
+            Node::Binary(binary) => {
+                self.check_lengths(&binary.left)?;
+                self.check_lengths(&binary.right)?;
+            }
+            Node::Aggregate(aggregate) => {
+                aggregate.param.iter().try_for_each(|param| self.check_lengths(param))?;
+                self.check_lengths(&aggregate.expr)?;
+            }
+            Node::Call(call) => call.args.iter().try_for_each(|arg| self.check_lengths(arg))?,
+        }
+        Ok(())
     }
 
     fn offset(&self, offset: &Length) -> Evaluated<i64> {

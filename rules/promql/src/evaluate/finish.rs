@@ -19,6 +19,7 @@ pub(super) fn instant(
     grid: Grid,
     notes: &mut Notes,
 ) -> Evaluated<Value> {
+    context.check_lengths(expr)?;
     match expr.kind() {
         Kind::Text => match &expr.bare().node {
             Node::Text(text) => Ok(Value::Text(text.clone())),
@@ -54,6 +55,7 @@ pub(super) fn range(
     if matches!(expr.kind(), Kind::Matrix | Kind::Text) {
         return Err(EvaluateError::NotForRange(expr.kind().documented()));
     }
+    context.check_lengths(expr)?;
     let frame = merged(named(context.frame(expr, grid, notes)?))?;
     let mut matrix: Vec<(LabelSet, Column)> = Vec::with_capacity(frame.len());
     for (name, col) in frame.iter() {

@@ -150,8 +150,8 @@ fn made(
             for (named, wanted) in names(labels, label) {
                 block.push(Name { labels: named, drops_name: true }, |out| {
                     for step in 0..grid.count {
-                        if !wanted
-                            .is_none_or(|(q, all)| all.get(step).map(|x| x.to_bits()) == Some(q))
+                        if wanted
+                            .is_some_and(|(q, all)| all.get(step).map(|x| x.to_bits()) != Some(q))
                         {
                             continue;
                         }
@@ -198,9 +198,9 @@ fn names<'a>(labels: &LabelSet, label: Option<(&str, &'a [f64])>) -> Vec<(LabelS
     named.collect()
 }
 
-/// A float as OpenMetrics writes it: with a point or an exponent.
+/// A float as OpenMetrics writes it: with a point or an exponent, zero without sign.
 fn open_metrics(value: f64) -> String {
-    let text = crate::print::short(value);
+    let text = crate::print::short(if value == 0.0 { 0.0 } else { value });
     let whole = text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     if whole { format!("{text}.0") } else { text }
 }
@@ -243,7 +243,8 @@ fn quantile(buckets: &mut Vec<Bucket>, q: f64, noted: Noted<'_>, notes: &mut Not
     }
     let rank = q * observations;
     // The first bucket that reaches the rank, by bisection: counts may be NaN.
-    let at = rest.partition_point(|bucket| !(bucket.count >= rank));
+    let reaches = |bucket: &Bucket| bucket.count >= rank;
+    let at = rest.partition_point(|bucket| !reaches(bucket));
     let Some(bucket) = rest.get(at) else { return Some(second.bound) };
     if at == 0 && first.bound <= 0.0 {
         return Some(first.bound);
@@ -318,7 +319,9 @@ fn fraction(buckets: &mut Vec<Bucket>, lower: f64, upper: f64) -> Option<f64> {
     if lower >= upper {
         return Some(0.0);
     }
-    let below = |value: f64| rank(buckets, value).filter(|rank| !(*rank > observations));
+    let below = |value: f64| {
+        rank(buckets, value).map(|rank| if rank > observations { observations } else { rank })
+    };
     let ranks = (below(lower).unwrap_or(observations), below(upper).unwrap_or(observations));
     Some((ranks.1 - ranks.0) / observations)
 }

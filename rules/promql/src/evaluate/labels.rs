@@ -218,7 +218,9 @@ pub(crate) fn merged(frame: Frame) -> Evaluated<Frame> {
     }
     let mut block = Block::new(frame.steps, places.len());
     for place in places {
-        let Some((name, _)) = place.first() else { continue };
+        // Whether the metric's name is dropped is decided at the earliest step.
+        let earliest = |(_, col): &&(&Name, Col<'_>)| col.iter().next().map(|(step, _)| step);
+        let Some((name, _)) = place.iter().min_by_key(earliest) else { continue };
         let mut collides = false;
         block.push((*name).clone(), |out| {
             for (_, col) in &place {

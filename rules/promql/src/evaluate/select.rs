@@ -178,7 +178,7 @@ impl<'a> Tracks<'a> {
             Some(step) => context.positive(step)?.max(1),
         };
         let inner = match span(&ends, length) {
-            None => Grid { start: 0, step, count: 0 },
+            None => Grid { start: 0, step, count: 0, is_range: false },
             Some(window) => aligned(window, step),
         };
         context.check(inner.count)?;
@@ -244,7 +244,7 @@ fn aligned(window: Window, step: i64) -> Grid {
     let first = window.start.0.div_euclid(step).saturating_add(1).saturating_mul(step);
     let after = window.end.0.saturating_sub(first);
     let count = if after < 0 { 0 } else { usize::try_from(after / step + 1).unwrap_or(0) };
-    Grid { start: first, step, count }
+    Grid { start: first, step, count, is_range: first < window.end.0 }
 }
 
 fn without_markers(column: &mut Column) {

@@ -125,6 +125,7 @@ struct Scratch {
     places: Vec<usize>,
 }
 
+#[expect(clippy::too_many_lines, reason = "one match, an arm a function")]
 fn slide(
     body: WindowBody,
     column: &Column,

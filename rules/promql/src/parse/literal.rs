@@ -48,12 +48,14 @@ impl Parser<'_> {
 
     /// Whether a duration may begin here.
     pub(super) fn duration_follows(&self) -> bool {
-        match self.peek() {
-            Kind::Number | Kind::Duration | Kind::LeftParen => true,
-            Kind::Op(BinaryOp::Add | BinaryOp::Sub) => true,
-            Kind::Keyword(Keyword::Step | Keyword::Range | Keyword::MinOf | Keyword::MaxOf) => true,
-            _ => false,
-        }
+        matches!(
+            self.peek(),
+            Kind::Number
+                | Kind::Duration
+                | Kind::LeftParen
+                | Kind::Op(BinaryOp::Add | BinaryOp::Sub)
+                | Kind::Keyword(Keyword::Step | Keyword::Range | Keyword::MinOf | Keyword::MaxOf)
+        )
     }
 
     /// The length of a window or a distance of steps.
@@ -210,12 +212,12 @@ fn number(word: &str) -> Result<f64, String> {
         None if lower.len() > 1 && lower.starts_with('0') => (8, lower.as_str()),
         None => (10, lower.as_str()),
     };
-    let separated = !digits.ends_with('_') && !digits.contains("__") && !digits.starts_with('_');
-    if separated || (radix == 16 && !digits.ends_with('_') && !digits.contains("__")) {
-        if let Ok(integer) = i64::from_str_radix(&digits.replace('_', ""), radix) {
-            #[expect(clippy::cast_precision_loss, reason = "as Go converts")]
-            return Ok(integer as f64);
-        }
+    // Single separators between digits, and after the prefix of a hexadecimal number.
+    let leads = digits.starts_with('_') && radix != 16;
+    let separated = !digits.ends_with('_') && !digits.contains("__") && !leads;
+    if separated && let Ok(integer) = i64::from_str_radix(&digits.replace('_', ""), radix) {
+        #[expect(clippy::cast_precision_loss, reason = "as Go converts")]
+        return Ok(integer as f64);
     }
     let refused = |why| {
         Err(format!("error parsing number: strconv.ParseFloat: parsing {}: {why}", quote(word)))

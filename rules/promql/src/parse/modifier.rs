@@ -148,7 +148,7 @@ fn timestamp(seconds: f64, span: Span) -> Parsed<Timestamp> {
         s => format!("{s:.6}"),
     };
     // 2⁶³: beyond it Prometheus refuses, and so do we.
-    if !(seconds.abs() < 9_223_372_036_854_775_808.0) {
+    if seconds.is_nan() || seconds.abs() >= 9_223_372_036_854_775_808.0 {
         return Err((span, format!("timestamp out of bounds for @ modifier: {}", shown())));
     }
     Ok(Timestamp((seconds * 1000.0).round() as i64))

@@ -31,7 +31,7 @@ pub(super) fn pin(expr: &mut Expr, at: Timestamp) -> bool {
         Node::Number(_) | Node::Text(_) => true,
         Node::Selector(selector) => set(&mut selector.when, at),
         Node::Range(range) => set(&mut range.selector.when, at),
-        Node::Subquery(subquery) => set(&mut subquery.when, at) && is_safe(&mut subquery.expr),
+        Node::Subquery(subquery) => set(&mut subquery.when, at) && is_safe(&subquery.expr),
         Node::Paren(inner) | Node::Unary(_, inner) => pin(inner, at),
         // Both sides, also when the first is not safe: the answer is false then anyway.
         Node::Binary(binary) => pin(&mut binary.left, at) & pin(&mut binary.right, at),

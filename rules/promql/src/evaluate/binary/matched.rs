@@ -9,14 +9,29 @@ use bellwether_model::label::{LabelSet, METRIC_NAME};
 use super::super::EvaluateError;
 use super::super::arithmetic::{compares, element};
 use super::super::context::{Context, Evaluated, Grid};
-use super::super::frame::{Block, Col, Frame, Name};
+use super::super::frame::{Block, Col, ColMut, Frame, Name};
 use super::super::key::{Keys, Labels, labels};
 use super::super::labels::merged;
 use super::{Matched, changes_metric};
 use crate::pool;
 use crate::tree::{Binary, Card, Matching};
 
-type Row<'a> = (&'a Name, Col<'a>);
+/// A series and its place on its side.
+type Row<'a> = (&'a Name, Col<'a>, usize);
+
+/// Results and where they stand among all: by the many, then by the ones.
+struct Made {
+    block: Block,
+    order: Vec<(usize, usize)>,
+}
+
+impl Made {
+    fn push(&mut self, at: (usize, usize), name: Name, make: impl FnOnce(&mut ColMut<'_>)) {
+        if self.block.push(name, make) {
+            self.order.push(at);
+        }
+    }
+}
 
 /// The series of one match group.
 #[derive(Clone, Default)]
@@ -58,14 +73,14 @@ pub(super) fn evaluate(
     for (is_left, frame, numbers) in
         [(true, &sides.left, &sides.left_numbers), (false, &sides.right, &sides.right_numbers)]
     {
-        for (row, number) in frame.iter().zip(numbers) {
+        for (place, ((name, col), number)) in frame.iter().zip(numbers).enumerate() {
+            let row = (name, col, place);
             let Some(group) = groups.get_mut(*number) else { continue };
             if is_left != swapped { group.many.push(row) } else { group.ones.push(row) }
         }
     }
-    let fill = matching.fill;
-    let (fill_many, fill_one) =
-        if swapped { (fill.right, fill.left) } else { (fill.left, fill.right) };
+    // Prometheus turns the sides around for `group_right`, but not these two.
+    let (fill_many, fill_one) = (matching.fill.left, matching.fill.right);
     let mut active = vec![fill_many.is_some() || fill_one.is_some(); grid.count];
     for (_, col) in if swapped { &sides.right } else { &sides.left }.iter() {
         col.each(|step, _| active.iter_mut().skip(step).take(1).for_each(|a| *a = true));
@@ -74,25 +89,28 @@ pub(super) fn evaluate(
     context.room(grid, sides.left.len().max(sides.right.len()))?;
     let parts: Vec<&[Group<'_>]> = groups.chunks(super::super::frame::BLOCK).collect();
     let made = pool::map_items(context.pool, parts, |part| {
-        let mut block = Block::new(grid.count, part.len());
+        let block = Block::new(grid.count, part.len());
+        let mut made = Made { block, order: Vec::with_capacity(part.len()) };
         let mut refusal: Option<Refusal> = None;
         for group in part {
             if context.check(0).is_err() {
                 break;
             }
-            if let Err(new) = job.group(group, &mut block)
+            if let Err(new) = job.group(group, &mut made)
                 && refusal.as_ref().is_none_or(|old| new.step < old.step)
             {
                 refusal = Some(new);
             }
         }
-        (block, refusal)
+        (made, refusal)
     });
     context.check(0)?;
     let mut frame = Frame::new(grid.count);
     let mut first: Option<Refusal> = None;
-    for (block, refusal) in made {
-        frame.blocks.push(block);
+    let mut order = Vec::new();
+    for (made, refusal) in made {
+        frame.blocks.push(made.block);
+        order.extend(made.order);
         if let Some(new) = refusal
             && first.as_ref().is_none_or(|old| new.step < old.step)
         {
@@ -101,16 +119,28 @@ pub(super) fn evaluate(
     }
     match first {
         Some(refusal) => Err(EvaluateError::Failed(refusal.message)),
-        None if grid.is_single() => Ok(frame),
-        None => merged(frame),
+        None if grid.is_single() => Ok(ordered(frame, &order)),
+        None => merged(ordered(frame, &order)),
     }
+}
+
+/// The series in the order given, which is that of the many, as in Prometheus.
+fn ordered(frame: Frame, order: &[(usize, usize)]) -> Frame {
+    if order.is_sorted() {
+        return frame;
+    }
+    let mut rows: Vec<_> = order.iter().copied().zip(frame.iter()).collect();
+    rows.sort_by_key(|(at, _)| *at);
+    let mut block = Block::new(frame.steps, rows.len());
+    rows.into_iter().for_each(|(_, (name, col))| block.push_copy(name.clone(), col));
+    Frame::of(frame.steps, block)
 }
 
 /// At a step, the number of a series plus 1; 0 is none.
 type Places = Vec<u32>;
 
 impl Job<'_> {
-    fn group(&self, group: &Group<'_>, block: &mut Block) -> Result<(), Refusal> {
+    fn group(&self, group: &Group<'_>, made: &mut Made) -> Result<(), Refusal> {
         let may_fill = self.fill_many.is_some() || self.fill_one.is_some();
         if (group.many.is_empty() || group.ones.is_empty()) && !may_fill {
             // Ones that repeat are refused even where none of the many asks for them.
@@ -119,18 +149,18 @@ impl Job<'_> {
         if let ([many], [one]) = (group.many.as_slice(), group.ones.as_slice())
             && !may_fill
         {
-            self.pair(*many, *one, block);
+            self.pair(*many, *one, made);
             return Ok(());
         }
         let ones = self.places(group)?;
         let mut matched = vec![false; self.grid.count];
         let mut results = Results::default();
         for many in &group.many {
-            self.many(*many, group, &ones, &mut matched, &mut results, block)?;
+            self.many(*many, group, &ones, &mut matched, &mut results, made)?;
         }
         if let Some(fill) = self.fill_many {
             for one in &group.ones {
-                self.filled(*one, fill, &matched, block);
+                self.filled(*one, fill, &matched, made);
             }
         }
         Ok(())
@@ -140,7 +170,7 @@ impl Job<'_> {
     fn places(&self, group: &Group<'_>) -> Result<Places, Refusal> {
         let mut places = vec![0_u32; self.grid.count];
         let mut refusal: Option<Refusal> = None;
-        for (i, (name, col)) in group.ones.iter().enumerate() {
+        for (i, (name, col, _)) in group.ones.iter().enumerate() {
             col.each(|step, _| {
                 let Some(place) = places.get_mut(step) else { return };
                 if *place == 0 {
@@ -148,7 +178,7 @@ impl Job<'_> {
                 } else if self.active.get(step) == Some(&true)
                     && refusal.as_ref().is_none_or(|old| step < old.step)
                 {
-                    let first = group.ones.get(*place as usize - 1).map(|(first, _)| *first);
+                    let first = group.ones.get(*place as usize - 1).map(|(first, ..)| *first);
                     let message = self.duplicate(first.unwrap_or(name), name);
                     refusal = Some(Refusal { step, message });
                 }
@@ -184,9 +214,9 @@ impl Job<'_> {
     }
 
     /// The common case: one series on either side.
-    fn pair(&self, (name, many): Row<'_>, (one_name, one): Row<'_>, block: &mut Block) {
+    fn pair(&self, (name, many, at): Row<'_>, (one_name, one, _): Row<'_>, made: &mut Made) {
         let name = self.name(&name.labels, &one_name.labels);
-        block.push(name, |out| {
+        made.push((at, 0), name, |out| {
             many.each(|step, value| {
                 if let Some(other) = one.get(step)
                     && let Some(result) = self.result(value, other)
@@ -200,19 +230,19 @@ impl Job<'_> {
     /// One series of the many with whichever of the ones is there.
     fn many<'g>(
         &self,
-        (name, many): Row<'g>,
+        (name, many, at): Row<'g>,
         group: &Group<'g>,
         ones: &Places,
         matched: &mut [bool],
         results: &mut Results<'g>,
-        block: &mut Block,
+        made: &mut Made,
     ) -> Result<(), Refusal> {
         // The place 0 stands for the fill value.
         for place in 0..=group.ones.len() {
             let one = place.checked_sub(1).and_then(|i| group.ones.get(i));
             let own;
             let (one_labels, fill) = match (one, self.fill_one) {
-                (Some((one_name, _)), _) => (&one_name.labels, None),
+                (Some((one_name, ..)), _) => (&one_name.labels, None),
                 (None, Some(fill)) => {
                     own = self.keyed.kept(&name.labels);
                     (&own, Some(fill))
@@ -231,12 +261,13 @@ impl Job<'_> {
             if let Some(step) = repeated {
                 return Err(self.repeated(step));
             }
-            block.push(result_name, |out| {
+            let place = one.map_or(usize::MAX, |(.., place)| *place);
+            made.push((at, place), result_name, |out| {
                 many.each(|step, value| {
                     if !meets(step) {
                         return;
                     }
-                    let other = fill.or_else(|| one.and_then(|(_, col)| col.get(step)));
+                    let other = fill.or_else(|| one.and_then(|(_, col, _)| col.get(step)));
                     let Some(other) = other else { return };
                     matched.iter_mut().skip(step).take(1).for_each(|m| *m = true);
                     if let Some(result) = self.result(value, other) {
@@ -260,9 +291,9 @@ impl Job<'_> {
     }
 
     /// A series of the ones where none of the many was there.
-    fn filled(&self, (name, col): Row<'_>, fill: f64, matched: &[bool], block: &mut Block) {
+    fn filled(&self, (name, col, at): Row<'_>, fill: f64, matched: &[bool], made: &mut Made) {
         let result_name = self.name(&self.keyed.kept(&name.labels), &name.labels);
-        block.push(result_name, |out| {
+        made.push((usize::MAX, at), result_name, |out| {
             col.each(|step, value| {
                 if matched.get(step) == Some(&false)
                     && let Some(result) = self.result(fill, value)
