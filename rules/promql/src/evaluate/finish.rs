@@ -87,11 +87,29 @@ fn samples(context: &Context<'_>, expr: &Expr, grid: Grid, notes: &mut Notes) ->
         })?;
     }
     matrix.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let repeats = matrix.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b));
-    if repeats {
+    let mut joined: Vec<(LabelSet, Column)> = Vec::with_capacity(matrix.len());
+    for (labels, column) in matrix {
+        match joined.last_mut() {
+            Some((same, whole)) if *same == labels => *whole = both(whole, &column)?,
+            _ => joined.push((labels, column)),
+        }
+    }
+    Ok(Value::Matrix(joined))
+}
+
+/// The samples of two series that are one without the metric's name.
+fn both(a: &Column, b: &Column) -> Evaluated<Column> {
+    let samples = |column: &Column| -> Vec<(Timestamp, f64)> {
+        column.times.iter().copied().zip(column.values.iter().copied()).collect()
+    };
+    let mut all = [samples(a), samples(b)].concat();
+    all.sort_by_key(|(time, _)| *time);
+    if all.windows(2).any(|pair| matches!(pair, [(a, _), (b, _)] if a == b)) {
         return Err(EvaluateError::Failed(SAME_LABELS.to_owned()));
     }
-    Ok(Value::Matrix(matrix))
+    let mut column = Column::default();
+    all.into_iter().for_each(|(time, value)| column.push(time, value));
+    Ok(column)
 }
 
 /// Takes the metric's name off where it was marked.
