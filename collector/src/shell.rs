@@ -1,6 +1,7 @@
 //! The hands of the collector: sockets, threads, files, own metrics.
 mod ask;
 mod auth;
+pub mod blocks;
 pub mod check;
 pub mod cli;
 pub mod hosts_cli;
@@ -13,6 +14,7 @@ pub(crate) mod federate;
 pub mod hosts;
 pub mod metrics;
 pub mod program;
+pub mod recover;
 pub mod serve;
 pub mod startup;
 pub mod status;

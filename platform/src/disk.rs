@@ -36,11 +36,19 @@ pub enum SyncPoint {
     ReplaceData,
     /// The name of a replaced file, before the replacement counts as done.
     ReplaceDir,
+    /// The blocks in the store's chunk files, before a checkpoint names them.
+    ChunkData,
+    /// The names of chunk files, before a checkpoint names them.
+    ChunkDir,
+    /// The content of a checkpoint, before it takes its name.
+    CheckpointData,
+    /// The name of a checkpoint, before the one before the last and the journal behind the last go.
+    CheckpointDir,
 }
 
 impl SyncPoint {
     /// All of them, in the order of their declaration.
-    pub const ALL: [SyncPoint; 10] = [
+    pub const ALL: [SyncPoint; 14] = [
         SyncPoint::MakeDir,
         SyncPoint::JournalOpen,
         SyncPoint::JournalTruncate,
@@ -51,6 +59,10 @@ impl SyncPoint {
         SyncPoint::SpoolAge,
         SyncPoint::ReplaceData,
         SyncPoint::ReplaceDir,
+        SyncPoint::ChunkData,
+        SyncPoint::ChunkDir,
+        SyncPoint::CheckpointData,
+        SyncPoint::CheckpointDir,
     ];
 }
 
@@ -140,11 +152,12 @@ pub trait Disk: Send + Sync {
     fn free_bytes(&self, path: &Path) -> Result<u64, DiskError>;
 }
 
-/// An open file, by offset. It stays open under a rename and after a removal.
+/// An open file, by offset. It stays open under a rename and after a removal, and may be read by
+/// several threads at once.
 ///
 /// # Errors
 /// Every operation names itself and the path it failed on.
-pub trait File: Send {
+pub trait File: Send + Sync {
     /// Reads at an offset into the buffer; less than its length only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, DiskError>;
 

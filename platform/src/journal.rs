@@ -45,12 +45,15 @@ pub struct Options {
     pub spares: usize,
     /// What to do when control entries are lost.
     pub loss: Loss,
+    /// Entries up to here are held elsewhere: that they are gone is no loss, and the next entry has
+    /// a higher position. 0 for none.
+    pub held: Position,
 }
 
 impl Default for Options {
     /// The collector's: 64 MiB, two spares, no loss accepted.
     fn default() -> Options {
-        Options { segment_bytes: 64 << 20, spares: 2, loss: Loss::Refuse }
+        Options { segment_bytes: 64 << 20, spares: 2, loss: Loss::Refuse, held: Position(0) }
     }
 }
 
@@ -348,6 +351,19 @@ impl Options {
             && self.spares > 0;
         if sound { Ok(self) } else { Err(JournalError::Options) }
     }
+}
+
+/// The position with which the journal of a directory begins, by its segments' names; `None` if
+/// there are none.
+///
+/// # Errors
+/// If the disk fails.
+pub fn oldest(disk: &dyn Disk, dir: &Path) -> Result<Option<Position>, DiskError> {
+    if !disk.exists(dir)? {
+        return Ok(None);
+    }
+    let names = disk.list(dir)?;
+    Ok(names.iter().filter_map(|name| segment_number(name)).min().map(Position))
 }
 
 /// The path of a segment.

@@ -1,9 +1,9 @@
 //! Frames ingested per CPU-second of a running collector, acknowledged after their sync.
 //!
-//! `bench-ingest ADDRESS TOKEN_FILE PID`: fifty connections, each an agent of its own, push one
-//! frame of 500 samples per request, of which a fifth changed, and wait for each answer. The CPU
-//! time is that of process PID from /proc, so that the load itself is not counted. Frames are
-//! encoded before the clock starts.
+//! `bench-ingest ADDRESS TOKEN_FILE PID [AGENTS [FRAMES [COLUMNS]]]`: fifty connections, each an
+//! agent of its own, push 600 frames, one per request, of 500 samples, of which a fifth changed, and
+//! wait for each answer. The CPU time is that of process PID from /proc, so that the load itself is
+//! not counted; its resident memory is read at the end. Frames are encoded before the clock starts.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -22,28 +22,38 @@ use bellwether_model::wire::envelope::Envelope;
 use bellwether_model::wire::table::{ColumnSpec, Table};
 use bellwether_platform::clock::Clock;
 
-const AGENTS: u8 = 50;
-const FRAMES: u32 = 600;
-const COLUMNS: usize = 500;
+/// What is pushed: agents, frames of each, columns of a frame.
+#[derive(Clone, Copy)]
+struct Load {
+    agents: u16,
+    frames: u32,
+    columns: u32,
+}
+
 /// A fifth of the columns changes from row to row.
 const CHANGED_EVERY: usize = 5;
 const ROW: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [address, token_file, pid] = arguments.as_slice() else {
-        eprintln!("usage: bench-ingest ADDRESS TOKEN_FILE PID");
+    let [address, token_file, pid, sizes @ ..] = arguments.as_slice() else {
+        eprintln!("usage: bench-ingest ADDRESS TOKEN_FILE PID [AGENTS [FRAMES [COLUMNS]]]");
         return ExitCode::from(2);
     };
+    let size = |at: usize, usual: u32| {
+        sizes.get(at).map_or(usual, |size: &String| size.parse().expect("a number"))
+    };
+    let agents = u16::try_from(size(0, 50)).expect("agents below 65536");
+    let load = Load { agents, frames: size(1, 600), columns: size(2, 500) };
     let token = fs::read_to_string(token_file).expect("the token file").trim().to_owned();
     let clock = Clock::collector();
-    let first = clock.now().wall.saturating_sub(ROW * (FRAMES + 1));
-    let ready = Arc::new(Barrier::new(usize::from(AGENTS) + 1));
-    let agents: Vec<_> = (0..AGENTS)
+    let first = clock.now().wall.saturating_sub(ROW * (load.frames + 1));
+    let ready = Arc::new(Barrier::new(usize::from(load.agents) + 1));
+    let agents: Vec<_> = (0..load.agents)
         .map(|number| {
             let (ready, address, token) = (Arc::clone(&ready), address.clone(), token.clone());
             thread::spawn(move || {
-                let bodies = bodies(number, first);
+                let bodies = bodies(number, first, load);
                 ready.wait();
                 push(&address, &token, &bodies)
             })
@@ -54,10 +64,14 @@ fn main() -> ExitCode {
     let bytes: usize = agents.into_iter().map(|agent| agent.join().expect("a connection")).sum();
     let (wall, used) = (clock.now().mono.since(began), cpu(pid) - cpu_began);
 
-    let frames = f64::from(AGENTS) * f64::from(FRAMES);
-    let samples = frames * 500.0;
+    let frames = f64::from(load.agents) * f64::from(load.frames);
+    let series = f64::from(load.agents) * f64::from(load.columns);
+    let samples = frames * f64::from(load.columns);
     let seconds = used.as_secs_f64();
-    println!("frames           {frames:>12.0}  of {COLUMNS} samples, {AGENTS} connections");
+    println!(
+        "frames           {frames:>12.0}  of {} samples, {} connections",
+        load.columns, load.agents
+    );
     println!("wall             {:>12.2}  s", wall.as_secs_f64());
     println!("collector's CPU  {seconds:>12.2}  s");
     println!("frames           {:>12.0}  per CPU-second", frames / seconds);
@@ -65,16 +79,20 @@ fn main() -> ExitCode {
     #[expect(clippy::cast_precision_loss, reason = "a count of bytes, printed")]
     let per_sample = bytes as f64 / samples;
     println!("request bodies   {per_sample:>12.3}  bytes a sample");
+    let resident = resident(pid);
+    println!("resident         {:>12.1}  MiB", resident / 1_048_576.0);
+    println!("resident         {:>12.0}  bytes a series, of {series:.0}", resident / series);
     ExitCode::SUCCESS
 }
 
 /// The requests of one agent, in order.
-fn bodies(number: u8, first: Timestamp) -> Vec<Vec<u8>> {
-    let agent = AgentId([number + 1; 16]);
+fn bodies(number: u16, first: Timestamp, load: Load) -> Vec<Vec<u8>> {
+    let mut agent = AgentId([1; 16]);
+    agent.0[..2].copy_from_slice(&number.to_le_bytes());
     let instance = format!("bench-{number}");
     let target = LabelSet::new([("instance", instance.as_str()), ("job", "bench")]);
     let mut table = Table::new(target.expect("labels"), ROW);
-    let columns: Vec<_> = (0..COLUMNS)
+    let columns: Vec<_> = (0..load.columns)
         .map(|column| {
             let place = column.to_string();
             let labels = LabelSet::new([("__name__", "bench_total"), ("place", place.as_str())]);
@@ -88,13 +106,13 @@ fn bodies(number: u8, first: Timestamp) -> Vec<Vec<u8>> {
             })
         })
         .collect();
-    let mut values = vec![0_u32; COLUMNS];
+    let mut values = vec![0_u32; columns.len()];
     let mut encoder = Encoder::new(Origin {
         incarnation: Incarnation(1),
         nonce: Nonce(u64::from(number) + 1),
-        boot: BootId([number + 1; 16]),
+        boot: BootId([1; 16]),
     });
-    (0..FRAMES)
+    (0..load.frames)
         .map(|row| {
             table.begin_row();
             for (place, (column, value)) in columns.iter().zip(&mut values).enumerate() {
@@ -172,4 +190,12 @@ fn cpu(pid: &str) -> Duration {
         text.split(' ').next()?.parse::<u64>().ok()
     });
     Duration::from_nanos(nanos.sum())
+}
+
+/// Bytes of memory that a process holds.
+fn resident(pid: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kibibytes.expect("VmRSS") * 1024.0
 }

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 mod formats;
 mod mutate;
+mod state;
 mod targets;
 
 pub use mutate::Mutator;

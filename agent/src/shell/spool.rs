@@ -564,7 +564,7 @@ fn is_refusal(error: &JournalError) -> bool {
 /// Opens the journal of an identity and reads what it holds.
 fn load(disk: &Arc<dyn Disk>, setup: &Setup, agent: AgentId) -> Result<Loaded, SpoolError> {
     let segment_bytes = (setup.bounds.bytes_max / 3).clamp(FILE_BYTES_MIN, FILE_BYTES) >> 12 << 12;
-    let options = Options { segment_bytes, spares: 2, loss: Loss::Accept };
+    let options = Options { segment_bytes, loss: Loss::Accept, ..Options::default() };
     let (mut backlog, mut state) = (Backlog::default(), State::default());
     let mut replay = |position: Position, entry: &[u8]| {
         // A frame that its own CRC does not vouch for is lost; its number shows as a gap.

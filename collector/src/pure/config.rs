@@ -222,14 +222,17 @@ fn store(f: &mut Fields<'_>) -> StoreLimits {
         .between(SERIES_MIN, SERIES_MAX)
         .or(wide(default.series_max));
     let bytes = f
-        .size("bytes_max", "Bytes of samples held; beyond it the oldest are dropped and counted.")
+        .size(
+            "bytes_max",
+            "Bytes of samples on the disk, at most 80 % of it; beyond it the oldest go.",
+        )
         .between(BYTES_MIN, BYTES_MAX)
         .or(wide(default.bytes_max));
     let retention = f
         .duration("retention", "How long samples are kept.")
         .between(RETENTION_MIN, RETENTION_MAX)
         .or(RETENTION);
-    StoreLimits { series_max: narrow(series), bytes_max: narrow(bytes), retention }
+    StoreLimits { series_max: narrow(series), bytes_max: narrow(bytes), retention, ..default }
 }
 
 fn limits(f: &mut Fields<'_>, retention: Duration) -> KeeperLimits {

@@ -6,6 +6,7 @@
 //! answer names the position whose sync releases it, and its `acked` never runs ahead of that.
 
 mod apply;
+pub mod checkpoint;
 mod replay;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use super::presence::Presence;
 use super::session::{Session, Verdict};
 
 /// How long samples are kept by default.
-pub const RETENTION: Duration = Duration::from_secs(3 * 3600);
+pub const RETENTION: Duration = Duration::from_secs(48 * 3600);
 /// Places of one session's decoder for each series its agent may have: columns come and go.
 const PLACES_PER_SERIES: usize = 2;
 
@@ -107,6 +108,10 @@ pub struct KeeperStats {
     pub skipped: BTreeMap<&'static str, u64>,
     /// Frames in the journal that corruption has taken, or that could not be decoded again.
     pub lost_frames: u64,
+    /// Checkpoints written.
+    pub checkpoints: u64,
+    /// Checkpoints put off for want of space.
+    pub checkpoints_failed: u64,
     /// Newest less oldest of the last frame's receipt and its complete-through, in ms.
     pub lag_millis: i64,
 }
@@ -125,8 +130,28 @@ pub struct Keeper {
     inflater: Inflater,
     entry: Vec<u8>,
     stats: KeeperStats,
-    /// Nothing of the journal's start is believed before its first snapshot, unless it is whole.
+    /// Nothing of the journal's start is believed before its first snapshot, unless it is whole or
+    /// there is a checkpoint.
     believes: bool,
+    /// Nothing of this store is in the journal yet.
+    is_new: bool,
+    /// The checkpoint's position: entries up to here are in the state already.
+    held: Position,
+    /// Frames that replay has missed.
+    losses: Vec<FramesLost>,
+}
+
+/// Frames that were acknowledged and are gone, as replay finds them missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FramesLost {
+    /// Whose.
+    pub agent: AgentId,
+    /// Of which stream.
+    pub stream: Stream,
+    /// The first.
+    pub first: Seq,
+    /// The last.
+    pub last: Seq,
 }
 
 /// A session with the state that is not in snapshots.
@@ -164,6 +189,9 @@ impl Keeper {
             entry: Vec::new(),
             stats: KeeperStats::default(),
             believes: false,
+            is_new: false,
+            held: Position(0),
+            losses: Vec::new(),
         }
     }
 
@@ -377,7 +405,7 @@ impl Keeper {
             None => self.new_source(),
         };
         self.sources.insert(key.0, source);
-        let places = self.limits.series_per_agent.saturating_mul(PLACES_PER_SERIES);
+        let places = self.limits.places_per_session();
         self.sessions.entry(*key).or_insert_with(|| Held {
             session: Session::default(),
             decoder: Decoder::new(places),
@@ -462,7 +490,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Journals the control state, so that the segments before it are needed for samples only.
+    /// Journals the control state: the first entry of a new store, which holds its id.
     ///
     /// # Errors
     /// The journal has failed.
@@ -471,24 +499,25 @@ impl Keeper {
         now: Now,
         batch: &mut dyn Batch,
     ) -> Result<Option<Position>, JournalClosed> {
+        let snapshot = self.control(now.wall);
+        self.entry.clear();
+        entry::put_snapshot(&mut self.entry, &snapshot);
+        if batch.has_room(self.entry.len()) {
+            let position = batch.push(EntryClass::Data, &self.entry)?;
+            self.writer.publish(position);
+            self.is_new = false;
+            Ok(Some(position))
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn control(&self, taken: Timestamp) -> Snapshot {
         let (hosts, ups) = self.presence.state();
         let sessions = self.sessions.iter();
         let sessions =
             sessions.map(|((agent, stream), held)| (*agent, *stream, held.session.clone()));
-        let snapshot = Snapshot {
-            store: self.store,
-            taken: now.wall,
-            sessions: sessions.collect(),
-            hosts,
-            ups,
-        };
-        self.entry.clear();
-        entry::put_snapshot(&mut self.entry, &snapshot);
-        if batch.has_room(self.entry.len()) {
-            batch.push(EntryClass::Data, &self.entry).map(Some)
-        } else {
-            Ok(None)
-        }
+        Snapshot { store: self.store, taken, sessions: sessions.collect(), hosts, ups }
     }
 }
 

@@ -5,30 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bellwether_model::id::{AgentId, Position};
-use bellwether_model::time::{Mono, Nanos, Timestamp};
+use bellwether_model::time::{Nanos, Timestamp};
 use bellwether_platform::clock::Clock;
 use bellwether_platform::journal::Class;
 use bellwether_platform::journal::commit::{CommitQueue, PushError};
 use bellwether_platform::listener::HeldBody;
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{error, warn};
 
+use super::blocks::Blocks;
 use crate::pure::keeper::{Batch, EntryClass, JournalClosed, Keeper, KeeperStats, Reply, Submit};
 
 /// Requests that wait for the keeper; their bytes are bounded by the listener's budget.
 const QUEUE: usize = 4096;
 const TICK: Duration = Duration::from_secs(1);
-/// Control state is journalled after this many bytes of entries, or this long.
-const SNAPSHOT_BYTES: u64 = 8 << 20;
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(600);
-/// Entries go this long after the retention of their samples.
-const REMOVE_AFTER: Duration = Duration::from_secs(600);
-/// The longest entry that is taken: a journal segment holds it. The snapshot of 20,000 agents with
-/// 32 incarnations each is 12 MB.
+/// The longest entry that is taken: a journal segment holds it.
 const ENTRY_BYTES_MAX: usize = 15 << 20;
-/// A snapshot that found no room is tried again after this.
-const SNAPSHOT_RETRY: Duration = Duration::from_secs(60);
-
 /// A host as `host list` shows it.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct HostRow {
@@ -131,43 +123,7 @@ pub struct KeeperThread {
     queue: CommitQueue,
     jobs: Receiver<Job>,
     stats: Arc<Mutex<(KeeperStats, usize)>>,
-    snapshots: Snapshots,
-}
-
-/// When control state was journalled, so that the journal can be cut behind it.
-pub struct Snapshots {
-    retention: Duration,
-    journal_bytes_max: u64,
-    /// Position and time of each that is kept, oldest first.
-    taken: Vec<(Position, Timestamp)>,
-    bytes: u64,
-    last: Option<Mono>,
-}
-
-impl Snapshots {
-    /// `taken` are those found in the journal.
-    #[must_use]
-    pub fn new(
-        retention: Duration,
-        journal_bytes_max: u64,
-        taken: Vec<(Position, Timestamp)>,
-    ) -> Snapshots {
-        Snapshots { retention, journal_bytes_max, taken, bytes: 0, last: None }
-    }
-
-    /// Entries before this position are needed no more; with a journal over its bytes, they go
-    /// before their time, so that a restart finds less.
-    fn removable(&mut self, now: Timestamp, over: bool) -> Option<Position> {
-        let horizon = now.saturating_sub(self.retention).saturating_sub(REMOVE_AFTER);
-        let mut old = self.taken.partition_point(|(_, at)| *at < horizon);
-        if over && old < 2 && self.taken.len() > 2 {
-            warn!("the journal is over its bytes: the oldest entries go before their time");
-            old = 2;
-        }
-        let (position, _) = *self.taken.get(old.checked_sub(1)?)?;
-        self.taken.drain(..old - 1);
-        Some(position)
-    }
+    blocks: Blocks,
 }
 
 /// Makes the thread's two ends.
@@ -176,12 +132,12 @@ pub fn keeper_thread(
     keeper: Keeper,
     clock: Clock,
     queue: CommitQueue,
-    snapshots: Snapshots,
+    blocks: Blocks,
 ) -> (KeeperHandle, KeeperThread) {
     let (sender, jobs) = sync_channel(QUEUE);
     let stats = Arc::new(Mutex::new((keeper.stats().clone(), keeper.sessions())));
     let handle = KeeperHandle { jobs: sender, stats: Arc::clone(&stats) };
-    (handle, KeeperThread { keeper, clock, queue, jobs, stats, snapshots })
+    (handle, KeeperThread { keeper, clock, queue, jobs, stats, blocks })
 }
 
 /// Pushes into the journal's queue and counts the bytes.
@@ -202,7 +158,7 @@ impl Batch for Counted<'_> {
         };
         *self.bytes += entry.len() as u64;
         self.queue.push(class, entry).map_err(|error: PushError| {
-            tracing::error!(%error, "the journal takes no entry");
+            error!(%error, "the journal takes no entry");
             JournalClosed
         })
     }
@@ -235,7 +191,7 @@ impl KeeperThread {
     /// Does one job; `None` if it was the last. A caller who has gone needs no reply.
     fn job(&mut self, job: Job) -> Result<Option<()>, JournalClosed> {
         let now = self.clock.now();
-        let mut batch = Counted { queue: &self.queue, bytes: &mut self.snapshots.bytes };
+        let mut batch = Counted { queue: &self.queue, bytes: self.blocks.bytes() };
         match job {
             Job::Push { body, received, reply } => {
                 let submit = Submit { body: &body, received };
@@ -254,29 +210,25 @@ impl KeeperThread {
 
     fn tick(&mut self) -> Result<(), JournalClosed> {
         let now = self.clock.now();
-        let mut batch = Counted { queue: &self.queue, bytes: &mut self.snapshots.bytes };
+        let mut batch = Counted { queue: &self.queue, bytes: self.blocks.bytes() };
         self.keeper.tick(now, &mut batch)?;
-        let snapshots = &mut self.snapshots;
-        let age = snapshots.last.map_or(SNAPSHOT_EVERY, |last| now.mono.since(last));
-        if snapshots.bytes > SNAPSHOT_BYTES || age >= SNAPSHOT_EVERY {
-            let mut batch = Counted { queue: &self.queue, bytes: &mut snapshots.bytes };
-            match self.keeper.snapshot(now, &mut batch)? {
-                Some(position) => {
-                    snapshots.taken.push((position, now.wall));
-                    snapshots.bytes = 0;
-                    snapshots.last = Some(now.mono);
-                }
-                None => {
-                    // Without one the journal cannot be cut.
-                    warn!("no room in the journal for the control state");
-                    snapshots.bytes = 0;
-                    snapshots.last = Some(now.mono - (SNAPSHOT_EVERY - SNAPSHOT_RETRY));
-                }
-            }
+        if self.keeper.is_new() && self.keeper.snapshot(now, &mut batch)?.is_none() {
+            warn!("no room in the journal for the store's id");
         }
-        let over = self.queue.status().bytes > snapshots.journal_bytes_max;
-        if let Some(position) = snapshots.removable(now.wall, over) {
-            self.queue.remove_before(position);
+        let cut = self.blocks.tick(now, &mut self.keeper, self.queue.synced());
+        if let Some(position) = cut.map_err(|_| JournalClosed)? {
+            self.queue.remove_before(Position(position.0 + 1));
+        }
+        for (agent, damage) in self.keeper.take_damages() {
+            error!(
+                agent = agent.map(|agent| agent.to_string()),
+                from_ms = damage.from.0,
+                until_ms = damage.until.0,
+                file = damage.file,
+                offset = damage.offset,
+                what = damage.what,
+                "samples in a chunk file are damaged and missing"
+            );
         }
         let stats = (self.keeper.stats().clone(), self.keeper.sessions());
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
@@ -303,25 +255,5 @@ impl KeeperThread {
             }
         });
         rows.collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_journal_is_cut_behind_the_newest_old_snapshot() {
-        let taken = (1..=5_u32)
-            .map(|i| (Position(u64::from(i) * 100), Timestamp(i64::from(i) * 3_600_000)));
-        let mut snapshots = Snapshots::new(Duration::from_secs(3600), 0, taken.collect());
-        assert_eq!(snapshots.removable(Timestamp(3_600_000), false), None);
-        // At 4:15 what is older than 3:05 may go: the newest such snapshot is that of 3:00.
-        let now = Timestamp(4 * 3_600_000 + 900_000);
-        assert_eq!(snapshots.removable(now, false), Some(Position(300)));
-        assert_eq!(snapshots.removable(now, false), Some(Position(300)));
-        assert_eq!(snapshots.taken.len(), 3);
-        assert_eq!(snapshots.removable(now, true), Some(Position(400)), "over its bytes");
-        assert_eq!(snapshots.removable(now, true), None, "the last two stay");
     }
 }

@@ -104,7 +104,7 @@ fn family(figure: &Figure) -> Vec<MetricFamily> {
 }
 
 impl Pulled {
-    fn keeper(&self) -> [Figure; 7] {
+    fn keeper(&self) -> [Figure; 9] {
         let (stats, sessions) = self.0.keeper.stats();
         [
             counter("bellwether_collector_frames_total", "Frames applied.", stats.frames),
@@ -129,6 +129,16 @@ impl Pulled {
                 "Acknowledged frames that damage to the journal has taken.",
                 stats.lost_frames,
             ),
+            counter(
+                "bellwether_collector_checkpoints_total",
+                "Checkpoints written.",
+                stats.checkpoints,
+            ),
+            counter(
+                "bellwether_collector_checkpoints_failed_total",
+                "Checkpoints put off for want of space.",
+                stats.checkpoints_failed,
+            ),
             gauge(
                 "bellwether_collector_sessions",
                 "Streams of agents that are known.",
@@ -144,7 +154,17 @@ impl Pulled {
             gauge("bellwether_store_series", "Series held.", size(stats.series)),
             gauge("bellwether_store_lanes", "Column groups held.", size(stats.lanes)),
             gauge("bellwether_store_blocks", "Sealed blocks held.", size(stats.blocks)),
-            gauge("bellwether_store_sealed_bytes", "Bytes of blocks.", size(stats.sealed_bytes)),
+            gauge("bellwether_store_files", "Chunk files held.", size(stats.files)),
+            counter(
+                "bellwether_store_blocks_damaged_total",
+                "Blocks in chunk files that were found damaged; their samples are missing.",
+                stats.blocks_damaged,
+            ),
+            gauge(
+                "bellwether_store_sealed_bytes",
+                "Bytes of blocks, on the disk and in memory.",
+                size(stats.sealed_bytes),
+            ),
             gauge("bellwether_store_open_bytes", "Bytes of open rows.", size(stats.open_bytes)),
             gauge(
                 "bellwether_store_pinned_bytes",

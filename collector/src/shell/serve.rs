@@ -1,10 +1,10 @@
-//! The daemon: journal and replay, threads, routes; in which order they start and end.
+//! The daemon: its state after a start, threads, routes; in which order they start and end.
 //!
-//! Start: lock, journal, replay, the two threads, the listener. End: the listener drains, then the
+//! Start: lock, state, the three threads, the listener. End: the listener drains, then the
 //! keeper, then the journal. The first that fails stops all, and nothing is acknowledged after it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,37 +12,39 @@ use std::time::Duration;
 use axum::routing::get;
 use axum::{Router, middleware};
 use bellwether_model::exposition::Writer;
-use bellwether_model::id::{Position, StoreId};
+use bellwether_model::id::StoreId;
 use bellwether_model::label::LabelSet;
-use bellwether_model::time::Timestamp;
 use bellwether_platform::clock::Clock;
-use bellwether_platform::disk::{Disk, DiskError, Lock, LockError, RealDisk, lock, make_dir};
+use bellwether_platform::disk::{
+    Access, Disk, DiskError, Lock, LockError, RealDisk, lock, make_dir,
+};
 use bellwether_platform::journal::commit::{CommitQueue, Committer, commit_queue};
-use bellwether_platform::journal::{Journal, JournalError, Loss, Options, Recovery};
+use bellwether_platform::journal::{JournalError, Loss, Options};
 use bellwether_platform::listener::{self, BindError, Bodies, Callers, Listener, Safeguards};
 use bellwether_platform::principal::{Anonymous, PrincipalError, PrincipalSpec, Principals};
 use bellwether_platform::process;
 use bellwether_platform::stop::{Stop, Stopper};
 use bellwether_platform::tls::{ServerFiles, ServerTls, TlsError};
-use bellwether_store::{Limits as StoreLimits, Store};
+use bellwether_store::{FileLimits, Limits as StoreLimits, Store};
 use prometheus::{Registry, TextEncoder};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing::{error, info, warn};
 
 use super::api::queries::{Queries, ViewSource};
-use super::keep::{KeeperHandle, KeeperThread, Snapshots, keeper_thread};
+use super::blocks::{BlockThread, block_thread};
+use super::keep::{KeeperHandle, KeeperThread, keeper_thread};
+use super::recover::{self, RecoverError, Recovered, Start, recover};
 use super::{api, auth, federate, hosts, metrics, push};
 use crate::pure::api::status::About;
 use crate::pure::config::QueryLimits;
-use crate::pure::entry::Entry;
-use crate::pure::keeper::{JournalClosed, Keeper, KeeperLimits};
+use crate::pure::keeper::{JournalClosed, KeeperLimits};
 
 /// Bytes of request bodies held at a time (DESIGN §4).
 const BODY_BYTES: u32 = 64 << 20;
 /// A segment holds the largest group of entries that one sync covers.
 const SEGMENT_BYTES: u64 = 16 << 20;
-/// Of the disk's room at the start, the journal takes so much at most.
-const JOURNAL_DISK_PERCENT: u64 = 80;
+/// Of the disk's room at the start, samples take so much at most (DESIGN §8).
+const DISK_PERCENT: u64 = 80;
 /// Connections beside those of agents: queries, scrapes, people.
 const OTHER_CONNECTIONS: usize = 1024;
 /// Token files are looked at this often.
@@ -55,7 +57,7 @@ pub struct ServePlan {
     pub listen: SocketAddr,
     /// The certificate, if TLS is spoken there.
     pub tls: Option<ServerFiles>,
-    /// Its own directory: journal and lock.
+    /// Its own directory: journal, chunk files, checkpoints and lock.
     pub data_dir: PathBuf,
     /// Who may do what.
     pub principals: Vec<PrincipalSpec>,
@@ -82,7 +84,10 @@ pub enum ServeError {
     /// The directory cannot be used.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The journal cannot be read, or failed.
+    /// The state cannot be read.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The keeper met the failed journal.
@@ -122,6 +127,7 @@ pub struct Collector {
 struct Threads {
     journal: JoinHandle<Result<(), JournalError>>,
     keeper: JoinHandle<Result<(), JournalClosed>>,
+    blocks: JoinHandle<Result<(), DiskError>>,
 }
 
 /// What a status line needs to know; clones are the same.
@@ -151,20 +157,16 @@ impl Collector {
         let principals =
             Principals::new(plan.principals, plan.anonymous).map_err(ServeError::Principals)?;
         let tls = plan.tls.map(ServerTls::open).transpose()?;
-        let (store, writer) = Store::new(plan.store);
-        let mut keeper = Keeper::new(new_store_id(), plan.keeper, writer);
-        let dir = plan.data_dir.join("journal");
-        let options =
-            Options { segment_bytes: SEGMENT_BYTES, loss: plan.loss, ..Options::default() };
-        let (journal, taken) = replay(&disk, &dir, options, &mut keeper, &clock)?;
+        let Recovered { keeper, store, blocks, journal, .. } = {
+            let limits = (plan.store, plan.keeper);
+            replay(&disk, &plan.data_dir, limits, plan.loss, &clock)?
+        };
         // Only now: until the journal is read, callers are refused and come again.
         let listener = Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?;
-        let room = disk.free_bytes(&dir)?.saturating_add(journal.bytes());
-        let journal_bytes_max = room / 100 * JOURNAL_DISK_PERCENT;
         let (queue, committer) = commit_queue(journal);
-        let snapshots = Snapshots::new(plan.store.retention, journal_bytes_max, taken);
-        let (handle, thread) = keeper_thread(keeper, clock.clone(), queue.clone(), snapshots);
-        let threads = start(committer, thread, stopper)?;
+        let (blocks, writer) = block_thread(blocks, clock.now().mono);
+        let (handle, thread) = keeper_thread(keeper, clock.clone(), queue.clone(), blocks);
+        let threads = start(committer, thread, writer, stopper)?;
         let bodies = Bodies::new(BODY_BYTES);
         let (registry, answers) = metrics::registry(metrics::Sources {
             keeper: handle.clone(),
@@ -232,7 +234,8 @@ impl Collector {
         keeper.stop();
         let kept = join(threads.keeper, "keeper");
         queue.close();
-        // The journal's error is the cause of the keeper's.
+        // The keeper's error follows from that of the journal or of the block thread.
+        join(threads.blocks, "block")??;
         join(threads.journal, "journal")??;
         kept??;
         Ok(served?)
@@ -312,8 +315,8 @@ fn page(registry: &Registry) -> Result<Page, String> {
 
 /// Raises the limit of open files towards what so many connections need; gives how many it allows.
 fn open_files(connections: usize) -> usize {
-    /// Files, pipes and sockets that are not connections.
-    const OWN: u64 = 128;
+    /// Files, pipes and sockets that are not connections: chunk files mostly.
+    const OWN: u64 = 1024;
     let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OWN);
     let mut limit = getrlimit(Resource::Nofile);
     let allowed = limit.maximum.unwrap_or(u64::MAX).min(wanted);
@@ -333,59 +336,90 @@ fn new_store_id() -> StoreId {
     StoreId(bytes)
 }
 
-/// Position and time of each snapshot.
-type Taken = Vec<(Position, Timestamp)>;
-
-/// Reads the journal into the keeper; gives the snapshots found, for cutting the journal later.
+/// Reads checkpoint, chunk files and journal.
 fn replay(
     disk: &Arc<dyn Disk>,
-    dir: &std::path::Path,
-    options: Options,
-    keeper: &mut Keeper,
+    dir: &Path,
+    (store, keeper): (StoreLimits, KeeperLimits),
+    loss: Loss,
     clock: &Clock,
-) -> Result<(Journal, Taken), ServeError> {
+) -> Result<Recovered, ServeError> {
     let begun = clock.now();
-    let mut taken = Taken::new();
-    let mut each = |position: Position, bytes: &[u8]| {
-        if let Ok(Entry::Snapshot(snapshot)) = Entry::read(bytes) {
-            taken.push((position, snapshot.taken));
-        }
-        keeper.replay(begun, position, bytes).map_err(Into::into)
+    // Samples share the disk with the journal and with others.
+    let free = disk.free_bytes(dir)?;
+    let room = free.saturating_add(chunk_bytes(&**disk, &dir.join(recover::CHUNKS))?);
+    let room = usize::try_from(room / 100 * DISK_PERCENT).unwrap_or(usize::MAX);
+    let store = StoreLimits { bytes_max: store.bytes_max.min(room), ..store };
+    let options = Options { segment_bytes: SEGMENT_BYTES, loss, ..Options::default() };
+    let start = Start {
+        store,
+        keeper,
+        files: FileLimits::default(),
+        journal: options,
+        id: new_store_id(),
+        now: begun,
     };
-    let (journal, recovery) = Journal::open(Arc::clone(disk), dir, options, &mut each)?;
-    report(&recovery);
-    let now = clock.now();
-    keeper.replayed(now);
+    let mut recovered = recover(disk, dir, start, &mut |_, _| {})?;
+    report(&mut recovered);
     info!(
-        entries = recovery.entries,
-        sessions = keeper.sessions(),
-        seconds = now.mono.since(begun.mono).as_secs_f64(),
-        "journal replayed"
+        entries = recovered.journal.written().0.saturating_sub(recovered.held.0),
+        checkpoint = recovered.held.0,
+        sessions = recovered.keeper.sessions(),
+        series = recovered.store.stats().series,
+        seconds = clock.now().mono.since(begun.mono).as_secs_f64(),
+        "state read"
     );
-    Ok((journal, taken))
+    Ok(recovered)
 }
 
-fn report(recovery: &Recovery) {
+/// Bytes of the files in a directory.
+fn chunk_bytes(disk: &dyn Disk, dir: &Path) -> Result<u64, DiskError> {
+    if !disk.exists(dir)? {
+        return Ok(0);
+    }
+    let names = disk.list(dir)?.into_iter();
+    names.map(|name| disk.open(&dir.join(name), Access::Read)?.len()).sum()
+}
+
+/// Says what damage was found.
+fn report(found: &mut Recovered) {
+    let recovery = &found.recovery;
     if recovery.torn_bytes > 0 {
         info!(bytes = recovery.torn_bytes, "unfinished end of the journal cut off");
     }
+    for what in &found.damaged {
+        error!(what, "a checkpoint is damaged: an older state and more of the journal are read");
+    }
+    for (file, what) in &found.files_broken {
+        error!(file, what, "the index of a chunk file is damaged: read block by block");
+    }
     for lost in &recovery.lost {
-        error!(
-            first = %lost.first,
-            last = %lost.last,
-            segment = lost.segment,
-            offset = lost.offset,
-            "entries of the journal are damaged and lost"
-        );
+        let (first, last) = (lost.first, lost.last);
+        if last <= found.held {
+            warn!(%first, %last, "damaged entries of the journal: the checkpoint holds them");
+            continue;
+        }
+        let (segment, offset) = (lost.segment, lost.offset);
+        error!(%first, %last, segment, offset, "entries of the journal are damaged and lost");
+    }
+    for lost in found.keeper.take_losses() {
+        let (agent, first, last) = (lost.agent, lost.first, lost.last);
+        error!(%agent, %first, %last, "frames are lost with entries of the journal");
     }
 }
 
 fn start(
     committer: Committer,
     keeper: KeeperThread,
+    blocks: BlockThread,
     stopper: &Stopper,
 ) -> Result<Threads, std::io::Error> {
     let (first, second) = (stopper.on_return(), stopper.on_return());
+    let third = stopper.on_return();
+    let blocks = std::thread::Builder::new().name("block".to_owned()).spawn(move || {
+        let _stops_all = third;
+        blocks.run()
+    })?;
     let journal = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
         let _stops_all = first;
         committer.run()
@@ -394,7 +428,7 @@ fn start(
         let _stops_all = second;
         keeper.run()
     })?;
-    Ok(Threads { journal, keeper })
+    Ok(Threads { journal, keeper, blocks })
 }
 
 fn join<T>(thread: JoinHandle<T>, name: &'static str) -> Result<T, ServeError> {

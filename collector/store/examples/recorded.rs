@@ -1,7 +1,8 @@
-//! Replays the frames of a collector's journal into a store and measures the bytes a sample takes:
-//! `cargo run --release -p bellwether-store --example recorded -- COPY-OF-JOURNAL-DIRECTORY`.
-//! With `--columns`, the metrics that take most are listed. The directory must be a copy: opening
-//! a journal takes space for its next segments.
+//! Replays the frames of a collector's journal into a store with chunk files and measures the bytes
+//! a sample takes: `cargo run --release -p bellwether-store --example recorded -- COPY-OF-JOURNAL
+//! EMPTY-DIRECTORY [TIMES]`. The journal is read so many times, one behind the other: minutes become
+//! hours. With `--columns`, the metrics that take most are listed. The journal must be a copy:
+//! opening one takes space for its next segments.
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use bellwether_model::wire::table::{ColumnIndex, ColumnSpec};
 use bellwether_platform::disk::RealDisk;
 use bellwether_platform::journal::{Journal, Options};
 use bellwether_store::chunk::{Encoder, ROWS_MAX};
-use bellwether_store::{Definition, LaneId, Limits, Source, Store, Writer};
+use bellwether_store::{Definition, FileLimits, LaneId, Limits, Restoring, Source, Store, Writer};
 
 /// Where the frame's skips are counted in an entry of kind 1 (`collector/JOURNAL.md`).
 const SKIPS_AT: usize = 42;
@@ -29,6 +30,9 @@ struct Replay {
     frames: u64,
     wire_bytes: usize,
     last: Timestamp,
+    /// Added to stamps, in ms, and to positions.
+    shift: (i64, u64),
+    first: Option<Timestamp>,
 }
 
 fn definition(target: &LabelSet, spec: &ColumnSpec) -> Option<Definition> {
@@ -52,10 +56,13 @@ impl Replay {
             let change = state.take_change();
             let target = state.target().clone();
             change_columns(&mut self.writer, lane, &target, change);
-            self.writer.append(lane, position, state.time(), state.values());
-            self.last = self.last.max(state.time());
+            let (position, time) = (Position(position.0 + self.shift.1), state.time());
+            let time = Timestamp(time.0 + self.shift.0);
+            self.first.get_or_insert(time);
+            self.writer.append(lane, position, time, state.values());
+            self.last = self.last.max(time);
         }
-        self.writer.publish(position);
+        self.writer.publish(Position(position.0 + self.shift.1));
         self.frames += 1;
         self.wire_bytes += frame.bytes().len();
     }
@@ -109,31 +116,55 @@ fn by_metric(store: &Store, now: Timestamp) {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let dir = arguments.next().ok_or("the directory of a journal is missing")?;
-    let (store, writer) = Store::new(Limits::default());
+    let (flags, arguments): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let [journal, dir, times @ ..] = arguments.as_slice() else {
+        return Err("the directories of a journal and of chunk files are missing".into());
+    };
+    let times: u64 = times.first().map_or(Ok(1), |times| times.parse())?;
+    let disk = Arc::new(RealDisk);
+    let restored =
+        Restoring::new(Limits::default()).finish(disk, Path::new(dir), FileLimits::default())?;
+    let (store, mut filer) = (restored.store, restored.filer);
     let mut replay = Replay {
         decoder: Decoder::new(1 << 20),
         inflater: Inflater::default(),
-        writer,
+        writer: restored.writer,
         frames: 0,
         wire_bytes: 0,
         last: Timestamp(0),
+        shift: (0, 0),
+        first: None,
     };
     let options = Options { segment_bytes: 16 << 20, ..Options::default() };
-    let mut each = |position: Position, bytes: &[u8]| {
-        replay.entry(position, bytes);
-        Ok(())
-    };
-    Journal::open(Arc::new(RealDisk), Path::new(&dir), options, &mut each)?;
+    for _ in 0..times {
+        let mut last = Position(0);
+        let mut each = |position: Position, bytes: &[u8]| {
+            replay.entry(position, bytes);
+            last = position;
+            Ok(())
+        };
+        Journal::open(Arc::new(RealDisk), Path::new(journal), options, &mut each)?;
+        let filing = replay.writer.take_filing();
+        replay.writer.filed(filer.append(replay.last, filing)?);
+        let first = replay.first.take().unwrap_or_default();
+        replay.shift.0 += replay.last.millis_since(first) + 1000;
+        replay.shift.1 += last.0;
+        replay.decoder.clear();
+    }
+    // With the index that ends each file.
+    filer.close_old(Timestamp::MAX)?;
+    filer.sync()?;
     let stats = store.stats();
     println!("{} frames, {} series, {} lanes", replay.frames, stats.series, stats.lanes);
     let wire = replay.wire_bytes as f64 / stats.samples_appended as f64;
     println!("wire: {wire:.3} bytes a sample");
     let sealed = stats.sealed_bytes as f64 / stats.samples_sealed as f64;
     println!("sealed: {sealed:.3} bytes a sample in {} blocks", stats.blocks);
+    let files = filer.bytes() as f64 / stats.samples_sealed as f64;
+    println!("files: {files:.3} bytes a sample, all included");
     println!("open: {} bytes a series", stats.open_bytes / stats.series.max(1));
-    if arguments.any(|argument| argument == "--columns") {
+    if flags.iter().any(|flag| flag == "--columns") {
         by_metric(&store, replay.last);
     }
     Ok(())

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bellwether_model::id::Position;
 use bellwether_model::select::{Column, Window};
-use bellwether_model::series::{SeriesRef, is_absent};
+use bellwether_model::series::{ABSENT, SeriesRef, is_absent};
 use bellwether_model::time::Timestamp;
 
 use crate::chunk::ints::{self, Order, Reader};
@@ -26,6 +26,26 @@ pub(crate) type Names = Arc<[SeriesRef]>;
 pub(crate) struct Span {
     pub(crate) window: Window,
     pub(crate) cut: Position,
+}
+
+impl Span {
+    /// Whether rows of these first and last stamps and positions may lie inside.
+    pub(crate) fn meets(
+        self,
+        time: (Timestamp, Timestamp),
+        position: (Position, Position),
+    ) -> bool {
+        time.0 <= self.window.end && self.window.start < time.1 && position.0 <= self.cut
+    }
+
+    /// Whether all of them do.
+    pub(crate) fn covers(
+        self,
+        time: (Timestamp, Timestamp),
+        position: (Position, Position),
+    ) -> bool {
+        self.window.start < time.0 && self.window.contains(time.1) && position.1 <= self.cut
+    }
 }
 
 /// Samples of one series in one lane; with their positions only where they are asked for.
@@ -71,6 +91,83 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    /// A part as a checkpoint holds it; `None` if it is none.
+    pub(crate) fn restore(
+        names: Names,
+        rows: usize,
+        lengths: &[usize],
+        bytes: &[u8],
+    ) -> Option<Block> {
+        let mut ends = Vec::with_capacity(lengths.len());
+        let mut at = 0_u32;
+        for len in lengths {
+            at = at.checked_add(u32::try_from(*len).ok()?)?;
+            ends.push(at);
+        }
+        if rows == 0
+            || rows > chunk::ROWS_MAX
+            || ends.len() != names.len() + 1
+            || at as usize != bytes.len()
+        {
+            return None;
+        }
+        let (stamps, rest) = Stamps::read(bytes.get(..*ends.first()? as usize)?, rows)?;
+        let time = (*stamps.times.first()?, *stamps.times.last()?);
+        let position = (*stamps.positions.first()?, *stamps.positions.last()?);
+        let mut block = Block {
+            names,
+            rows,
+            samples: 0,
+            time,
+            position,
+            full: None,
+            ends: ends.into(),
+            bytes: bytes.into(),
+        };
+        let (mut full, mut scratch) = (vec![0; block.names.len().div_ceil(8)], Vec::new());
+        for column in 0..block.names.len() {
+            let is_full = chunk::is_full(block.chunk(column));
+            if let Some(byte) = full.get_mut(column / 8) {
+                *byte |= u8::from(is_full) << (column % 8);
+            }
+            block.samples += if is_full {
+                rows as u64
+            } else {
+                scratch.clear();
+                block.values(column, &mut scratch);
+                scratch.iter().map(|v| u64::from(!is_absent(*v))).sum()
+            };
+        }
+        let all = (0..block.names.len()).all(|column| chunk::is_full(block.chunk(column)));
+        block.full = (!all).then(|| full.into());
+        rest.is_empty().then_some(block)
+    }
+
+    /// First and last stamp, first and last position.
+    pub(crate) fn bounds(&self) -> ((Timestamp, Timestamp), (Position, Position)) {
+        (self.time, self.position)
+    }
+
+    /// Whether every column has a value in every row.
+    pub(crate) fn all_full(&self) -> bool {
+        self.full.is_none()
+    }
+
+    /// A bit for each column: whether it has a value in every row; nothing if all have.
+    pub(crate) fn full_bits(&self) -> &[u8] {
+        self.full.as_deref().unwrap_or_default()
+    }
+
+    /// Stamps and positions, encoded.
+    pub(crate) fn stamp_bytes(&self) -> &[u8] {
+        self.part(0)
+    }
+
+    /// All chunks, and stamps and positions before them.
+    pub(crate) fn all_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Bytes held, but for the names, which blocks share.
     pub(crate) fn bytes(&self) -> usize {
         let full = self.full.as_ref().map_or(0, |full| full.len());
@@ -83,9 +180,7 @@ impl Block {
 
     /// Whether the stamps of the block and the span overlap; a row in it is not sure.
     pub(crate) fn near(&self, span: Span) -> bool {
-        self.time.0 <= span.window.end
-            && span.window.start < self.time.1
-            && self.position.0 <= span.cut
+        span.meets(self.time, self.position)
     }
 
     /// The rows in the span.
@@ -93,8 +188,7 @@ impl Block {
         if !self.near(span) {
             return 0..0;
         }
-        let whole = span.window.start < self.time.0 && span.window.contains(self.time.1);
-        if whole && self.position.1 <= span.cut {
+        if span.covers(self.time, self.position) {
             return 0..self.rows;
         }
         self.stamps().rows_of(span)
@@ -124,44 +218,26 @@ impl Block {
         let Some(at) = found.filter(|_| self.near(span)) else { return };
         scratch.clear();
         self.values(at, scratch);
-        let stamps = self.stamps();
-        let stamped = stamps.times.iter().zip(&stamps.positions).zip(scratch.iter());
-        let rows = stamps.rows_of(span);
-        for ((time, position), value) in stamped.skip(rows.start).take(rows.len()) {
-            if !is_absent(*value) {
-                out.push(*time, *position, *value);
-            }
-        }
+        self.stamps().put(span, scratch, out);
     }
 
-    fn is_full(&self, column: usize) -> bool {
+    pub(crate) fn is_full(&self, column: usize) -> bool {
         let bit = |full: &[u8]| full.get(column / 8).is_some_and(|b| b >> (column % 8) & 1 == 1);
         self.full.as_deref().is_none_or(bit)
     }
 
     /// Appends the values of a column, absent ones among them.
-    fn values(&self, column: usize, out: &mut Vec<f64>) {
-        let chunk = self.chunk(column);
-        chunk::decode(chunk, self.rows, out).expect("invariant: a block holds its own chunks");
+    pub(crate) fn values(&self, column: usize, out: &mut Vec<f64>) {
+        decode(self.chunk(column), self.rows, out);
     }
 
-    fn chunk(&self, column: usize) -> &[u8] {
+    pub(crate) fn chunk(&self, column: usize) -> &[u8] {
         self.part(column + 1)
     }
 
-    fn stamps(&self) -> Stamps {
-        let mut stamps = Stamps {
-            times: Vec::with_capacity(self.rows),
-            positions: Vec::with_capacity(self.rows),
-        };
-        let mut reader = Reader(self.part(0));
-        let times = |i| stamps.times.push(Timestamp(i));
-        ints::take(&mut reader, Order::Second, self.rows, times)
-            .expect("invariant: a block holds its own stamps");
-        let positions = |i: i64| stamps.positions.push(Position(i.cast_unsigned()));
-        ints::take(&mut reader, Order::Second, self.rows, positions)
-            .expect("invariant: a block holds its own positions");
-        stamps
+    pub(crate) fn stamps(&self) -> Stamps {
+        let read = Stamps::read(self.part(0), self.rows);
+        read.expect("invariant: a block holds its own stamps").0
     }
 
     fn part(&self, at: usize) -> &[u8] {
@@ -171,15 +247,50 @@ impl Block {
     }
 }
 
+/// Appends what a chunk says. One that says nothing sensible holds no value: its bytes are our own,
+/// but a checkpoint may have carried them.
+pub(crate) fn decode(chunk: &[u8], rows: usize, out: &mut Vec<f64>) {
+    let end = out.len() + rows;
+    if chunk::decode(chunk, rows, out).is_err() {
+        out.resize(end, ABSENT);
+    }
+}
+
 /// Times and positions of rows.
-#[derive(Debug, Default)]
-struct Stamps {
-    times: Vec<Timestamp>,
-    positions: Vec<Position>,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stamps {
+    pub(crate) times: Vec<Timestamp>,
+    pub(crate) positions: Vec<Position>,
 }
 
 impl Stamps {
-    fn rows_of(&self, span: Span) -> Range<usize> {
+    /// Reads the stamps of `rows` rows, which rise; gives the bytes behind them too.
+    pub(crate) fn read(bytes: &[u8], rows: usize) -> Option<(Stamps, &[u8])> {
+        let (mut times, mut positions) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let mut reader = Reader(bytes);
+        ints::take(&mut reader, Order::Second, rows, |i| times.push(Timestamp(i))).ok()?;
+        let put = |i: i64| positions.push(Position(i.cast_unsigned()));
+        ints::take(&mut reader, Order::Second, rows, put).ok()?;
+        let outside = |at: i64| !(-ints::MAGNITUDE_MAX..=ints::MAGNITUDE_MAX).contains(&at);
+        let sound = times.is_sorted_by(|a, b| a < b)
+            && positions.is_sorted()
+            && !times.iter().any(|time| outside(time.0))
+            && !positions.iter().any(|position| outside(position.0.cast_signed()));
+        sound.then_some((Stamps { times, positions }, reader.0))
+    }
+
+    /// Appends the samples of a column in the span.
+    pub(crate) fn put(&self, span: Span, values: &[f64], out: &mut Run) {
+        let stamped = self.times.iter().zip(&self.positions).zip(values);
+        let rows = self.rows_of(span);
+        for ((time, position), value) in stamped.skip(rows.start).take(rows.len()) {
+            if !is_absent(*value) {
+                out.push(*time, *position, *value);
+            }
+        }
+    }
+
+    pub(crate) fn rows_of(&self, span: Span) -> Range<usize> {
         let end = self.positions.partition_point(|p| *p <= span.cut);
         rows_within(&self.times, end, span.window)
     }

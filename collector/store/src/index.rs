@@ -74,12 +74,56 @@ impl Index {
     pub(crate) fn insert(&mut self, labels: &LabelSet) -> Option<SeriesRef> {
         let series = SeriesRef(self.next);
         self.next = self.next.checked_add(1)?;
+        self.put(series, labels);
+        Some(series)
+    }
+
+    /// Puts a series back under its number; false if the number or the labels are known already, or
+    /// the number was never given.
+    pub(crate) fn restore(&mut self, series: SeriesRef, labels: &LabelSet) -> bool {
+        let fresh = series.0 < self.next
+            && !self.table.contains_key(&series)
+            && self.find(labels).is_none();
+        if fresh {
+            self.put(series, labels);
+        }
+        fresh
+    }
+
+    /// The next number, and that it be at least this one.
+    pub(crate) fn begin_at(&mut self, next: u32) {
+        self.next = self.next.max(next);
+    }
+
+    pub(crate) fn next(&self) -> u32 {
+        self.next
+    }
+
+    /// All series with their labels, by number.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (SeriesRef, &LabelSet)> {
+        self.table.iter().map(|(series, entry)| (*series, &entry.labels))
+    }
+
+    /// All metrics with what is known of them, by name.
+    pub(crate) fn metrics(&self) -> impl Iterator<Item = (&str, &Arc<Metadata>)> {
+        self.metrics.iter().map(|(name, metric)| (&**name, &metric.metadata))
+    }
+
+    /// Removes the series that no lane holds.
+    pub(crate) fn drop_homeless(&mut self) {
+        let homeless = self.table.iter().filter(|(_, entry)| entry.lanes.is_empty());
+        let homeless: Vec<SeriesRef> = homeless.map(|(series, _)| *series).collect();
+        for series in homeless {
+            self.leave(series, LaneId(u32::MAX));
+        }
+    }
+
+    fn put(&mut self, series: SeriesRef, labels: &LabelSet) {
         self.postings.insert(series, labels);
         self.by_labels.insert(ByBytes(labels.clone()), series);
         self.table.insert(series, Entry { labels: labels.clone(), lanes: Arc::from([]) });
         let fresh = || Metric { metadata: Arc::default(), series: 0 };
         self.metrics.entry(labels.name().into()).or_insert_with(fresh).series += 1;
-        Some(series)
     }
 
     /// Notes that a lane holds the series; false if that was known. `alone` is the list of that

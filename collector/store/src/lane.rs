@@ -5,14 +5,18 @@
 //! and the few open values it wants. A block that was dropped stays for the views made before, and
 //! is no part of those made after.
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
 use bellwether_model::series::SeriesRef;
+use bellwether_model::time::Timestamp;
 
 use crate::block::open::Open;
-use crate::block::{Block, Run, Span};
+use crate::block::{Block, Names, Run, Span};
+use crate::files::filed::Filed;
+use crate::files::record::Head;
 use crate::{Source, read};
 
 /// A lane of one writer.
@@ -38,18 +42,63 @@ pub(crate) struct Rows {
 
 #[derive(Debug)]
 pub(crate) struct Sealed {
-    pub(crate) block: Arc<Block>,
-    pub(crate) dropped: Option<Epoch>,
+    pub(crate) piece: Piece,
+    /// The epoch it was dropped in; [`KEPT`] if it was not.
+    pub(crate) dropped: Epoch,
+}
+
+/// No block was dropped in this epoch.
+pub(crate) const KEPT: Epoch = Epoch::MAX;
+
+/// A block, wherever it lies.
+#[derive(Clone, Debug)]
+pub(crate) enum Piece {
+    /// In memory: a part, or a block that is to be filed.
+    Held(Arc<Block>),
+    /// In a chunk file.
+    Filed(Filed),
+}
+
+impl Piece {
+    pub(crate) fn names(&self) -> &Names {
+        match self {
+            Piece::Held(block) => &block.names,
+            Piece::Filed(filed) => &filed.names,
+        }
+    }
+
+    pub(crate) fn last_time(&self) -> Timestamp {
+        match self {
+            Piece::Held(block) => block.last_time(),
+            Piece::Filed(filed) => filed.time.1,
+        }
+    }
+
+    fn near(&self, span: Span) -> bool {
+        match self {
+            Piece::Held(block) => block.near(span),
+            Piece::Filed(filed) => span.meets(filed.time, filed.position),
+        }
+    }
+
+    fn read(&self, of: (Source, SeriesRef), span: Span, scratch: &mut Vec<f64>, out: &mut Run) {
+        match self {
+            Piece::Held(block) => block.read(of.1, span, scratch, out),
+            Piece::Filed(filed) => filed.read(of.0, of.1, span, scratch, out),
+        }
+    }
 }
 
 impl Rows {
     /// Blocks with stamps near the span, as a view of that epoch sees them.
-    fn near(&self, span: Span, epoch: Epoch) -> Vec<Arc<Block>> {
-        let start = self.sealed.partition_point(|s| s.block.last_time() <= span.window.start);
+    fn near(&self, span: Span, epoch: Epoch) -> Vec<Piece> {
+        let start = self.sealed.partition_point(|s| s.piece.last_time() <= span.window.start);
         let visible = self.sealed.range(start..);
-        let visible = visible.filter(move |s| s.dropped.is_none_or(|at| at > epoch));
-        let blocks = visible.map(|s| &s.block).chain(&self.parts);
-        blocks.filter(|block| block.near(span)).cloned().collect()
+        let sealed = visible.filter(move |s| s.dropped > epoch).map(|s| &s.piece);
+        let mut near: Vec<Piece> = sealed.filter(|piece| piece.near(span)).cloned().collect();
+        let parts = self.parts.iter().filter(|part| part.near(span));
+        near.extend(parts.map(|part| Piece::Held(Arc::clone(part))));
+        near
     }
 }
 
@@ -57,14 +106,62 @@ impl Rows {
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
     open: Vec<SeriesRef>,
-    blocks: Vec<(Arc<Block>, Range<usize>)>,
+    blocks: Vec<ShownBlock>,
+}
+
+/// A block in a span; what lies in a file is read when it is first asked for.
+#[derive(Debug)]
+struct ShownBlock {
+    piece: Piece,
+    source: Source,
+    span: Span,
+    known: OnceCell<Known>,
+}
+
+/// Its rows in the span, and its head if it lies in a file.
+#[derive(Debug)]
+struct Known {
+    rows: Range<usize>,
+    head: Option<Head>,
+}
+
+impl ShownBlock {
+    fn has(&self, series: SeriesRef) -> bool {
+        let whole = match &self.piece {
+            Piece::Held(_) => false,
+            // Nothing needs to be read to know it.
+            Piece::Filed(filed) => filed.full && self.span.covers(filed.time, filed.position),
+        };
+        if whole {
+            return self.piece.names().binary_search(&series).is_ok();
+        }
+        let known = self.known.get_or_init(|| self.know());
+        match (&self.piece, &known.head) {
+            (Piece::Held(block), _) => block.shows(series, &known.rows),
+            (Piece::Filed(filed), Some(head)) => {
+                filed.shows(self.source, head, series, &known.rows)
+            }
+            (Piece::Filed(_), None) => false,
+        }
+    }
+
+    fn know(&self) -> Known {
+        match &self.piece {
+            Piece::Held(block) => Known { rows: block.rows_of(self.span), head: None },
+            Piece::Filed(filed) => {
+                let head = filed.head(self.source);
+                let rows = head.as_ref().map(|head| head.stamps.rows_of(self.span));
+                Known { rows: rows.unwrap_or_default(), head }
+            }
+        }
+    }
 }
 
 impl Shown {
     /// Whether a series has a sample. The answer for the rows up to a cut never changes.
     pub(crate) fn has(&self, series: SeriesRef) -> bool {
         self.open.binary_search(&series).is_ok()
-            || self.blocks.iter().rev().any(|(block, rows)| block.shows(series, rows))
+            || self.blocks.iter().rev().any(|block| block.has(series))
     }
 }
 
@@ -79,9 +176,10 @@ impl Lane {
         let blocks = rows.near(span, epoch);
         let open = rows.open.shown(span);
         drop(rows);
-        let blocks = blocks.into_iter().map(|block| {
-            let rows = block.rows_of(span);
-            (block, rows)
+        let source = self.source;
+        let blocks = blocks.into_iter().map(|piece| {
+            let known = OnceCell::new();
+            ShownBlock { piece, source, span, known }
         });
         Shown { open, blocks: blocks.collect() }
     }
@@ -95,7 +193,7 @@ impl Lane {
         drop(rows);
         let mut scratch = Vec::new();
         for block in blocks {
-            block.read(series, span, &mut scratch, out);
+            block.read((self.source, series), span, &mut scratch, out);
         }
         out.column.times.append(&mut open.column.times);
         out.column.values.append(&mut open.column.values);

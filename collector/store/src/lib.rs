@@ -7,14 +7,17 @@
 //! hold the same label
 //! set hold the same series.
 //!
-//! Everything is in memory: the collector's journal is the truth, and replaying it rebuilds the
-//! store. There is no I/O, no clock and no thread here; times are arguments.
+//! Sealed blocks go to chunk files ([`files`]) and are read there; all else is in memory, and in the
+//! [`checkpoint`] that a start begins with. What came after the checkpoint is the journal's. All I/O
+//! goes through `platform`'s `Disk`; there is no clock and no thread here, times are arguments.
 //!
 //! It deliberately does not: thin out old samples, or take rows out of order.
 #![warn(missing_docs)]
 
 mod block;
+pub mod checkpoint;
 pub mod chunk;
+pub mod files;
 mod index;
 mod lane;
 mod liveness;
@@ -25,12 +28,13 @@ mod writer;
 
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub use files::{Damage, FileLimits, Filer, Filing, Placed};
 pub use lane::LaneId;
 pub use liveness::GRACE;
 pub use stats::Stats;
 pub use store::{Limits, SLACK, Store};
 pub use view::View;
-pub use writer::{Appended, Definition, Refusal, Refused, Writer};
+pub use writer::{Appended, Capture, Definition, Refusal, Refused, Restored, Restoring, Writer};
 
 /// Who owns lanes: an agent, or the keeper itself. Numbered by the keeper, best densely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

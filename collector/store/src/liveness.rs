@@ -15,14 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::time::Timestamp;
+use bellwether_model::wire::bytes::{Malformed, Reader, put_varint, put_zigzag};
 
 use crate::Source;
 
 /// Silence after which a source's series end.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// Intervals kept per source; beyond it the oldest two are joined. Three hours of silences of 5 s
-/// and more make 2,160 at most.
+/// Intervals kept per source; beyond it the oldest two are joined. Six hours of silences of 5 s make
+/// more; a source that is silent less often than every 40 s has room for two days.
 const INTERVALS: usize = 4096;
 
 /// A change to what is known of a source's liveness; applied when its frame is published.
@@ -53,6 +54,35 @@ pub(crate) struct Intervals {
 }
 
 impl Intervals {
+    /// Appends all of it, for a checkpoint.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.unmarked));
+        put_varint(out, self.kept.len() as u64);
+        for interval in &self.kept {
+            put_zigzag(out, interval.through.0);
+            put_zigzag(out, interval.end.0);
+            out.push(u8::from(interval.closed));
+        }
+    }
+
+    /// Reads what [`Intervals::put`] has written.
+    pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Intervals, Malformed> {
+        let unmarked = reader.byte()? != 0;
+        let count = reader.count(INTERVALS + 1)?;
+        let kept = (0..count).map(|_| {
+            Ok(Interval {
+                through: Timestamp(reader.zigzag()?),
+                end: Timestamp(reader.zigzag()?),
+                closed: reader.byte()? != 0,
+            })
+        });
+        let kept = kept.collect::<Result<Vec<_>, Malformed>>()?;
+        if !kept.is_sorted_by(|a, b| a.end < b.end) {
+            return Err(reader.malformed("intervals out of order"));
+        }
+        Ok(Intervals { kept, unmarked })
+    }
+
     /// Returns whether a gap was forgotten for the bound.
     fn apply(&mut self, change: Change) -> bool {
         match change {
@@ -125,6 +155,12 @@ type Shard = BTreeMap<Source, Arc<Intervals>>;
 impl Marks {
     pub(crate) fn of(&self, source: Source) -> Option<&Intervals> {
         self.0.get(&(source.0 >> SHARD_BITS))?.get(&source).map(AsRef::as_ref)
+    }
+
+    /// Sets the intervals of a source.
+    pub(crate) fn restore(&mut self, source: Source, intervals: Intervals) {
+        let shard = Arc::make_mut(&mut self.0).entry(source.0 >> SHARD_BITS).or_default();
+        Arc::make_mut(shard).insert(source, Arc::new(intervals));
     }
 
     /// Returns whether a gap was forgotten for the bound.

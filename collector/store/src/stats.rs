@@ -12,12 +12,16 @@ pub struct Stats {
     pub blocks: usize,
     /// Parts that are still to be merged into blocks.
     pub parts: usize,
-    /// Bytes of blocks that new views see.
+    /// Bytes of blocks that new views see, in memory or in files.
     pub sealed_bytes: usize,
     /// Bytes of open rows, of parts that are still to be merged, and of columns' names.
     pub open_bytes: usize,
     /// Bytes of dropped blocks that wait for older views.
     pub pinned_bytes: usize,
+    /// Chunk files with blocks that new views see.
+    pub files: usize,
+    /// Blocks in files that were found damaged; their samples are missing.
+    pub blocks_damaged: u64,
     /// Views that live.
     pub views: usize,
     /// Series created.

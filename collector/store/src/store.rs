@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use bellwether_model::id::Position;
 use bellwether_model::time::Timestamp;
 
+use crate::chunk::ROWS_MAX;
+use crate::files::filed::Damages;
 use crate::index::Index;
 use crate::lane::{Epoch, Lane, LaneId};
 use crate::liveness::Marks;
@@ -25,20 +27,24 @@ pub const SLACK: Duration = Duration::from_secs(300);
 pub struct Limits {
     /// Series; new ones beyond it are refused, old ones kept.
     pub series_max: usize,
-    /// Bytes of rows, sealed and open. Beyond it the oldest blocks are dropped. Open rows and parts
-    /// are never dropped: they are bounded by the series (480 samples each).
+    /// Bytes of rows, sealed (in files, where there are files) and open. Beyond it the oldest blocks
+    /// are dropped. Open rows and parts are never dropped: they are bounded by the series (480
+    /// samples each).
     pub bytes_max: usize,
     /// How far back views see.
     pub retention: Duration,
+    /// Rows of a sealed block: a multiple of 16 up to 480. Fewer make a simulation see many.
+    pub block_rows: usize,
 }
 
 impl Default for Limits {
-    /// A million series, 2 GiB, three hours.
+    /// A million series, 1 TiB, 48 hours.
     fn default() -> Limits {
         Limits {
             series_max: 1_000_000,
-            bytes_max: 2 << 30,
-            retention: Duration::from_secs(3 * 3600),
+            bytes_max: 1 << 40,
+            retention: Duration::from_secs(48 * 3600),
+            block_rows: ROWS_MAX,
         }
     }
 }
@@ -50,18 +56,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// An empty store and its only writer.
+    /// An empty store in memory and its only writer. One with chunk files is made by
+    /// [`crate::Restoring`].
     #[must_use]
     pub fn new(limits: Limits) -> (Store, Writer) {
-        let shared = Arc::new(Shared {
-            limits,
-            index: RwLock::default(),
-            lanes: RwLock::default(),
-            published: RwLock::default(),
-            views: Mutex::default(),
-            duplicates: AtomicU64::new(0),
-        });
-        (Store { shared: Arc::clone(&shared) }, Writer::new(shared))
+        let shared = Arc::new(Shared::new(limits));
+        (Store::of(&shared), Writer::new(shared))
+    }
+
+    pub(crate) fn of(shared: &Arc<Shared>) -> Store {
+        Store { shared: Arc::clone(shared) }
     }
 
     /// A view of all that is published, for a reader whose time is `now`.
@@ -75,6 +79,7 @@ impl Store {
     pub fn stats(&self) -> Stats {
         let mut stats = read(&self.shared.published).stats;
         stats.duplicates_merged = self.shared.duplicates.load(Ordering::Relaxed);
+        stats.blocks_damaged = self.shared.damages.get().map_or(0, |damages| damages.count());
         stats.views = lock(&self.shared.views).live();
         stats
     }
@@ -96,6 +101,22 @@ pub(crate) struct Shared {
     pub(crate) views: Mutex<Views>,
     /// Samples that gave way to another of the same time, as readers met them.
     pub(crate) duplicates: AtomicU64,
+    /// What is damaged in the chunk files, where there are any.
+    pub(crate) damages: OnceLock<Arc<Damages>>,
+}
+
+impl Shared {
+    pub(crate) fn new(limits: Limits) -> Shared {
+        Shared {
+            limits,
+            index: RwLock::default(),
+            lanes: RwLock::default(),
+            published: RwLock::default(),
+            views: Mutex::default(),
+            duplicates: AtomicU64::new(0),
+            damages: OnceLock::new(),
+        }
+    }
 }
 
 /// What becomes visible at once.

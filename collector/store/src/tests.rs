@@ -33,7 +33,7 @@ fn columns(names: &[&str]) -> Vec<Option<Definition>> {
 }
 
 fn limits_of(series_max: usize, bytes_max: usize) -> Limits {
-    Limits { series_max, bytes_max, retention: Duration::from_secs(3600) }
+    Limits { series_max, bytes_max, retention: Duration::from_secs(3600), ..Limits::default() }
 }
 
 fn samples(view: &View, name: &str, window: Window) -> Vec<(i64, f64)> {

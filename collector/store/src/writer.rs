@@ -6,7 +6,10 @@
 
 mod admission;
 mod blocks;
+mod capture;
 mod columns;
+mod filing;
+mod restore;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -27,7 +30,10 @@ use crate::stats::Stats;
 use crate::store::Shared;
 use crate::{Source, write};
 use blocks::{Doomed, Oldest};
+pub use capture::Capture;
 use columns::LaneState;
+use filing::Files;
+pub use restore::{Restored, Restoring};
 
 /// What a column is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +88,11 @@ pub struct Writer {
     lanes: Vec<Option<LaneState>>,
     by_group: BTreeMap<(Source, GroupId), LaneId>,
     sources: BTreeMap<Source, SourceState>,
+    /// Blocks in memory that may be dropped; none where there are files.
     oldest: BTreeSet<Oldest>,
     doomed: VecDeque<Doomed>,
+    /// Where sealed blocks go; `None` if they stay in memory.
+    files: Option<Files>,
     changes: Vec<(Source, Change)>,
     stats: Stats,
     encoder: Encoder,
@@ -114,6 +123,7 @@ impl Writer {
             sources: BTreeMap::new(),
             oldest: BTreeSet::new(),
             doomed: VecDeque::new(),
+            files: None,
             changes: Vec::new(),
             stats: Stats::default(),
             encoder: Encoder::default(),

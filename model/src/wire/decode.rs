@@ -4,6 +4,8 @@
 //! After any error the decoder is empty: the agent sends again from the start of a segment, where
 //! every group opens with a key section.
 
+mod state;
+
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -59,7 +61,7 @@ pub enum Change {
 }
 
 /// One column group of a session.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Group {
     row: u32,
     time: Timestamp,
@@ -99,7 +101,7 @@ impl Group {
 }
 
 /// The groups of one session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decoder {
     groups: BTreeMap<GroupId, Group>,
     touched: Vec<GroupId>,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::answer::{Answer, Case, RefusedColumn, RefusedReason};
+use super::bytes::Reader;
 use super::decode::{Change, DecodeError, Decoder, Purpose};
 use super::encode::{EncodeError, Encoder, Origin};
 use super::envelope::{Envelope, Skip, SkipReason};
@@ -166,6 +167,19 @@ proptest! {
         let (mut decoder, mut reading) = (Decoder::new(1000), Reading::default());
         for (bytes, row) in encode(&ops) {
             prop_assert_eq!(reading.read(&mut decoder, &bytes).unwrap(), row);
+        }
+    }
+
+    #[test]
+    fn a_decoder_goes_on_from_its_state(ops in prop::collection::vec(op(), 0..200)) {
+        let (mut decoder, mut reading) = (Decoder::new(1000), Reading::default());
+        for (bytes, row) in encode(&ops) {
+            prop_assert_eq!(reading.read(&mut decoder, &bytes).unwrap(), row);
+            let mut state = Vec::new();
+            decoder.put_state(&mut state);
+            let mut reader = Reader::new(&state);
+            decoder = Decoder::take_state(&mut reader, 1000).unwrap();
+            prop_assert_eq!(reader.finish(), Ok(()));
         }
     }
 

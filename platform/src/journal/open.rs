@@ -66,6 +66,9 @@ pub(super) fn open(
         poisoned: false,
     };
     journal.settle(&numbers, &found.ends, found.claimed, &mut found.recovery)?;
+    if last < options.held.0 {
+        journal.restart(options.held)?;
+    }
     // Without space the journal still opens; it then has no room.
     match journal.prepare_spares() {
         Err(JournalError::Disk(error)) if !error.is_full() => Err(error.into()),
@@ -298,7 +301,7 @@ impl Replaying<'_> {
     }
 
     fn refuse(&mut self, lost: LostRange) {
-        if lost.last.0 > self.accepted {
+        if lost.last.0 > self.accepted.max(self.options.held.0) {
             self.refused.get_or_insert(lost);
         }
     }
@@ -327,6 +330,18 @@ impl Replaying<'_> {
 }
 
 impl Journal {
+    /// Goes on behind a position that is held elsewhere, without the segments, which end before it.
+    fn restart(&mut self, held: Position) -> Result<(), JournalError> {
+        let live = self.live.take().map(|live| live.number);
+        let closed = self.closed.drain(..).map(|segment| segment.number);
+        for number in closed.chain(live).collect::<Vec<_>>() {
+            self.disk.remove(&segment_path(&self.dir, number))?;
+            self.disk.sync_dir(&self.dir, SyncPoint::JournalRemove)?;
+        }
+        (self.written, self.synced) = (held.0, held.0);
+        Ok(())
+    }
+
     /// Takes over the segments that were read, cuts off what lies behind them, and syncs what no
     /// batch claims as synced.
     fn settle(

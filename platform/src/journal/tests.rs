@@ -16,7 +16,8 @@ use bellwether_model::id::Position;
 const DIR: &str = "/data/journal";
 
 /// Segments of 4 KiB: a few entries each.
-const SMALL: Options = Options { segment_bytes: 4096, spares: 2, loss: Loss::Refuse };
+const SMALL: Options =
+    Options { segment_bytes: 4096, spares: 2, loss: Loss::Refuse, held: Position(0) };
 
 type Entries = Vec<(u64, Vec<u8>)>;
 
@@ -96,6 +97,29 @@ fn entries_come_back_in_order_over_segments_and_restarts() {
     assert_eq!((recovery.entries, recovery.torn_bytes), (120, 0));
     assert_eq!(journal.segments(), segments);
     assert_eq!(commit(&mut journal, &[1]), Position(121));
+}
+
+#[test]
+fn a_journal_goes_on_behind_what_is_held_elsewhere() {
+    let disk = SimDisk::new(3);
+    let (mut journal, ..) = open(&disk);
+    (0..30).for_each(|_| drop(commit(&mut journal, &[300, 300])));
+    drop(journal);
+    let held = |position| Options { held: Position(position), ..SMALL };
+    disk.kill();
+    let (journal, ..) = open_with(&disk, held(60)).unwrap();
+    assert_eq!((journal.first(), journal.next()), (Position(1), Position(61)), "all is there");
+    drop(journal);
+    disk.kill();
+    let (mut journal, recovery, entries) = open_with(&disk, held(75)).unwrap();
+    assert_eq!((entries.len(), recovery.last), (60, Position(60)));
+    assert_eq!((journal.first(), journal.next()), (Position(76), Position(76)));
+    assert_eq!(commit(&mut journal, &[5]), Position(76));
+    drop(journal);
+    disk.power_cut(4);
+    let (journal, recovery, entries) = open_with(&disk, held(75)).unwrap();
+    assert_eq!((entries.len(), recovery.first), (1, Position(76)));
+    assert_eq!(journal.next(), Position(77));
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub(super) fn section_seeds() -> Vec<Vec<u8>> {
 }
 
 /// A header as the agent of the seeds would have written it.
-fn header(n: u32, sections: u16) -> Header {
+pub(super) fn header(n: u32, sections: u16) -> Header {
     Header {
         seq: Seq::new(Incarnation(1), n),
         nonce: Nonce(2),
@@ -185,7 +185,8 @@ fn disk() -> (SimDisk, Arc<dyn Disk>) {
 }
 
 fn open(disk: &Arc<dyn Disk>, each: &mut dyn FnMut(&[u8])) -> Option<Journal> {
-    let options = Options { segment_bytes: SEGMENT, spares: 1, loss: Loss::Accept };
+    let options =
+        Options { segment_bytes: SEGMENT, spares: 1, loss: Loss::Accept, ..Options::default() };
     let mut replay = |_, entry: &[u8]| {
         each(entry);
         Ok(())

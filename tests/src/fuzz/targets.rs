@@ -4,7 +4,7 @@ use bellwether_model::config::{self, Environment};
 use bellwether_model::exposition::{self, Bounds, Writer};
 use bellwether_model::matcher::{MatchOp, Matcher};
 
-use super::{Target, formats};
+use super::{Target, formats, state};
 
 /// Everything that reads bytes from outside.
 pub static TARGETS: &[Target] = &[
@@ -159,6 +159,36 @@ pub static TARGETS: &[Target] = &[
         name: "chunk",
         run: formats::read_chunk,
         seeds: formats::chunk_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "block",
+        run: state::read_block,
+        seeds: state::block_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "section",
+        run: state::read_section,
+        seeds: state::section_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "state",
+        run: state::read_state,
+        seeds: state::state_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "state-written-on",
+        run: state::write_on,
+        seeds: state::state_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "decoder",
+        run: state::read_decoder,
+        seeds: state::decoder_seeds,
         dictionary: NUMBERS,
     },
     Target {

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_collector::pure::entry::Entry;
 use bellwether_collector::pure::keeper::{
     Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, Submit,
 };
+use bellwether_collector::shell::blocks::{BlockWriter, CheckpointDue, Done, Job, Upkeep};
+use bellwether_collector::shell::recover::{RecoverError, Recovered, Start, recover};
 use bellwether_model::id::{AgentId, Position, Seq, StoreId, Stream};
 use bellwether_model::label::LabelSet;
 use bellwether_model::select::{Column, Select, Window};
@@ -16,25 +17,26 @@ use bellwether_model::series::is_stale;
 use bellwether_model::time::Timestamp;
 use bellwether_model::wire::answer::Answer;
 use bellwether_platform::clock::{Clock, ManualTime};
-use bellwether_platform::disk::SyncPoint;
 use bellwether_platform::disk::sim::{SimDisk, SplitMix};
-use bellwether_platform::journal::{Class, Journal, JournalError, Loss, Options};
-use bellwether_store::{Limits as StoreLimits, Store};
+use bellwether_platform::disk::{Disk, DiskError, SyncPoint};
+use bellwether_platform::journal::{Class, Journal, JournalError, Options};
+use bellwether_store::checkpoint::CheckpointError;
+use bellwether_store::{FileLimits, Limits as StoreLimits, Store};
 use std::collections::BTreeSet;
 
 use super::account::Account;
 use super::ledger::{Ledger, Noted, Samples, noted};
-use super::{Millis, Scenario, reading};
+use super::{Millis, Scenario, copy, reading};
 
-const JOURNAL: &str = "/data/journal";
+const DATA: &str = "/data";
 /// Small, so that a run has many.
 const SEGMENT_BYTES: u64 = 8 << 10;
 /// Room left at admission for what is admitted without asking.
 const RESERVE: usize = 1 << 10;
-/// Control state is journalled after so many entries.
-const SNAPSHOT_ENTRIES: u64 = 200;
-/// Entries stay so long after the retention of their samples.
-const REMOVE_AFTER: Duration = Duration::from_secs(150);
+/// Small, so that a run has many files, and many checkpoints.
+const FILES: FileLimits = FileLimits { bytes: 4 << 10, span: Duration::from_secs(60) };
+const DUE: CheckpointDue = CheckpointDue { bytes: u64::MAX, every: Duration::from_secs(7) };
+const BLOCK_ROWS: usize = 16;
 
 /// A collector's host.
 pub struct CollectorNode {
@@ -77,9 +79,13 @@ pub struct Keeping {
     waiting: Vec<Waiting>,
     /// Whether a commit is in the heap.
     pub committing: bool,
-    taken: Vec<(Position, Timestamp)>,
-    /// Entries since the last snapshot; `None` before the first of this life.
-    since_snapshot: Option<u64>,
+    /// The entry that makes the store's id durable; 0 if it was so at the start.
+    named: Option<Position>,
+    blocks: BlockWriter,
+    upkeep: Upkeep,
+    /// What the block thread has still to do, and what it has done.
+    job: Option<Job>,
+    done: Option<Done>,
     passed: BTreeMap<&'static str, u64>,
 }
 
@@ -111,6 +117,29 @@ pub enum End {
     Violation(String),
 }
 
+impl From<DiskError> for End {
+    fn from(error: DiskError) -> End {
+        if error.is_full() {
+            End::Violation(format!("a full disk: {error}"))
+        } else {
+            End::Disk(error.to_string())
+        }
+    }
+}
+
+impl From<RecoverError> for End {
+    fn from(error: RecoverError) -> End {
+        match error {
+            RecoverError::Journal(error) => error.into(),
+            // A start needs no space but for directories.
+            RecoverError::Disk(error) | RecoverError::Checkpoint(CheckpointError::Disk(error)) => {
+                End::Disk(error.to_string())
+            }
+            error => End::Violation(error.to_string()),
+        }
+    }
+}
+
 impl From<JournalError> for End {
     fn from(error: JournalError) -> End {
         match error {
@@ -125,7 +154,6 @@ struct Pushing<'a> {
     journal: &'a mut Journal,
     ledger: &'a mut Ledger,
     passed: &'a mut BTreeMap<&'static str, u64>,
-    since_snapshot: &'a mut Option<u64>,
     error: Option<JournalError>,
 }
 
@@ -150,9 +178,6 @@ impl Batch for Pushing<'_> {
             }
         }
         self.ledger.push(position, entry);
-        if let Some(entries) = self.since_snapshot {
-            *entries += 1;
-        }
         Ok(position)
     }
 }
@@ -178,32 +203,33 @@ impl CollectorNode {
         }
     }
 
-    /// Starts the process: the journal is replayed and compared with the ledger.
+    /// Starts the process: what it reads is compared with the ledger.
     ///
     /// # Errors
     /// The disk failed, or something that was durable is gone.
     pub fn start(&mut self, now: Millis, account: &Account) -> Result<(), End> {
         self.life += 1;
         let (clock, time) = Clock::manual(reading(now, self.skew));
-        let (store, mut keeper) = self.empty();
-        let begun = clock.now();
-        let (mut taken, mut wrong) = (Vec::new(), None);
+        let mut wrong = None;
+        let start = self.plan(&clock);
         let ledger = &self.ledger;
-        let mut each = |position: Position, bytes: &[u8]| {
+        let mut seen = |position: Position, bytes: &[u8]| {
             let entry = noted(bytes);
             if ledger.get(position) != Some(&entry) {
                 wrong.get_or_insert_with(|| format!("entry {position} is {entry:?}"));
             }
-            if let Ok(Entry::Snapshot(snapshot)) = Entry::read(bytes) {
-                taken.push((position, snapshot.taken));
-            }
-            keeper.replay(begun, position, bytes).map_err(Into::into)
         };
-        let disk = Arc::new(self.disk.clone());
-        let (journal, recovery) = Journal::open(disk, Path::new(JOURNAL), options(), &mut each)?;
-        let last = recovery.last;
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let Recovered {
+            keeper, store, blocks, journal, recovery, held, damaged, files_broken, ..
+        } = recover(&disk, Path::new(DATA), start, &mut seen)?;
+        let last = recovery.last.max(held);
         if let Some(wrong) = wrong {
             return Err(End::Violation(wrong));
+        }
+        if held > recovery.last || !damaged.is_empty() || !files_broken.is_empty() {
+            let what = format!("a checkpoint of {held} over {recovery:?}: {damaged:?}");
+            return Err(End::Violation(format!("{what}, {files_broken:?}")));
         }
         if last < self.synced || recovery.lost_entries > 0 {
             let synced = self.synced;
@@ -211,31 +237,45 @@ impl CollectorNode {
         }
         self.ledger.truncate(last);
         self.synced = last;
-        keeper.replayed(clock.now());
         self.process = Some(Keeping {
+            named: (!keeper.is_new()).then_some(Position(0)),
             keeper,
             store,
             journal,
+            upkeep: Upkeep::new(DUE, clock.now().mono),
             clock,
             time,
             at: now,
             skew: self.skew,
             waiting: Vec::new(),
             committing: false,
-            taken,
-            since_snapshot: None,
+            blocks,
+            job: None,
+            done: None,
             passed: BTreeMap::new(),
         });
-        self.check(account).map_err(End::Violation)
+        self.check(account).map_err(|what| match self.disk.exists(Path::new(DATA)) {
+            Ok(_) => End::Violation(what),
+            // Samples are read from files: a disk that has stopped has none.
+            Err(error) => End::Disk(error.to_string()),
+        })
     }
 
-    fn empty(&mut self) -> (Store, Keeper) {
-        let limits = StoreLimits { retention: self.retention, ..StoreLimits::default() };
-        let (store, writer) = Store::new(limits);
+    fn plan(&mut self, clock: &Clock) -> Start {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&self.random.draw().to_le_bytes());
-        let limits = KeeperLimits { retention: self.retention, ..KeeperLimits::default() };
-        (store, Keeper::new(StoreId(id), limits, writer))
+        Start {
+            store: StoreLimits {
+                retention: self.retention,
+                block_rows: BLOCK_ROWS,
+                ..StoreLimits::default()
+            },
+            keeper: KeeperLimits { retention: self.retention, ..KeeperLimits::default() },
+            files: FILES,
+            journal: options(),
+            id: StoreId(id),
+            now: clock.now(),
+        }
     }
 
     /// Judges a request. Returns the reply if it need not wait.
@@ -270,24 +310,41 @@ impl CollectorNode {
     /// # Errors
     /// The journal failed.
     pub fn tick(&mut self, now: Millis) -> Result<(), End> {
-        let CollectorNode { process, ledger, skew, retention, .. } = self;
+        let CollectorNode { process, ledger, skew, synced, .. } = self;
         let process = process.as_mut().expect("a running collector");
         process.pass(now, *skew);
         let at = process.clock.now();
         process.push(ledger, |keeper, batch| keeper.tick(at, batch))?;
-        if process.since_snapshot.is_none_or(|entries| entries >= SNAPSHOT_ENTRIES) {
-            let made = process.push(ledger, |keeper, batch| keeper.snapshot(at, batch))?;
-            if let Some(position) = made {
-                process.taken.push((position, at.wall));
-                process.since_snapshot = Some(0);
-            }
+        if process.keeper.is_new() {
+            process.named = process.push(ledger, |keeper, batch| keeper.snapshot(at, batch))?;
         }
         // A full disk is met at admission, and asked again each second.
         process.journal.prepare_spares().ok();
-        let horizon = at.wall.saturating_sub(*retention).saturating_sub(REMOVE_AFTER);
-        let old = process.taken.partition_point(|(_, at)| *at < horizon);
-        if let Some((position, _)) = old.checked_sub(1).map(|old| process.taken[old]) {
-            process.journal.remove_before(position)?;
+        if let Some(done) = process.done.take()
+            && let Some(cut) = process.upkeep.finished(at, &mut process.keeper, done)
+        {
+            process.journal.remove_before(Position(cut.0 + 1))?;
+        }
+        if process.job.is_none() {
+            process.job = process.upkeep.next(at, &mut process.keeper, *synced);
+        }
+        Ok(())
+    }
+
+    /// Whether the block thread has something to do.
+    #[must_use]
+    pub fn has_job(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.job.is_some())
+    }
+
+    /// The block thread does its job.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn work(&mut self) -> Result<(), End> {
+        let process = self.process.as_mut().expect("a running collector");
+        if let Some(job) = process.job.take() {
+            process.done = Some(process.blocks.write(job)?);
         }
         Ok(())
     }
@@ -316,7 +373,7 @@ impl CollectorNode {
         let process = self.process.as_mut().expect("a running collector");
         self.synced = process.journal.sync(SyncPoint::JournalCommit)?;
         process.journal.prepare_spares().ok();
-        if process.taken.last().is_some_and(|(position, _)| *position <= self.synced) {
+        if process.named.is_some_and(|position| position <= self.synced) {
             self.store_id.get_or_insert(process.keeper.store());
         }
         self.released()
@@ -379,26 +436,25 @@ impl CollectorNode {
         let now = process.clock.now().wall;
         let oldest = now.saturating_sub(self.retention);
         let stored = samples(&process.store, now);
+        if process.store.stats().blocks_damaged > 0 {
+            return Err("blocks in chunk files are damaged".to_owned());
+        }
         compare(&self.ledger.samples(account), &stored, oldest, true)
     }
 
-    /// Replays the journal into another keeper, which must come out the same.
+    /// Starts another keeper from a copy of the disk, which must come out the same.
     ///
     /// # Errors
     /// The first difference.
     pub fn check_replay(&mut self, now: Millis) -> Result<(), String> {
-        let (store, mut keeper) = self.empty();
-        self.process.as_mut().expect("a running collector").pass(now, self.skew);
+        let skew = self.skew;
+        self.process.as_mut().expect("a running collector").pass(now, skew);
+        let clock = self.process.as_ref().expect("a running collector").clock.clone();
+        let (start, at) = (self.plan(&clock), clock.now());
+        let disk: Arc<dyn Disk> = Arc::new(copy(&self.disk, 0));
+        let again = recover(&disk, Path::new(DATA), start, &mut |_, _| {});
+        let Recovered { keeper, store, .. } = again.map_err(|error| error.to_string())?;
         let process = self.process.as_ref().expect("a running collector");
-        let at = process.clock.now();
-        let mut replayed = Ok(());
-        let each = &mut |position: Position, bytes: &[u8]| {
-            replayed = keeper.replay(at, position, bytes);
-            std::ops::ControlFlow::Continue(())
-        };
-        process.journal.read(process.journal.first(), each).map_err(|error| error.to_string())?;
-        replayed.map_err(|error| error.to_string())?;
-        keeper.replayed(at);
         let (live, again) = (process.keeper.presence().state(), keeper.presence().state());
         if live != again {
             return Err(format!("presence was {live:?}, replayed {again:?}"));
@@ -428,7 +484,7 @@ fn written(process: &Keeping) -> Position {
 }
 
 fn options() -> Options {
-    Options { segment_bytes: SEGMENT_BYTES, spares: 2, loss: Loss::Refuse }
+    Options { segment_bytes: SEGMENT_BYTES, ..Options::default() }
 }
 
 impl Keeping {
@@ -446,8 +502,8 @@ impl Keeping {
         ledger: &mut Ledger,
         act: impl FnOnce(&mut Keeper, &mut dyn Batch) -> Result<T, JournalClosed>,
     ) -> Result<T, End> {
-        let Keeping { keeper, journal, passed, since_snapshot, .. } = self;
-        let mut pushing = Pushing { journal, ledger, passed, since_snapshot, error: None };
+        let Keeping { keeper, journal, passed, .. } = self;
+        let mut pushing = Pushing { journal, ledger, passed, error: None };
         let done = act(keeper, &mut pushing);
         done.map_err(|closed| match pushing.error {
             Some(error) => error.into(),

@@ -49,6 +49,7 @@ enum Event {
     Write { collector: usize, life: u64 },
     Sync { collector: usize, life: u64 },
     Tick { collector: usize, life: u64 },
+    Work { collector: usize, life: u64 },
     StartCollector { collector: usize },
     Fault,
     FaultsEnd,
@@ -222,7 +223,17 @@ impl<'a> World<'a> {
                 self.after(1000, Event::Tick { collector, life });
                 let now = self.now;
                 let ticked = self.collectors[collector].tick(now);
-                self.then(collector, ticked, |world, ()| world.commit(collector))
+                self.then(collector, ticked, |world, ()| {
+                    if world.collectors[collector].has_job() {
+                        let time = 1 + world.random.below(2500);
+                        world.after(time, Event::Work { collector, life });
+                    }
+                    world.commit(collector);
+                })
+            }
+            Event::Work { collector, life } if self.collectors[collector].life == life => {
+                let worked = self.collectors[collector].work();
+                self.then(collector, worked, |_, ()| ())
             }
             Event::StartCollector { collector } => self.start_collector(collector),
             Event::Fault => self.fault(),

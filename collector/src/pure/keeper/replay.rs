@@ -1,9 +1,9 @@
-//! The keeper after a start: the same state from the journal alone.
+//! The keeper after a start: the same state from the newest checkpoint and the journal behind it.
 //!
-//! A journal that was cut at the front begins with entries whose session is not known; they are
-//! older than what is kept and passed over up to the first snapshot.
+//! Without a checkpoint the journal alone is read. One that was cut at the front then begins with
+//! entries whose session is not known, which are passed over up to the first snapshot.
 
-use bellwether_model::id::Position;
+use bellwether_model::id::{AgentId, Position, Seq, Stream};
 use bellwether_model::time::{Now, Timestamp};
 use bellwether_model::wire::bytes::Malformed;
 use bellwether_model::wire::decode::Purpose;
@@ -11,10 +11,12 @@ use bellwether_model::wire::frame::Frame;
 
 use super::super::entry::{Entry, FrameEntry, Snapshot};
 use super::super::session::Verdict;
-use super::Keeper;
+use super::{FramesLost, Keeper};
 
 /// The position of a journal's first entry.
 const FIRST: Position = Position(1);
+/// Losses told one by one; more are only counted.
+const LOSSES_MAX: usize = 1024;
 
 impl Keeper {
     /// Takes one entry of the journal, in order.
@@ -22,6 +24,9 @@ impl Keeper {
     /// # Errors
     /// The entry is of an unknown kind or broken: a newer version wrote it.
     pub fn replay(&mut self, now: Now, position: Position, bytes: &[u8]) -> Result<(), Malformed> {
+        if position <= self.held {
+            return Ok(());
+        }
         let entry = Entry::read(bytes)?;
         self.believes |= position == FIRST || matches!(entry, Entry::Snapshot(_));
         if !self.believes {
@@ -55,7 +60,7 @@ impl Keeper {
             // A frame is journalled once; only damage can make the numbers jump.
             Verdict::Gap { expected } => {
                 held.decoder.clear();
-                self.stats.lost_frames += u64::from(header.seq.n() - expected.n());
+                self.lose(&key, expected, Seq(header.seq.0 - 1));
             }
             Verdict::Next => {}
             Verdict::Duplicate | Verdict::Clone => return,
@@ -73,10 +78,24 @@ impl Keeper {
             // Rows whose base row is gone: the frame stays applied, the next key section helps.
             // Behind the front of a journal that was cut they are older than what is kept.
             let oldest = now.wall.saturating_sub(self.limits.retention);
-            self.stats.lost_frames += u64::from(header.complete_through > oldest);
             held.decoder.clear();
+            if header.complete_through > oldest {
+                self.lose(&key, header.seq, header.seq);
+            }
         }
         self.apply(then, then.wall, &key, (header, position));
+    }
+
+    fn lose(&mut self, key: &(AgentId, Stream), first: Seq, last: Seq) {
+        self.stats.lost_frames += last.0.saturating_sub(first.0) + 1;
+        if self.losses.len() < LOSSES_MAX {
+            self.losses.push(FramesLost { agent: key.0, stream: key.1, first, last });
+        }
+    }
+
+    /// The frames that replay found missing, with their agents.
+    pub fn take_losses(&mut self) -> Vec<FramesLost> {
+        std::mem::take(&mut self.losses)
     }
 
     fn replay_snapshot(&mut self, now: Now, snapshot: &Snapshot) {
@@ -96,14 +115,15 @@ impl Keeper {
 
     /// The journal is read: hosts have their grace, and what is past retention goes.
     pub fn replayed(&mut self, now: Now) {
+        self.is_new = !self.believes;
         self.believes = true;
         self.presence.started(now);
         self.writer.retain(now.wall);
     }
 
-    /// Whether the journal held a store: else it is new, and its first entry must be a snapshot.
+    /// Whether the store is new: a snapshot must be its first entry.
     #[must_use]
-    pub fn is_known(&self) -> bool {
-        self.believes
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 }

@@ -348,7 +348,7 @@ fn the_journal_alone_gives_the_same_keeper() {
         keeper.replay(now(bench.second), Position(position), entry).unwrap();
     }
     keeper.replayed(now(bench.second));
-    assert!(keeper.is_known());
+    assert!(!keeper.is_new());
     assert_eq!(keeper.store(), StoreId([9; 16]));
     assert_eq!(
         keeper.session(AGENT, Stream::Metrics),
@@ -360,6 +360,25 @@ fn the_journal_alone_gives_the_same_keeper() {
         assert_eq!(replayed, bench.values(name), "{name}");
         assert!(replayed.len() > 1);
     }
+}
+
+#[test]
+fn a_hundred_thousand_series_of_one_agent_are_named_and_the_rest_kept() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    for place in 0..100_000 {
+        bench.table.add(column("m", &[("n", &place.to_string())]));
+    }
+    let one = bench.frame(1.0);
+    let answer = bench.push(&[&one], false);
+    assert_eq!((answer.case, answer.refused), (Case::RefusedColumns, 80_000));
+    assert_eq!(answer.case.status(), 200);
+    assert_eq!(answer.columns[0].reason, RefusedReason::SeriesPerAgent);
+    let two = bench.frame(2.0);
+    assert_eq!(bench.push(&[&two], false).case, Case::Applied, "told once");
+    assert_eq!(bench.keeper.stats().samples, 40_000);
+    let stats = bench.store.stats();
+    assert_eq!((stats.series, stats.samples_refused), (20_000, 160_000));
+    assert_eq!(bench.values("m")[..2], [Some(1.0), Some(2.0)]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bellwether_model::series::{ABSENT, SeriesRef};
 
-use super::{Block, Builder, Names, Stamps};
+use super::{Block, Builder, Names, Stamps, decode};
 use crate::chunk::{self, Encoder};
 
 /// One block of the rows of all parts, which follow each other; `None` if there are none. `names`
@@ -33,8 +33,7 @@ pub(crate) fn merge(parts: &[Arc<Block>], names: &Names, encoder: &mut Encoder) 
         values.clear();
         for (part, bytes) in parts.iter().zip(&chunks) {
             match bytes {
-                Some(bytes) => chunk::decode(bytes, part.rows, &mut values)
-                    .expect("invariant: a block holds its own chunks"),
+                Some(bytes) => decode(bytes, part.rows, &mut values),
                 None => values.resize(values.len() + part.rows, ABSENT),
             }
         }

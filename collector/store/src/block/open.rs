@@ -58,11 +58,11 @@ impl Layout {
 }
 
 /// Rows not yet sealed, row by row.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Open {
     pub(crate) layout: Arc<Layout>,
-    stamps: Stamps,
-    values: Vec<f64>,
+    pub(crate) stamps: Stamps,
+    pub(crate) values: Vec<f64>,
 }
 
 impl Open {

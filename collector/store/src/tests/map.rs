@@ -1,12 +1,16 @@
 //! Lanes ≡ a map: random histories against a list of samples, searched from one end to the other.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use bellwether_model::series::{ABSENT, STALE, is_absent, is_stale};
 use bellwether_model::wire::table::ColumnIndex;
+use bellwether_platform::disk::sim::SimDisk;
 use proptest::prelude::*;
 
 use super::*;
+use crate::checkpoint::Checkpoints;
+use crate::chunk::ROWS_MAX;
 
 const RETENTION: i64 = 60_000;
 const LANES: [(u32, u32); 4] = [(0, 0), (0, 1), (1, 0), (900, 0)];
@@ -25,6 +29,8 @@ enum Op {
     Publish,
     Retain,
     View,
+    File,
+    Restart,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -46,6 +52,8 @@ fn op() -> impl Strategy<Value = Op> {
         5 => Just(Op::Publish),
         2 => Just(Op::Retain),
         3 => Just(Op::View),
+        2 => Just(Op::File),
+        2 => Just(Op::Restart),
     ]
 }
 
@@ -199,7 +207,23 @@ impl Naive {
     }
 }
 
+/// The disk's side of a store with chunk files.
+struct Filing {
+    disk: SimDisk,
+    filer: Filer,
+    checkpoints: Checkpoints,
+}
+
+/// Where blocks go, and whether they are dropped for the bytes.
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Memory,
+    Evicting,
+    Files,
+}
+
 struct Both {
+    files: Option<Filing>,
     store: Store,
     writer: Writer,
     lanes: Vec<LaneId>,
@@ -243,16 +267,30 @@ fn dump(view: &View, window: Window) -> Dump {
 }
 
 impl Both {
-    fn new(evicting: bool) -> Both {
-        let bytes_max = if evicting { 30_000 } else { usize::MAX };
+    fn limits(mode: Mode) -> Limits {
+        let bytes_max = if mode == Mode::Evicting { 30_000 } else { usize::MAX };
         let retention = Duration::from_millis(RETENTION.unsigned_abs());
-        let (store, mut writer) = Store::new(Limits { series_max: 100, bytes_max, retention });
+        let block_rows = if mode == Mode::Files { 32 } else { ROWS_MAX };
+        Limits { series_max: 100, bytes_max, retention, block_rows }
+    }
+
+    fn new(mode: Mode) -> Both {
+        let (mut files, (mut store, mut writer)) = (None, Store::new(Both::limits(mode)));
+        if mode == Mode::Files {
+            let disk = SimDisk::new(0);
+            let restored = restore(&disk, Restoring::new(Both::limits(mode)));
+            let checkpoints = Checkpoints::open(Arc::new(disk.clone()), Path::new("/c")).unwrap();
+            (store, writer) = (restored.store, restored.writer);
+            files = Some(Filing { disk, filer: restored.filer, checkpoints });
+        }
+        let evicting = mode == Mode::Evicting;
         let lanes = LANES.iter().map(|(s, g)| writer.lane(Source(*s), GroupId(*g))).collect();
         writer.unmarked(Source(900));
         writer.retain(Timestamp(1_000_000));
         let now = 1_000_000;
         let lane = NaiveLane { seen: Some(now), ..NaiveLane::default() };
         Both {
+            files,
             store,
             writer,
             lanes,
@@ -317,7 +355,44 @@ impl Both {
             Op::Publish => self.publish(),
             Op::Retain => self.retain(),
             Op::View => self.view(),
+            Op::File => self.file(),
+            Op::Restart => self.restart(),
         }
+    }
+
+    fn file(&mut self) {
+        let Some(files) = &mut self.files else { return };
+        files.filer.remove(&self.writer.take_gone()).unwrap();
+        let filing = self.writer.take_filing();
+        self.writer.filed(files.filer.append(Timestamp(self.clock), filing).unwrap());
+    }
+
+    /// A store from a checkpoint in place of the one before; views of that one stay.
+    fn restart(&mut self) {
+        self.publish();
+        let Some(files) = &mut self.files else { return };
+        files.filer.remove(&self.writer.take_gone()).unwrap();
+        let mut capture = self.writer.capture();
+        let filing = capture.take_filing();
+        files.filer.append(Timestamp(self.clock), filing).unwrap();
+        files.filer.sync().unwrap();
+        let filer = &files.filer;
+        let at = capture.position();
+        files.checkpoints.write(at, |sections| capture.put(filer, sections)).unwrap();
+        let before = dump(&self.store.view(Timestamp(self.clock)), ALL);
+        files.disk.power_cut(self.position);
+        let disk = Arc::new(files.disk.clone());
+        files.checkpoints = Checkpoints::open(disk, Path::new("/c")).unwrap();
+        let mut restoring = Restoring::new(Both::limits(Mode::Files));
+        let newest = *files.checkpoints.numbers().last().unwrap();
+        let mut each =
+            |kind, bytes: &[u8]| restoring.record(kind, bytes).map(|known| assert!(known));
+        assert_eq!(files.checkpoints.read(newest, &mut each).unwrap(), at);
+        let restored = restore(&files.disk, restoring);
+        (self.store, self.writer, files.filer) = (restored.store, restored.writer, restored.filer);
+        assert_eq!(dump(&self.store.view(Timestamp(self.clock)), ALL), before);
+        // Blocks in files cannot be read after the cut by those who had opened them before.
+        self.views.clear();
     }
 
     fn first(&self, source: usize) -> usize {
@@ -432,8 +507,16 @@ impl Both {
     }
 }
 
-fn run(ops: Vec<Op>, evicting: bool) {
-    let mut both = Both::new(evicting);
+fn restore(disk: &SimDisk, restoring: Restoring) -> Restored {
+    let limits = FileLimits { bytes: 3000, span: Duration::from_secs(50) };
+    let disk = Arc::new(disk.clone());
+    let restored = restoring.finish(disk, Path::new("/f"), limits).unwrap();
+    assert!(restored.files_broken.is_empty());
+    restored
+}
+
+fn run(ops: Vec<Op>, mode: Mode) {
+    let mut both = Both::new(mode);
     ops.into_iter().for_each(|op| both.apply(op));
     both.publish();
     both.view();
@@ -443,6 +526,10 @@ fn run(ops: Vec<Op>, evicting: bool) {
     both.writer.retain(Timestamp(both.clock + 10 * 300_000));
     both.writer.publish(Position(both.position));
     let stats = both.store.stats();
+    assert_eq!(stats.blocks_damaged, 0);
+    if mode == Mode::Files {
+        return;
+    }
     assert_eq!((stats.series, stats.blocks, stats.views), (0, 0, 0), "all is past retention");
     assert_eq!((stats.sealed_bytes, stats.pinned_bytes), (0, 0));
     assert_eq!(stats.series_created, stats.series_removed);
@@ -457,11 +544,16 @@ proptest! {
 
     #[test]
     fn lanes_are_a_map(ops in prop::collection::vec(op(), 1..40)) {
-        run(ops, false);
+        run(ops, Mode::Memory);
+    }
+
+    #[test]
+    fn files_and_restarts_do_not_show(ops in prop::collection::vec(op(), 1..40)) {
+        run(ops, Mode::Files);
     }
 
     #[test]
     fn views_outlive_what_is_evicted(ops in prop::collection::vec(op(), 1..40)) {
-        run(ops, true);
+        run(ops, Mode::Evicting);
     }
 }

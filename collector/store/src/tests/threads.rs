@@ -54,7 +54,8 @@ fn check(view: &View) -> Vec<u64> {
 #[test]
 fn readers_see_whole_rows_while_the_writer_runs() {
     let retention = Duration::from_millis(1200);
-    let (store, writer) = Store::new(Limits { series_max: 100, bytes_max: 16_000, retention });
+    let (store, writer) =
+        Store::new(Limits { series_max: 100, bytes_max: 16_000, retention, ..Limits::default() });
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let readers: Vec<_> = (0..3)

@@ -2,7 +2,7 @@
 //! group.
 //!
 //! What the lane holds stays before anything new is let in. A refused definition keeps its place
-//! without a series. Settling (`columns`) follows with the next row.
+//! without a series; what a limit has refused is forgotten until its group is next defined. Settling (`columns`) follows with the next row.
 
 use std::collections::BTreeSet;
 
@@ -49,14 +49,17 @@ impl Admission<'_> {
     }
 
     /// The place of a definition, sharing what the index keeps.
-    fn place(&mut self, definition: &Definition, series: Option<SeriesRef>) -> Place {
+    fn place(&mut self, definition: &Definition, admitted: Result<SeriesRef, Refusal>) -> Place {
+        if !matches!(admitted, Ok(_) | Err(Refusal::Repeated)) {
+            return Place { definition: None, series: None, settled: false };
+        }
         let mut definition = definition.clone();
-        if let Some(entry) = series.and_then(|s| self.index.get(s)) {
+        if let Some(entry) = admitted.ok().and_then(|s| self.index.get(s)) {
             definition.labels = entry.labels.clone();
             let metadata = self.index.describe(definition.labels.name(), &definition.metadata);
             definition.metadata = metadata;
         }
-        Place { definition, series, settled: false }
+        Place { definition: Some(definition), series: admitted.ok(), settled: false }
     }
 }
 
@@ -130,7 +133,7 @@ impl Writer {
             } else {
                 admission.admit(&definition)
             };
-            let made = admission.place(&definition, admitted.ok());
+            let made = admission.place(&definition, admitted);
             let places = &mut admission.lane.places;
             if places.len() <= at {
                 places.resize_with(at + 1, || None);
@@ -149,7 +152,7 @@ impl Writer {
     pub(super) fn wake(&mut self, lane: LaneId) {
         let Some(state) = self.lanes.get(lane.0 as usize).and_then(Option::as_ref) else { return };
         if state.asleep {
-            let places = state.places.iter().map(|p| p.as_ref().map(|p| p.definition.clone()));
+            let places = state.places.iter().map(|p| p.as_ref()?.definition.clone());
             let columns: Vec<_> = places.collect();
             self.redefine(lane, &columns);
         }
@@ -197,7 +200,7 @@ fn replace(admission: &mut Admission<'_>, columns: &[Option<Definition>]) -> Vec
             admission.stats.refuse(reason);
             refused.push(Refused { place: ColumnIndex(place), reason });
         }
-        let mut made = admission.place(definition, result.ok());
+        let mut made = admission.place(definition, result);
         made.settled = made.series.is_some_and(|s| held.get(&s) == Some(&true));
         places.push(Some(made));
     }

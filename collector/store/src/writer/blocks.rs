@@ -4,8 +4,10 @@
 //! block of at most [`ROWS_MAX`] rows, so that a row is encoded three times at most and open memory
 //! stays small. A block is dropped in two steps. First it is marked with the epoch that is about to
 //! begin: views made from then on do not see it. It goes when no view of an earlier epoch lives, or
-//! [`SLACK`] later. A series goes with the last block that names it.
+//! [`SLACK`] later. A series goes with the last block that names it. Blocks in chunk files go file by
+//! file (`filing`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bellwether_model::id::GroupId;
@@ -14,9 +16,11 @@ use bellwether_model::time::Timestamp;
 use super::Writer;
 use super::columns::LaneState;
 use crate::block::merge::merge;
+use crate::block::open::OPEN_ROWS;
 use crate::block::{Block, Names};
 use crate::chunk::ROWS_MAX;
-use crate::lane::{Epoch, LaneId, Sealed};
+use crate::files::Pending;
+use crate::lane::{Epoch, KEPT, LaneId, Piece, Sealed};
 use crate::liveness::Change;
 use crate::store::SLACK;
 use crate::{Source, lock, write};
@@ -34,13 +38,20 @@ pub(super) struct Oldest {
     samples: u64,
 }
 
-/// A dropped block that older views still see.
+/// What was dropped and is still seen by older views.
 #[derive(Debug)]
 pub(super) struct Doomed {
-    lane: LaneId,
-    epoch: Epoch,
-    at: Timestamp,
-    bytes: usize,
+    pub(super) what: What,
+    pub(super) epoch: Epoch,
+    pub(super) at: Timestamp,
+    pub(super) bytes: usize,
+}
+
+/// A block of a lane, its oldest, or all blocks of a file.
+#[derive(Debug)]
+pub(super) enum What {
+    Block(LaneId),
+    File(u32, BTreeSet<LaneId>),
 }
 
 impl Writer {
@@ -62,9 +73,10 @@ impl Writer {
         let total: usize = parts.iter().sum();
         let small = parts.iter().rev().take_while(|rows| **rows < PART_ROWS);
         let (count, small) = small.fold((0, 0), |(count, sum), rows| (count + 1, sum + rows));
-        if total > ROWS_MAX {
+        let whole = self.shared.limits.block_rows.clamp(OPEN_ROWS, ROWS_MAX);
+        if total > whole {
             self.close(lane, parts.len() - 1);
-        } else if total == ROWS_MAX {
+        } else if total == whole {
             self.close(lane, parts.len());
         } else if small >= PART_ROWS {
             self.join(lane, count);
@@ -98,17 +110,23 @@ impl Writer {
         self.stats.blocks += 1;
         self.stats.sealed_bytes += block.bytes();
         self.stats.samples_sealed += block.samples;
-        self.oldest.insert(Oldest {
-            last: block.last_time(),
-            lane,
-            number: state.next_block,
-            bytes: block.bytes(),
-            samples: block.samples,
-        });
-        state.next_block += 1;
+        let block = Arc::new(block);
+        if let Some(files) = &mut self.files {
+            let names = state.names_id(&block.names).expect("invariant: noted above");
+            files.pending.push(Pending { lane, names, block: Arc::clone(&block) });
+        } else {
+            self.oldest.insert(Oldest {
+                last: block.last_time(),
+                lane,
+                number: state.next_block,
+                bytes: block.bytes(),
+                samples: block.samples,
+            });
+            state.next_block += 1;
+        }
         let mut rows = write(&state.shared.rows);
         rows.parts.drain(..count);
-        rows.sealed.push_back(Sealed { block: Arc::new(block), dropped: None });
+        rows.sealed.push_back(Sealed { piece: Piece::Held(block), dropped: KEPT });
     }
 
     /// Seals and closes all that a lane has.
@@ -122,6 +140,7 @@ impl Writer {
     /// Drops the oldest blocks while the bytes are over their bound.
     pub(super) fn evict(&mut self) {
         let max = self.shared.limits.bytes_max;
+        self.evict_files(max);
         let mut dropped = Vec::new();
         while self.stats.sealed_bytes + self.stats.open_bytes > max {
             let Some(block) = self.oldest.pop_first() else { break };
@@ -141,6 +160,7 @@ impl Writer {
         self.now = self.now.max(now);
         let horizon = now.saturating_sub(self.shared.limits.retention).saturating_sub(SLACK);
         self.rest(horizon);
+        self.expire_files(horizon);
         let mut dropped = Vec::new();
         while self.oldest.first().is_some_and(|block| block.last < horizon) {
             let Some(block) = self.oldest.pop_first() else { break };
@@ -163,34 +183,53 @@ impl Writer {
         for block in dropped {
             let Some(Some(state)) = self.lanes.get(block.lane.0 as usize) else { continue };
             let mut rows = write(&state.shared.rows);
-            if let Some(sealed) = rows.sealed.iter_mut().find(|s| s.dropped.is_none()) {
-                sealed.dropped = Some(epoch);
+            if let Some(sealed) = rows.sealed.iter_mut().find(|s| s.dropped == KEPT) {
+                sealed.dropped = epoch;
             }
             self.stats.blocks -= 1;
             self.stats.pinned_bytes += block.bytes;
-            let (lane, bytes) = (block.lane, block.bytes);
-            self.doomed.push_back(Doomed { lane, epoch, at: self.now, bytes });
+            let (what, bytes) = (What::Block(block.lane), block.bytes);
+            self.doomed.push_back(Doomed { what, epoch, at: self.now, bytes });
         }
         lock(&self.shared.views).advance();
         self.purge();
     }
 
     /// Frees dropped blocks that no living view sees, or that have waited for long enough.
-    fn purge(&mut self) {
+    pub(super) fn purge(&mut self) {
         let oldest = lock(&self.shared.views).oldest();
         let late = self.now.saturating_sub(SLACK);
         while self.doomed.front().is_some_and(|d| d.epoch <= oldest || d.at < late) {
             let Some(doomed) = self.doomed.pop_front() else { break };
             self.stats.pinned_bytes -= doomed.bytes;
-            let Some(Some(state)) = self.lanes.get_mut(doomed.lane.0 as usize) else { continue };
-            let sealed = write(&state.shared.rows).sealed.pop_front();
-            let Some(Sealed { block, .. }) = sealed else { continue };
-            if let Some(names) = state.release(&block.names) {
-                self.stats.open_bytes -= size_of_val(&*names);
-                let gone = state.unnamed(names.iter().copied());
-                self.leave(doomed.lane, &gone);
+            match doomed.what {
+                What::Block(lane) => drop(self.release_oldest(lane, |_| true)),
+                What::File(number, lanes) => {
+                    let in_it =
+                        |piece: &Piece| matches!(piece, Piece::Filed(f) if f.file.number == number);
+                    for lane in lanes {
+                        while self.release_oldest(lane, in_it) {}
+                    }
+                }
             }
         }
+    }
+
+    /// Frees the oldest block of a lane, with the series that it alone names, if it is such a one.
+    fn release_oldest(&mut self, lane: LaneId, is_it: impl Fn(&Piece) -> bool) -> bool {
+        let Some(Some(state)) = self.lanes.get_mut(lane.0 as usize) else { return false };
+        let mut rows = write(&state.shared.rows);
+        if !rows.sealed.front().is_some_and(|sealed| is_it(&sealed.piece)) {
+            return false;
+        }
+        let Some(sealed) = rows.sealed.pop_front() else { return false };
+        drop(rows);
+        if let Some(names) = state.release(sealed.piece.names()) {
+            self.stats.open_bytes -= size_of_val(&*names);
+            let gone = state.unnamed(names.iter().copied());
+            self.leave(lane, &gone);
+        }
+        true
     }
 
     /// Seals lanes whose last row is past the horizon and lets their series go; the definitions

@@ -24,7 +24,8 @@ use crate::{Source, read, write};
 /// A defined column; without a series it is refused, or its lane sleeps.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub(super) definition: Definition,
+    /// `None` once a limit has refused it: what is not kept takes no memory.
+    pub(super) definition: Option<Definition>,
     pub(super) series: Option<SeriesRef>,
     /// Whether a row was written with it: only then its end is marked.
     pub(super) settled: bool,
@@ -33,6 +34,8 @@ pub(super) struct Place {
 /// The names of some blocks, and how many have them, parts among them.
 #[derive(Debug)]
 pub(super) struct Used {
+    /// Its number in the lane; chunk files name it by that.
+    pub(super) id: u32,
     pub(super) names: Names,
     pub(super) blocks: usize,
 }
@@ -75,6 +78,7 @@ pub(super) struct LaneState {
     /// When retention first saw it without rows.
     pub(super) seen: Option<Timestamp>,
     pub(super) next_block: u64,
+    pub(super) next_names: u32,
 }
 
 impl LaneState {
@@ -104,6 +108,7 @@ impl LaneState {
             open_bytes: 0,
             seen: None,
             next_block: 0,
+            next_names: 0,
         }
     }
 
@@ -113,7 +118,7 @@ impl LaneState {
 
     pub(super) fn is_defined_as(&self, columns: &[Option<Definition>]) -> bool {
         let same = |place: &Option<Place>, column: &Option<Definition>| {
-            place.as_ref().map(|p| &p.definition) == column.as_ref()
+            place.as_ref().and_then(|p| p.definition.as_ref()) == column.as_ref()
         };
         self.refused == 0
             && !self.asleep
@@ -165,6 +170,16 @@ impl LaneState {
         (columns, width)
     }
 
+    /// Notes which columns a row's values go to.
+    pub(super) fn enliven(
+        &mut self,
+        columns: &[Option<SeriesRef>],
+        held: &BTreeMap<SeriesRef, bool>,
+    ) {
+        self.live = columns.iter().map(|c| c.is_some_and(|s| held.contains_key(&s))).collect();
+        self.plain = self.live.iter().all(|live| *live);
+    }
+
     /// After a seal: the columns of ended series go with the next row.
     pub(super) fn sealed(&mut self) {
         self.open_rows = 0;
@@ -209,8 +224,16 @@ impl LaneState {
             used.blocks += 1;
             return 0;
         }
-        self.used.push(Used { names: Arc::clone(names), blocks: 1 });
+        let id = self.next_names;
+        self.next_names += 1;
+        self.used.push(Used { id, names: Arc::clone(names), blocks: 1 });
         size_of_val(&**names)
+    }
+
+    /// The number of names that a block has.
+    pub(super) fn names_id(&self, names: &Names) -> Option<u32> {
+        let known = self.used.iter().rev().find(|used| Arc::ptr_eq(&used.names, names));
+        known.map(|used| used.id)
     }
 
     /// Notes a block less. Gives the names if it was the last with them.
@@ -234,8 +257,7 @@ impl Writer {
         state.ended.retain(|s| !held.contains_key(s));
         let (columns, width) = state.target();
         state.width = width;
-        state.live = columns.iter().map(|c| c.is_some_and(|s| held.contains_key(&s))).collect();
-        state.plain = state.live.iter().all(|live| *live);
+        state.enliven(&columns, &held);
         let changed = *columns != *layout.columns();
         if changed {
             let known = state.used.last().map_or(&layout.names, |used| &used.names);

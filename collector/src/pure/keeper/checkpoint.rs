@@ -1,0 +1,224 @@
+//! The keeper's state in a checkpoint: sessions with their decoders, sources, hosts and `up`, beside
+//! the store's. The records are listed in `collector/JOURNAL.md`.
+
+use bellwether_model::id::{AgentId, Position, StoreId, Stream};
+use bellwether_model::limit;
+use bellwether_model::time::{Now, Timestamp};
+use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
+use bellwether_model::wire::decode::Decoder;
+use bellwether_store::checkpoint::FIRST_KIND_OF_COLLECTOR;
+use bellwether_store::{Capture, Damage, Filing, Placed, Source, Writer};
+
+use super::super::entry::{self, Entry, Snapshot};
+use super::{Held, Keeper, KeeperLimits, PLACES_PER_SERIES};
+
+const CONTROL: u8 = FIRST_KIND_OF_COLLECTOR;
+const AGENT: u8 = CONTROL + 1;
+const UP: u8 = CONTROL + 2;
+const SESSION: u8 = CONTROL + 3;
+
+/// Takes the records of a checkpoint: kind and bytes.
+pub type Put<'a> = &'a mut dyn FnMut(u8, &[u8]);
+
+/// All of a collector's state at one position; see [`Keeper::capture`].
+pub struct KeeperCapture {
+    /// The store's.
+    pub store: Capture,
+    control: Snapshot,
+    next_source: u32,
+    agents: Vec<(AgentId, Source)>,
+    ups: Vec<((String, String), Source)>,
+    sessions: Vec<(AgentId, Stream, Timestamp, Decoder)>,
+}
+
+impl KeeperCapture {
+    /// The last position whose entry it holds.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.store.position()
+    }
+
+    /// Gives the records beside the store's.
+    pub fn put(&self, put: Put<'_>) {
+        let mut out = Vec::new();
+        put_varint(&mut out, u64::from(self.next_source));
+        entry::put_snapshot(&mut out, &self.control);
+        put(CONTROL, &out);
+        for (agent, source) in &self.agents {
+            out.clear();
+            out.extend_from_slice(&agent.0);
+            put_varint(&mut out, u64::from(source.0));
+            put(AGENT, &out);
+        }
+        for ((job, instance), source) in &self.ups {
+            out.clear();
+            put_text(&mut out, job);
+            put_text(&mut out, instance);
+            put_varint(&mut out, u64::from(source.0));
+            put(UP, &out);
+        }
+        for (agent, stream, seen, decoder) in &self.sessions {
+            out.clear();
+            out.extend_from_slice(&agent.0);
+            out.push(*stream as u8);
+            put_zigzag(&mut out, seen.0);
+            decoder.put_state(&mut out);
+            put(SESSION, &out);
+        }
+    }
+}
+
+/// Builds a keeper from the records of a checkpoint; without any, a new one.
+#[derive(Debug)]
+pub struct KeeperRestoring {
+    limits: KeeperLimits,
+    control: Option<(u32, Snapshot)>,
+    agents: Vec<(AgentId, Source)>,
+    ups: Vec<((String, String), Source)>,
+    sessions: Vec<(AgentId, Stream, Timestamp, Decoder)>,
+}
+
+impl KeeperRestoring {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(limits: KeeperLimits) -> KeeperRestoring {
+        KeeperRestoring {
+            limits,
+            control: None,
+            agents: Vec::new(),
+            ups: Vec::new(),
+            sessions: Vec::new(),
+        }
+    }
+
+    /// Takes a record that is not the store's.
+    ///
+    /// # Errors
+    /// The bytes are no such record, or of an unknown kind.
+    pub fn record(&mut self, kind: u8, bytes: &[u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(bytes);
+        match kind {
+            CONTROL => {
+                let next_source = small(&mut reader)?;
+                let Entry::Snapshot(control) = Entry::read(reader.take(reader.left())?)? else {
+                    return Err(reader.malformed("another entry than a snapshot"));
+                };
+                self.control = Some((next_source, control));
+            }
+            AGENT => {
+                let agent = AgentId(reader.array()?);
+                self.agents.push((agent, Source(small(&mut reader)?)));
+            }
+            UP => {
+                let job = reader.text(limit::LABEL_BYTES)?.to_owned();
+                let instance = reader.text(limit::LABEL_BYTES)?.to_owned();
+                self.ups.push(((job, instance), Source(small(&mut reader)?)));
+            }
+            SESSION => {
+                let agent = AgentId(reader.array()?);
+                let stream = Stream::from_wire(reader.byte()?);
+                let stream = stream.ok_or(reader.malformed("no such stream"))?;
+                let seen = Timestamp(reader.zigzag()?);
+                let places = self.limits.places_per_session();
+                self.sessions.push((
+                    agent,
+                    stream,
+                    seen,
+                    Decoder::take_state(&mut reader, places)?,
+                ));
+            }
+            _ => return Err(reader.malformed("a record of an unknown kind")),
+        }
+        reader.finish()
+    }
+
+    /// The keeper over the store of the same checkpoint, at its position. `id` is for a new one.
+    #[must_use]
+    pub fn finish(self, now: Now, at: Position, id: StoreId, writer: Writer) -> Keeper {
+        let mut keeper = Keeper::new(id, self.limits, writer);
+        let Some((next_source, control)) = self.control else { return keeper };
+        (keeper.store, keeper.next_source) = (control.store, next_source);
+        (keeper.held, keeper.believes) = (at, true);
+        keeper.sources = self.agents.into_iter().collect();
+        keeper.ups = self.ups.into_iter().collect();
+        for (agent, stream, session) in control.sessions {
+            keeper.held(&(agent, stream)).session = session;
+        }
+        for (agent, stream, seen, decoder) in self.sessions {
+            let held: &mut Held = keeper.held(&(agent, stream));
+            (held.seen, held.decoder) = (seen, decoder);
+        }
+        keeper.presence.restore(now, &control.hosts, &control.ups);
+        keeper
+    }
+}
+
+fn small(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
+    u32::try_from(reader.varint()?).map_err(|_| reader.malformed("number over 32 bits"))
+}
+
+impl KeeperLimits {
+    /// Places of one session's decoder: columns come and go, and columns over the limit must be
+    /// read so that they can be named.
+    pub(super) fn places_per_session(&self) -> usize {
+        self.series_per_agent.saturating_mul(PLACES_PER_SERIES).max(limit::COLUMNS)
+    }
+}
+
+impl Keeper {
+    /// Copies all state as of the last entry, for a checkpoint. What [`Keeper::take_filing`] gave
+    /// must have come back.
+    pub fn capture(&mut self, now: Timestamp) -> KeeperCapture {
+        let sessions = self
+            .sessions
+            .iter()
+            .map(|((agent, stream), held)| (*agent, *stream, held.seen, held.decoder.clone()));
+        KeeperCapture {
+            sessions: sessions.collect(),
+            control: self.control(now),
+            next_source: self.next_source,
+            agents: self.sources.iter().map(|(agent, source)| (*agent, *source)).collect(),
+            ups: self.ups.iter().map(|(up, source)| (up.clone(), *source)).collect(),
+            store: self.writer.capture(),
+        }
+    }
+
+    /// Sealed blocks that wait for a file.
+    pub fn take_filing(&mut self) -> Filing {
+        self.writer.take_filing()
+    }
+
+    /// Files that were dropped.
+    pub fn take_gone(&mut self) -> Vec<u32> {
+        self.writer.take_gone()
+    }
+
+    /// Takes up what became of a filing.
+    pub fn filed(&mut self, placed: Placed) {
+        self.writer.filed(placed);
+    }
+
+    /// Blocks that were found damaged since the last call, each with its agent where that is known.
+    pub fn take_damages(&mut self) -> Vec<(Option<AgentId>, Damage)> {
+        let damages = self.writer.take_damages().into_iter();
+        let agent = |source| self.sources.iter().find(|(_, s)| **s == source).map(|(a, _)| *a);
+        damages.map(|damage| (agent(damage.source), damage)).collect()
+    }
+
+    /// Counts a checkpoint that was due.
+    pub fn checkpointed(&mut self, outcome: CheckpointOutcome) {
+        match outcome {
+            CheckpointOutcome::Written => self.stats.checkpoints += 1,
+            CheckpointOutcome::NoSpace => self.stats.checkpoints_failed += 1,
+        }
+    }
+}
+
+/// What became of a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckpointOutcome {
+    /// It is durable.
+    Written,
+    /// There was no space; the one before stands.
+    NoSpace,
+}
