@@ -8,9 +8,11 @@ pub mod push;
 
 pub(crate) mod api;
 pub(crate) mod federate;
+mod forms;
 pub mod hosts;
 pub mod metrics;
 pub mod program;
+pub mod reload;
 pub mod serve;
 pub mod startup;
 pub mod status;

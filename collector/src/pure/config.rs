@@ -36,6 +36,9 @@ const BYTES_MIN: u64 = 16 << 20;
 const BYTES_MAX: u64 = 1 << 40;
 const SERIES_PER_AGENT_MAX: u64 = 1_000_000;
 const AGENTS_MAX: u64 = 100_000;
+/// An agent that has a backlog asks as fast as it is answered.
+const REQUESTS_MIN: u64 = 10;
+const REQUESTS_MAX: u64 = 1_000_000;
 
 /// Sections that are to come, and whether their value is a list.
 const LATER: [(&str, bool); 7] = [
@@ -218,7 +221,16 @@ fn limits(f: &mut Fields<'_>, retention: Duration) -> KeeperLimits {
         .integer("agents", "Agents known at a time; new ones beyond it are refused.")
         .between(1, AGENTS_MAX)
         .or(wide(default.agents));
-    KeeperLimits { series_per_agent: narrow(series), agents: narrow(agents), retention }
+    let requests = f
+        .integer("requests_per_agent", "Requests of one agent in a second; more are refused.")
+        .between(REQUESTS_MIN, REQUESTS_MAX)
+        .or(u64::from(default.requests_per_agent));
+    KeeperLimits {
+        series_per_agent: narrow(series),
+        agents: narrow(agents),
+        retention,
+        requests_per_agent: u32::try_from(requests).unwrap_or(u32::MAX),
+    }
 }
 
 fn label(name: &str, item: &mut Item<'_>) -> (Place, String) {

@@ -1,5 +1,6 @@
-//! `host list` and `host forget`: asks a running collector over HTTP or HTTPS.
+//! `host list`, `host drain` and `host forget`: asks a running collector over HTTP or HTTPS.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,14 +14,17 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 
-use super::cli::{Host, HostForget, HostList, Output, Target};
-use super::hosts::PATH;
+use super::cli::{Host, HostDrain, HostForget, HostList, Output, Target};
+use super::hosts::{DRAIN, PATH};
 use super::keep::HostRow;
 use super::startup;
 
 /// For connecting, asking and answering together.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
-/// A row has about 200 bytes.
+/// From one look at a host that is drained to the next.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+const FINDINGS: u8 = 1;
+/// A row has about 500 bytes.
 const ANSWER_BYTES: usize = 64 << 20;
 
 /// Why a collector could not be asked, or what it refused.
@@ -62,25 +66,73 @@ pub enum AskError {
 pub async fn run(host: &Host) -> anyhow::Result<ExitCode> {
     match host {
         Host::List(list) => show(list).await,
+        Host::Drain(one) => drain(one).await,
         Host::Forget(one) => forget(one).await,
     }
 }
 
-async fn show(list: &HostList) -> anyhow::Result<ExitCode> {
-    let (status, body) = ask(&list.target, Method::GET, PATH).await?;
+async fn rows(target: &Target) -> Result<Vec<HostRow>, AskError> {
+    let (status, body) = ask(target, Method::GET, PATH).await?;
     if status != StatusCode::OK {
-        return Err(refused(&list.target, status, &body).into());
+        return Err(refused(target, status, &body));
     }
-    let rows: Vec<HostRow> = serde_json::from_slice(&body).map_err(|error| {
+    serde_json::from_slice(&body).map_err(|error| {
         let reason = format!("not an answer of a collector: {error}");
-        AskError::Unreachable { url: list.target.url.clone(), reason }
-    })?;
+        AskError::Unreachable { url: target.url.clone(), reason }
+    })
+}
+
+async fn show(list: &HostList) -> anyhow::Result<ExitCode> {
+    let rows = rows(&list.target).await?;
     let mut out = io::stdout().lock();
     match list.output {
         Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?,
+        Output::Table if list.wide => out.write_all(wide(&rows).as_bytes())?,
         Output::Table => out.write_all(table(&rows).as_bytes())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has a host drained, and waits until it has gone.
+async fn drain(one: &HostDrain) -> anyhow::Result<ExitCode> {
+    let agent: AgentId = one.agent.parse()?;
+    let method = if one.cancel { Method::DELETE } else { Method::PUT };
+    match ask(&one.target, method, &format!("{PATH}/{agent}{DRAIN}")).await? {
+        (StatusCode::NO_CONTENT, _) => {}
+        (status, body) => return Err(refused(&one.target, status, &body).into()),
+    }
+    let mut out = io::stdout().lock();
+    if one.cancel {
+        writeln!(out, "not drained any more: {agent}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "draining: {agent}")?;
+    if one.wait.is_zero() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    match tokio::time::timeout(one.wait, gone(&one.target, agent)).await {
+        Ok(gone) => {
+            gone?;
+            writeln!(out, "drained: {agent}")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(_) => {
+            writeln!(out, "not drained yet: {agent} still ships; it stays marked")?;
+            Ok(ExitCode::from(FINDINGS))
+        }
+    }
+}
+
+/// Waits until a host that is drained has gone.
+async fn gone(target: &Target, agent: AgentId) -> Result<(), AskError> {
+    let agent = agent.to_string();
+    loop {
+        let is_there = |row: &HostRow| row.agent == agent && row.state == "draining";
+        if !rows(target).await?.iter().any(is_there) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 async fn forget(one: &HostForget) -> anyhow::Result<ExitCode> {
@@ -117,7 +169,7 @@ async fn ask(target: &Target, method: Method, path: &str) -> Result<(StatusCode,
         request.headers_mut().insert(AUTHORIZATION, value);
     }
     let unreachable = |reason| AskError::Unreachable { url: target.url.clone(), reason };
-    let proxy = from_environment(&server, &startup::surroundings().environment)
+    let proxy = from_environment(&server, &startup::around().environment)
         .map_err(|name| unreachable(format!("{name} names no proxy that can be used")))?;
     let dialer = Dialer::new(Route {
         target: server,
@@ -149,6 +201,53 @@ async fn exchange(
     Ok((status, body.map_err(|error| causes(&*error))?.to_bytes()))
 }
 
+/// What was taken, lost and refused of each host.
+fn wide(rows: &[HostRow]) -> String {
+    let head = [
+        "AGENT",
+        "INSTANCE",
+        "STATE",
+        "FRAMES",
+        "SAMPLES",
+        "STORED",
+        "UNPLACED",
+        "LATE",
+        "AHEAD",
+        "DUPLICATES",
+        "SKIPPED",
+        "COLUMNS REFUSED",
+    ];
+    let named = |counts: &BTreeMap<String, u64>| {
+        let named = counts.iter().map(|(name, count)| format!("{}={count}", printable(name)));
+        let named: Vec<String> = named.collect();
+        if named.is_empty() { "-".to_owned() } else { named.join(",") }
+    };
+    let cells = rows.iter().map(|row| {
+        let counts = &row.counts;
+        let numbers = [counts.frames, counts.samples, counts.stored, counts.unplaced];
+        let more = [counts.out_of_order, counts.ahead, counts.duplicates];
+        let [frames, samples, stored, unplaced] = numbers.map(|n| n.to_string());
+        let [late, ahead, duplicates] = more.map(|n| n.to_string());
+        let (instance, state) = (printable(&row.instance), row.state.clone());
+        let (skipped, refused) = (named(&counts.skipped), named(&counts.columns_refused));
+        [
+            row.agent.clone(),
+            instance,
+            state,
+            frames,
+            samples,
+            stored,
+            unplaced,
+            late,
+            ahead,
+            duplicates,
+            skipped,
+            refused,
+        ]
+    });
+    columns(&std::iter::once(head.map(str::to_owned)).chain(cells).collect::<Vec<_>>())
+}
+
 /// Rows in columns.
 fn table(rows: &[HostRow]) -> String {
     let header = ["AGENT", "JOB", "INSTANCE", "STATE", "LAG", "APPLIED"].map(str::to_owned);
@@ -166,14 +265,19 @@ fn table(rows: &[HostRow]) -> String {
         ]
     };
     let lines: Vec<[String; 6]> = std::iter::once(header).chain(rows.iter().map(cells)).collect();
-    let mut widths = [0; 6];
-    for line in &lines {
+    columns(&lines)
+}
+
+/// Cells in columns; the last one of a line is not padded.
+fn columns<const N: usize>(lines: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for line in lines {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut out = String::new();
-    for line in &lines {
+    for line in lines {
         let padded = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         let padded: Vec<String> = padded.collect();
         out.push_str(padded.join("  ").trim_end());
@@ -190,6 +294,7 @@ fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell::keep::HostCounts;
 
     fn row(instance: &str, state: &str, lag_ms: i64, applied: &str) -> HostRow {
         HostRow {
@@ -200,6 +305,11 @@ mod tests {
             mark_ms: 0,
             lag_ms,
             applied: applied.to_owned(),
+            counts: HostCounts {
+                frames: 17,
+                skipped: [("spool_full".to_owned(), 3)].into(),
+                ..HostCounts::default()
+            },
         }
     }
 
@@ -212,6 +322,7 @@ mod tests {
         abababababababababababababababab  node  a�[2Jb    down   12.3 s  -
         ");
         assert_eq!(table(&[]).lines().count(), 1);
+        insta::assert_snapshot!(wide(&rows));
     }
 
     #[tokio::test]

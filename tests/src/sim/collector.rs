@@ -9,6 +9,7 @@ use bellwether_collector::pure::entry::Entry;
 use bellwether_collector::pure::keeper::{
     Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, Submit,
 };
+use bellwether_collector::pure::recount::Recount;
 use bellwether_model::id::{AgentId, Position, Seq, StoreId, Stream};
 use bellwether_model::label::LabelSet;
 use bellwether_model::select::{Column, Select, Window};
@@ -409,6 +410,11 @@ impl CollectorNode {
                 (process.keeper.session(*agent, stream), keeper.session(*agent, stream));
             if live != again {
                 return Err(format!("session was {live:?}, replayed {again:?}"));
+            }
+            let count = |keeper: &Keeper| keeper.recount(*agent, stream).map(Recount::replayable);
+            let (live, again) = (count(&process.keeper), count(&keeper));
+            if live != again || live.is_some_and(|count| !count.is_whole()) {
+                return Err(format!("counted {live:?}, replayed {again:?}"));
             }
         }
         let oldest = at.wall.saturating_sub(self.retention);
