@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use bellwether_agent::shell::calls::Calls;
-use bellwether_agent::shell::cli::{Cli, Command, Run, Settings};
+use bellwether_agent::shell::cli::{Cli, Command, Run, Settings, Status};
 use bellwether_agent::shell::daemon::{self, Ends};
 use bellwether_agent::shell::host::Host;
 use bellwether_agent::shell::once::once;
 use bellwether_agent::shell::startup::{self, StartError};
+use bellwether_agent::shell::status_cli;
 use bellwether_platform::clock::Clock;
 use clap::Parser;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(&arguments),
         Command::Check(settings) => check(&settings),
         Command::Once(settings) => print_once(&settings),
+        Command::Status(arguments) => status(&arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("bellwether-agent: {error:#}");
@@ -36,7 +38,7 @@ fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
         tracing::warn!(%warning, "configuration");
     }
     let ends = if arguments.stop_on_stdin_close { Ends::WithInput } else { Ends::BySignal };
-    daemon::run(&plan, settings.roots(), ends)?;
+    daemon::run(plan, settings, ends)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -49,6 +51,17 @@ fn check(settings: &Settings) -> anyhow::Result<ExitCode> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn status(arguments: &Status) -> anyhow::Result<ExitCode> {
+    // With its directory named, an agent is found whatever became of its file since.
+    let dir = match &arguments.data_dir {
+        Some(dir) => dir.join("agent"),
+        None => startup::state_dir(arguments.config.as_deref())?,
+    };
+    let (status, json) = status_cli::ask(&dir)?;
+    status_cli::show(&status, &json, arguments.output).context("cannot write the status")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print_once(settings: &Settings) -> anyhow::Result<ExitCode> {

@@ -1,6 +1,7 @@
 //! What the agent decides and computes: bytes of kernel files to rows, the configuration to a plan.
 //! No clock, no file, no thread, no socket.
 
+pub mod account;
 pub mod columns;
 pub mod config;
 pub mod family;

@@ -44,17 +44,18 @@ fn serve(arguments: &Serve) -> anyhow::Result<ExitCode> {
         tracing::warn!(%warning, "configuration");
     }
     let (stopper, stop) = stop::stop();
-    let collector = Collector::open(startup::serve_plan(plan, &arguments.settings), &stopper)?;
+    let collector =
+        Collector::open(startup::serve_plan(plan, &arguments.settings, Vec::new()), &stopper)?;
     let (scheme, address) = (collector.scheme(), collector.address());
     runtime()?.block_on(async {
-        // A changed configuration is taken up at the next start.
-        tokio::spawn(Signals::catch()?.run(stopper.clone(), Arc::new(Notify::new())));
+        let hangup = Arc::new(Notify::new());
+        tokio::spawn(Signals::catch()?.run(stopper.clone(), Arc::clone(&hangup)));
         // The collector is polled first, so that it answers once its address is told.
         let told = async {
             // Where nobody listens to standard output the collector serves all the same.
             writeln!(io::stdout(), "bellwether: listening on {scheme}://{address}").ok();
         };
-        let (served, ()) = tokio::join!(collector.serve(stop), told);
+        let (served, ()) = tokio::join!(collector.serve(stop, hangup), told);
         Ok::<_, anyhow::Error>(served?)
     })?;
     Ok(ExitCode::SUCCESS)

@@ -6,5 +6,7 @@ pub mod config;
 pub mod entry;
 pub(crate) mod federate;
 pub mod keeper;
+pub mod pace;
 pub mod presence;
+pub mod recount;
 pub mod session;

@@ -11,10 +11,12 @@ pub mod query_cli;
 
 pub(crate) mod api;
 pub(crate) mod federate;
+mod forms;
 pub mod hosts;
 pub mod metrics;
 pub mod program;
 pub mod recover;
+pub mod reload;
 pub mod serve;
 pub mod startup;
 pub mod status;

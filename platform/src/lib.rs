@@ -11,4 +11,6 @@ mod mark;
 pub mod principal;
 pub mod process;
 pub mod stop;
+pub mod surroundings;
 pub mod tls;
+mod watched;

@@ -255,12 +255,12 @@ pub struct Principals {
 
 #[derive(Debug)]
 struct Shared {
-    anonymous: Anonymous,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    anonymous: Anonymous,
     known: Arc<[Known]>,
     tokens: Vec<Watched>,
     looked: Option<Mono>,
@@ -306,8 +306,21 @@ impl Principals {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let state = State { known: known.into(), tokens, looked: None };
-        Ok(Principals { shared: Arc::new(Shared { anonymous, state: Mutex::new(state) }) })
+        let state = State { anonymous, known: known.into(), tokens, looked: None };
+        Ok(Principals { shared: Arc::new(Shared { state: Mutex::new(state) }) })
+    }
+
+    /// Knows from now on, in all clones, what another set knew.
+    pub fn become_as(&self, other: Principals) {
+        let mut theirs = other.state();
+        let fresh = State {
+            anonymous: theirs.anonymous,
+            known: Arc::clone(&theirs.known),
+            tokens: std::mem::take(&mut theirs.tokens),
+            looked: theirs.looked,
+        };
+        drop(theirs);
+        *self.state() = fresh;
     }
 
     /// Decides one request by [`authorize`], with the tokens as they are now.
@@ -320,8 +333,11 @@ impl Principals {
         headers: &HeaderMap,
         reach: Reach,
     ) -> Result<Caller, Refusal> {
-        let known = Arc::clone(&self.state().known);
-        authorize(needed, Credential::of(headers), reach, &known, self.shared.anonymous)
+        let (known, anonymous) = {
+            let state = self.state();
+            (Arc::clone(&state.known), state.anonymous)
+        };
+        authorize(needed, Credential::of(headers), reach, &known, anonymous)
     }
 
     /// Looks at the token files, if the last look is a second old, and says what changed.

@@ -13,7 +13,7 @@ mod process;
 mod wait;
 
 pub use certificates::Authority;
-pub use http::{Response, escape, get};
+pub use http::{Response, escape, get, post};
 pub use https::get_secure;
 pub use peer::{Daemon, daemon, peer, skip};
 pub use process::{Folder, Process, free_port};

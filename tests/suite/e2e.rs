@@ -3,10 +3,13 @@
 //! Each test starts its own; run them one at a time (`--test-threads=1`), since they share the
 //! machine's cores and some have deadlines.
 
+mod account;
 mod exactly_once;
 mod host_agrees;
+mod pair;
 mod peers;
 mod promql;
+mod reload;
 mod same_page;
 mod sync_before_ack;
 mod tls;

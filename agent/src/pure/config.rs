@@ -33,7 +33,7 @@ const SPOOL_AGE: Duration = Duration::from_secs(24 * 3600);
 const SPOOL_AGE_MIN: Duration = Duration::from_secs(60);
 const SPOOL_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Collectors one agent ships to; each has a cursor in the spool.
-const COLLECTORS_MAX: usize = 8;
+pub const COLLECTORS_MAX: usize = 8;
 /// Labels that all series share and that have keys of their own.
 const RESERVED: [&str; 3] = ["environment", "instance", "job"];
 
@@ -117,6 +117,8 @@ pub struct ExporterPlan {
     pub tls: Option<ServerFiles>,
     /// The token that readers must have; none: whoever reaches the page reads it.
     pub token: Option<TokenSource>,
+    /// The token for `POST /-/reload`; none: only SIGHUP reloads.
+    pub reload_token: Option<TokenSource>,
 }
 
 /// The queue on disk.

@@ -17,6 +17,7 @@ mod meminfo;
 mod netclass;
 mod netdev;
 mod netstat;
+pub mod own;
 mod pressure;
 mod schedstat;
 mod sequence;
@@ -30,6 +31,8 @@ mod time;
 mod timex;
 mod uname;
 mod vmstat;
+
+use std::sync::Arc;
 
 use bellwether_model::id::Incarnation;
 use bellwether_model::label::LabelError;
@@ -63,6 +66,7 @@ pub const INPUTS: &[InputSpec] = &[
     filesystem::SPEC,
     netclass::SPEC,
     arp::SPEC,
+    own::SPEC,
     sequence::SPEC,
 ];
 
@@ -116,6 +120,8 @@ pub struct Facts {
     pub machine: String,
     /// Which run of the agent this is.
     pub incarnation: Incarnation,
+    /// What the agent tells of itself.
+    pub own: Arc<own::Figures>,
     /// Bytes of a page of memory.
     pub page_bytes: u64,
 }

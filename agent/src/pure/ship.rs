@@ -116,6 +116,8 @@ pub struct Shipper {
     standing: Standing,
     stopping: bool,
     saying_goodbye: bool,
+    /// As its last answer said.
+    draining: bool,
     seed: u64,
 }
 
@@ -139,6 +141,7 @@ impl Shipper {
             standing: Standing::Unknown,
             stopping: false,
             saying_goodbye: false,
+            draining: false,
             seed,
         }
     }
@@ -256,9 +259,13 @@ impl Shipper {
                 self.not_before = now.mono + WAIT;
             }
         }
-        if answer.key_wanted {
-            effects.push(Effect::Cut);
-        }
+        self.draining = answer.drain;
+    }
+
+    /// Whether the collector wants this host gone and has all that is held.
+    #[must_use]
+    pub fn is_drained(&self, backlog: &Backlog) -> bool {
+        self.draining && backlog.last().is_none_or(|last| last <= self.cursor)
     }
 
     fn advance(&mut self, answer: &Answer, effects: &mut Vec<Effect>) {

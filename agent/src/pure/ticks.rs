@@ -10,6 +10,8 @@ pub struct Ticks {
     /// Milliseconds, at least 1.
     base: i64,
     next: Timestamp,
+    /// Whether a tick was taken: nothing is promised before.
+    taken: bool,
 }
 
 /// A tick that has come.
@@ -28,7 +30,15 @@ impl Ticks {
     #[must_use]
     pub fn after(now: Timestamp, base: Duration) -> Ticks {
         let base = i64::try_from(base.as_millis()).unwrap_or(i64::MAX).max(1);
-        Ticks { base, next: Timestamp(floor(now, base).0.saturating_add(base)) }
+        let next = Timestamp(floor(now, base).0.saturating_add(base));
+        Ticks { base, next, taken: false }
+    }
+
+    /// Ticks every `base` from now on, after all that was promised.
+    #[must_use]
+    pub fn turned(&self, now: Timestamp, base: Duration) -> Ticks {
+        let promised = self.taken.then_some(Timestamp(self.next.0 - 1));
+        Ticks::after(promised.map_or(now, |promised| promised.max(now)), base)
     }
 
     /// How long to wait at `now` for the next tick; `None` if it has come.
@@ -46,6 +56,7 @@ impl Ticks {
         let time = floor(now, self.base);
         let missed = u64::try_from(time.millis_since(self.next) / self.base).unwrap_or(0);
         self.next = Timestamp(time.0.saturating_add(self.base));
+        self.taken = true;
         Some(Tick { time, complete_through: Timestamp(self.next.0 - 1), missed })
     }
 }
@@ -76,5 +87,17 @@ mod tests {
         assert_eq!(ticks.wait(Timestamp(14_000)), Some(Duration::from_secs(2)));
         assert_eq!(ticks.take(Timestamp(15_999)), None);
         assert_eq!(ticks.take(Timestamp(16_000)), Some(tick(16_000, 0)));
+    }
+
+    #[test]
+    fn another_cadence_begins_after_what_was_promised() {
+        let mut ticks = Ticks::after(Timestamp(10_400), Duration::from_secs(15));
+        ticks.take(Timestamp(15_000));
+        let mut faster = ticks.turned(Timestamp(16_200), Duration::from_secs(1));
+        assert_eq!(faster.take(Timestamp(29_999)), None, "15 s have promised all up to 29.999 s");
+        assert_eq!(faster.take(Timestamp(30_000)).unwrap().time, Timestamp(30_000));
+        let fresh = Ticks::after(Timestamp(10_400), Duration::from_secs(60));
+        let mut sooner = fresh.turned(Timestamp(10_500), Duration::from_secs(1));
+        assert_eq!(sooner.take(Timestamp(11_000)).unwrap().time, Timestamp(11_000));
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::pure::config::Overrides;
 use crate::shell::host::Roots;
@@ -26,6 +26,31 @@ pub enum Command {
     Check(Settings),
     /// Print one Prometheus page of this host and exit
     Once(Settings),
+    /// Show what the agent that runs on this host tells of itself
+    Status(Status),
+}
+
+/// The arguments of `status`.
+#[derive(Clone, Debug, Args)]
+pub struct Status {
+    /// Its configuration file [default: /etc/bellwether/agent.yaml if there is one]
+    #[arg(long, value_name = "FILE", env = "BELLWETHER_AGENT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Its directory of all state, if not as the configuration says
+    #[arg(long, value_name = "DIR", env = "BELLWETHER_AGENT_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// How it is shown
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+}
+
+/// How results are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// For programs
+    Json,
 }
 
 /// The arguments of `run`.

@@ -41,6 +41,23 @@ pub struct Collected {
     pub refused: u64,
 }
 
+/// How it goes with one input.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its name.
+    pub input: &'static str,
+    /// The stamp of its last whole row.
+    pub last_success: Option<Timestamp>,
+    /// How long its last row took.
+    pub took: Duration,
+    /// Why its last row is not whole.
+    pub error: Option<InputError>,
+    /// Series of its own.
+    pub series: usize,
+    /// Series that its bound keeps out.
+    pub left_out: usize,
+}
+
 /// Calls of an input for one row: each may ask for files that the next one reads.
 const CALLS_MAX: u32 = 4;
 /// Failures in a row after which an input's columns end.
@@ -64,6 +81,8 @@ pub struct Collection {
     base: Duration,
     row: u64,
     has_collected: bool,
+    /// Groups at the end that are of an earlier configuration, for one row.
+    buried: usize,
 }
 
 struct Running {
@@ -76,6 +95,7 @@ struct Running {
     apart: Duration,
     seconds: Column,
     success: Column,
+    report: Report,
 }
 
 /// The widest cadence of which all others are multiples, from 10 ms up.
@@ -130,6 +150,7 @@ impl Collection {
                 apart: Duration::ZERO,
                 seconds: row.add(seconds.column(&label)?),
                 success: row.add(success.column(&label)?),
+                report: Report::new(plan.spec.name),
                 plan: plan.clone(),
             });
         }
@@ -144,6 +165,7 @@ impl Collection {
             base,
             row: 0,
             has_collected: false,
+            buried: 0,
         })
     }
 
@@ -162,6 +184,24 @@ impl Collection {
     /// The groups, for what takes the rows away.
     pub fn groups_mut(&mut self) -> &mut [Group] {
         &mut self.groups
+    }
+
+    /// How it goes with each input.
+    pub fn reports(&self) -> impl Iterator<Item = &Report> {
+        self.inputs.iter().map(|running| &running.report)
+    }
+
+    /// Takes over from inputs that had so many groups: those beyond its own end with the next row.
+    pub fn bury(&mut self, groups: usize) {
+        let own = self.groups.len();
+        let target = self.groups.first().map(|group| group.table.target().clone());
+        let beyond = (0..).take(groups).skip(own).map(|id| Group {
+            id: GroupId(id),
+            table: Table::new(target.clone().unwrap_or_default(), Duration::ZERO),
+            due: false,
+        });
+        self.groups.extend(beyond);
+        self.buried = self.groups.len() - own;
     }
 
     /// Names of the inputs with a row of the last tick, in a failed one too.
@@ -191,6 +231,9 @@ impl Collection {
     /// has a row of every slow input.
     pub fn collect(&mut self, tick: Timestamp) -> Collected {
         self.row += 1;
+        if self.has_collected {
+            self.groups.truncate(self.groups.len() - std::mem::take(&mut self.buried));
+        }
         for group in &mut self.groups {
             group.due = group.is_due(tick);
         }
@@ -260,6 +303,12 @@ impl Collection {
         }
         collected.refused += running.owned.refused() - refused;
         let is_whole = result.is_ok() && running.owned.left_out() == 0;
+        if is_whole {
+            running.report.last_success = Some(now.wall);
+        }
+        if running.report.error.as_ref() != result.as_ref().err() {
+            running.report.error = result.as_ref().err().cloned();
+        }
         match result {
             Ok(()) => running.failures = 0,
             Err(error) => {
@@ -271,11 +320,21 @@ impl Collection {
         }
         let after = clock.now();
         let took = after.mono.since(now.mono) + std::mem::take(&mut running.apart);
+        running.report.took = took;
+        (running.report.series, running.report.left_out) =
+            (running.owned.live(), running.owned.left_out());
         let mut own = Owned::new(0);
         let mut row = Row::new(&mut group.table, &mut own);
         row.set(running.seconds, whole_microseconds(took));
         row.set(running.success, f64::from(u8::from(is_whole)));
         after
+    }
+}
+
+impl Report {
+    fn new(input: &'static str) -> Report {
+        let took = Duration::ZERO;
+        Report { input, last_success: None, took, error: None, series: 0, left_out: 0 }
     }
 }
 

@@ -5,7 +5,7 @@
 //! row under way, then shipping, which says goodbye if all is acknowledged in time.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bellwether_model::id::BootId;
@@ -16,8 +16,11 @@ use tracing::info;
 
 use crate::pure::config::Plan;
 use crate::pure::ship::backlog::Bounds;
+use crate::shell::cli::Settings;
 use crate::shell::host::Roots;
-use crate::shell::run::{Agent, RunError, catch_signals};
+use crate::shell::metrics::Metrics;
+use crate::shell::reload::{self, Reloader};
+use crate::shell::run::{Agent, RunError, Shared, catch_signals};
 use crate::shell::ship::{BadUrl, Frames, Ship, ShipMetrics, frames, random};
 use crate::shell::spool::{Setup, Spool, SpoolError};
 use crate::shell::startup;
@@ -49,6 +52,8 @@ pub enum DaemonError {
 pub struct Daemon {
     agent: Agent,
     ship: Ship,
+    reloader: Reloader,
+    state_dir: PathBuf,
     _lock: Lock,
 }
 
@@ -57,7 +62,8 @@ impl Daemon {
     ///
     /// # Errors
     /// [`DaemonError`].
-    pub fn open(plan: &Plan, roots: Roots, clock: Clock) -> Result<Daemon, DaemonError> {
+    pub fn open(plan: Plan, settings: &Settings, clock: Clock) -> Result<Daemon, DaemonError> {
+        let roots = settings.roots();
         let disk = Arc::new(RealDisk);
         let dir = &plan.agent.state_dir;
         make_dir(&*disk, dir)?;
@@ -73,13 +79,34 @@ impl Daemon {
         let mut facts = startup::facts();
         facts.incarnation = spool.origin().incarnation;
         info!(agent = %spool.agent(), incarnation = facts.incarnation.0, "spool open");
-        let metrics =
-            crate::shell::metrics::Metrics::new(plan.inputs.iter().map(|input| input.spec.name));
-        let account = ShipMetrics::new(metrics.registry());
-        let (sink, feed): (Frames, _) = frames(spool.origin(), account.samples_dropped.clone());
-        let agent = Agent::new(plan, roots, clock.clone(), facts, metrics, Box::new(sink))?;
-        let ship = Ship::new(spool, clock, &plan.collectors, feed, account)?;
-        Ok(Daemon { agent, ship, _lock: lock })
+        let metrics = Metrics::new(plan.inputs.iter().map(|input| input.spec.name));
+        metrics.configured(Some(clock.now().wall));
+        let account = ShipMetrics::new(metrics.registry(), Arc::clone(&facts.own));
+        let (sink, feed): (Frames, _) = frames(spool.origin());
+        let ship = Ship::new(spool, clock.clone(), &plan.collectors, feed, account)?;
+        let (reload, requests) = reload::requests();
+        let shared = Shared {
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            sink: Box::new(sink),
+            ship: ship.asks(),
+            reload,
+        };
+        let (agent, levers) = Agent::new(&plan, roots, facts.clone(), shared)?;
+        let state_dir = plan.agent.state_dir.clone();
+        let reloader = Reloader {
+            settings: settings.clone(),
+            plan,
+            clock,
+            facts,
+            inputs: levers.inputs,
+            ship: ship.asks(),
+            readers: levers.readers,
+            labels: levers.labels,
+            metrics,
+            requests,
+        };
+        Ok(Daemon { agent, ship, reloader, state_dir, _lock: lock })
     }
 
     /// Runs until a signal, a part that ends, or `stop`.
@@ -87,14 +114,19 @@ impl Daemon {
     /// # Errors
     /// [`DaemonError`].
     pub async fn run(self, stopper: &Stopper, stop: Stop) -> Result<(), DaemonError> {
-        catch_signals(stopper)?;
+        let hangup = catch_signals(stopper)?;
         let (scheme, address) = (self.agent.scheme(), self.agent.address());
         writeln!(io::stdout(), "bellwether-agent: listening on {scheme}://{address}")?;
-        let Daemon { agent, mut ship, _lock } = self;
+        let Daemon { agent, mut ship, reloader, state_dir, _lock } = self;
+        let (telling, reloading) = (stop.clone(), stop.clone());
+        let status = agent.status();
+        let beside = async {
+            tokio::join!(status.serve(&state_dir, telling), reloader.run(hangup, reloading));
+        };
         ship.ask_time().await;
         let shipping_ends = stopper.on_return();
         let ship = async move {
-            let shipped = ship.run().await;
+            let shipped = ship.run(stopper).await;
             drop(shipping_ends);
             shipped
         };
@@ -103,7 +135,7 @@ impl Daemon {
             let collected = agent.run(stopper, stop).await;
             collected.map(drop)
         };
-        let (collected, shipped) = tokio::join!(collect, ship);
+        let (collected, shipped, ()) = tokio::join!(collect, ship, beside);
         shipped?;
         Ok(collected?)
     }
@@ -122,8 +154,8 @@ pub enum Ends {
 ///
 /// # Errors
 /// [`DaemonError`].
-pub fn run(plan: &Plan, roots: Roots, ends: Ends) -> Result<(), DaemonError> {
-    let daemon = Daemon::open(plan, roots, Clock::agent())?;
+pub fn run(plan: Plan, settings: &Settings, ends: Ends) -> Result<(), DaemonError> {
+    let daemon = Daemon::open(plan, settings, Clock::agent())?;
     let (stopper, stop) = stop::stop();
     if ends == Ends::WithInput {
         let stopper = stopper.clone();

@@ -3,6 +3,7 @@
 //! The sampler copies values under a lock and shares the columns, which change rarely; a page is
 //! written from its own copy, so that nobody who asks for it holds the sampler up.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bellwether_model::exposition::Writer;
@@ -10,7 +11,8 @@ use bellwether_model::label::METRIC_NAME;
 use bellwether_model::series::is_absent;
 use bellwether_model::wire::table::ColumnSpec;
 
-use crate::shell::collection::Group;
+use crate::pure::input::own;
+use crate::shell::collection::{Group, Report};
 
 type Columns = Arc<[Option<ColumnSpec>]>;
 
@@ -19,6 +21,8 @@ type Columns = Arc<[Option<ColumnSpec>]>;
 pub struct Latest {
     groups: Mutex<Vec<Published>>,
     order: Mutex<Order>,
+    reports: Mutex<Vec<Report>>,
+    is_filled: AtomicBool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -27,7 +31,8 @@ struct Published {
     values: Vec<f64>,
 }
 
-/// The columns of all groups sorted by name and labels, kept until a column comes or goes.
+/// The columns of all groups sorted by name and labels, kept until a column comes or goes; without
+/// those that the page has from the agent's own counters.
 #[derive(Clone, Debug, Default)]
 struct Order {
     of: Vec<Columns>,
@@ -41,6 +46,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Latest {
     /// Takes the rows of a tick over, before their edits are forgotten.
     pub fn publish(&self, groups: &[Group]) {
+        self.is_filled.store(true, Ordering::Relaxed);
         let mut published = lock(&self.groups);
         published.resize_with(groups.len(), Published::default);
         for (published, group) in published.iter_mut().zip(groups).filter(|(_, g)| g.due) {
@@ -56,7 +62,35 @@ impl Latest {
     /// Whether there is a row.
     #[must_use]
     pub fn is_filled(&self) -> bool {
-        !lock(&self.groups).is_empty()
+        self.is_filled.load(Ordering::Relaxed)
+    }
+
+    /// The next rows are of other groups.
+    pub fn begin_anew(&self) {
+        lock(&self.groups).clear();
+        lock(&self.reports).clear();
+    }
+
+    /// Takes over how it goes with each input.
+    pub fn report<'a>(&self, reports: impl Iterator<Item = &'a Report>) {
+        let mut held = lock(&self.reports);
+        for (place, report) in reports.enumerate() {
+            match held.get_mut(place) {
+                Some(old) if old.error == report.error => {
+                    old.last_success = report.last_success;
+                    (old.took, old.series) = (report.took, report.series);
+                    old.left_out = report.left_out;
+                }
+                Some(old) => *old = report.clone(),
+                None => held.push(report.clone()),
+            }
+        }
+    }
+
+    /// How it goes with each input.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Report> {
+        lock(&self.reports).clone()
     }
 
     /// Appends the newest rows to a page, family by family; without the labels that all series of
@@ -95,7 +129,8 @@ impl Order {
         let mut sorted = Vec::new();
         for (place, group) in groups.iter().enumerate() {
             for (column, spec) in group.columns.iter().enumerate() {
-                if let Some(spec) = spec {
+                let is_own = |name| own::FAMILIES.iter().any(|family| family.name == name);
+                if let Some(spec) = spec.as_ref().filter(|spec| !is_own(spec.labels.name())) {
                     sorted.push((spec.labels.name(), &spec.labels, (place, column)));
                 }
             }

@@ -1,5 +1,6 @@
 //! The agent's own metrics.
 
+use bellwether_model::time::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
@@ -9,12 +10,13 @@ use crate::shell::collection::Collected;
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
-    samples: IntCounter,
     ticks: IntCounter,
     ticks_missed: IntCounter,
     input_errors: IntCounterVec,
     series_refused: IntCounter,
     series: IntGauge,
+    reload_successful: IntGauge,
+    reload_success_time: IntGauge,
 }
 
 impl Metrics {
@@ -30,8 +32,11 @@ impl Metrics {
             register(&registry, &counter);
             counter
         };
-        let samples =
-            counter("bellwether_agent_samples_collected_total", "Samples collected by all inputs.");
+        let gauge = |name, help| {
+            let gauge = IntGauge::new(name, help).expect("invariant: the name is valid");
+            register(&registry, &gauge);
+            gauge
+        };
         let ticks = counter("bellwether_agent_ticks_total", "Ticks at which rows were taken.");
         let ticks_missed = counter(
             "bellwether_agent_ticks_missed_total",
@@ -49,14 +54,29 @@ impl Metrics {
         for input in inputs {
             input_errors.with_label_values(&[input]).inc_by(0);
         }
-        let series = IntGauge::new("bellwether_agent_series", "Series collected now.")
-            .expect("invariant: the name is valid");
-        register(&registry, &series);
+        let reload_successful = gauge(
+            "bellwether_agent_config_last_reload_successful",
+            "Whether the last attempt to read the configuration again went well.",
+        );
+        let reload_success_time = gauge(
+            "bellwether_agent_config_last_reload_success_timestamp_seconds",
+            "When the configuration in use was read.",
+        );
+        let series = gauge("bellwether_agent_series", "Series collected now.");
         let build = Opts::new("bellwether_agent_build_info", "The agent's version, in a label.");
         let build = IntGaugeVec::new(build, &["version"]).expect("invariant: the name is valid");
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         register(&registry, &build);
-        Metrics { registry, samples, ticks, ticks_missed, input_errors, series_refused, series }
+        Metrics {
+            registry,
+            ticks,
+            ticks_missed,
+            input_errors,
+            series_refused,
+            series,
+            reload_successful,
+            reload_success_time,
+        }
     }
 
     /// The registry, for the metrics of other parts.
@@ -65,11 +85,23 @@ impl Metrics {
         &self.registry
     }
 
+    /// Takes note of the reading of a configuration; `None` if it was of no use.
+    pub fn configured(&self, at: Option<Timestamp>) {
+        self.reload_successful.set(i64::from(at.is_some()));
+        at.into_iter().for_each(|at| self.reload_success_time.set(at.0 / 1000));
+    }
+
+    /// Whether the last reading of the configuration was of use, and when the one in use was read,
+    /// in seconds since 1970.
+    #[must_use]
+    pub fn config(&self) -> (bool, i64) {
+        (self.reload_successful.get() == 1, self.reload_success_time.get())
+    }
+
     /// Counts one tick.
     pub fn count(&self, collected: &Collected, missed: u64, series: usize) {
         self.ticks.inc();
         self.ticks_missed.inc_by(missed);
-        self.samples.inc_by(collected.samples);
         self.series_refused.inc_by(collected.refused);
         self.series.set(i64::try_from(series).unwrap_or(i64::MAX));
         for (input, _) in &collected.failed {

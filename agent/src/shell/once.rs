@@ -6,7 +6,7 @@ use bellwether_model::time::Timestamp;
 use bellwether_platform::clock::Clock;
 
 use crate::pure::config::InputPlan;
-use crate::pure::input::{Facts, InputError};
+use crate::pure::input::{Facts, InputError, own};
 use crate::shell::collection::Collection;
 use crate::shell::host::Host;
 use crate::shell::latest::Latest;
@@ -30,7 +30,9 @@ pub fn once(
     clock: Clock,
     facts: Facts,
 ) -> Result<Once, LabelError> {
-    let mut collection = Collection::new(inputs, &LabelSet::default(), host, clock, facts)?;
+    let inputs: Vec<InputPlan> =
+        inputs.iter().filter(|plan| plan.spec.name != own::NAME).cloned().collect();
+    let mut collection = Collection::new(&inputs, &LabelSet::default(), host, clock, facts)?;
     collection.prime();
     collection.wait_apart();
     // At zero every cadence is due.

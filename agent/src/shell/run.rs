@@ -5,17 +5,15 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use bellwether_model::label::LabelError;
 use bellwether_platform::clock::Clock;
 use bellwether_platform::listener::{BindError, Callers, Limits, Listener, Safeguards};
-use bellwether_platform::principal::{
-    Anonymous, PrincipalError, PrincipalSpec, Principals, Scope, TokenSource,
-};
 use bellwether_platform::stop::{Signals, Stop, Stopper};
 use bellwether_platform::tls::{ServerTls, TlsError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::info;
 
 use crate::pure::config::{ExporterPlan, Plan};
@@ -25,8 +23,11 @@ use crate::shell::collection::Collection;
 use crate::shell::host::{Host, Roots};
 use crate::shell::latest::Latest;
 use crate::shell::metrics::Metrics;
-use crate::shell::page::Page;
+use crate::shell::page::{BadReaders, Page, Readers};
+use crate::shell::reload::Requests;
 use crate::shell::sampler::{Sampler, Sink};
+use crate::shell::ship::Ask;
+use crate::shell::status::StatusSource;
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +39,8 @@ pub enum RunError {
     #[error("the page's certificate: {0}")]
     Tls(#[from] TlsError),
     /// The token of the page's readers cannot be used.
-    #[error("{0}")]
-    Readers(String),
+    #[error(transparent)]
+    Readers(#[from] BadReaders),
     /// An input's name is no label.
     #[error(transparent)]
     Label(#[from] LabelError),
@@ -58,28 +59,72 @@ pub struct Agent {
     sampler: Sampler,
 }
 
+/// What page and sampler share with the other parts.
+pub struct Shared {
+    /// The agent's clock.
+    pub clock: Clock,
+    /// The agent's own metrics.
+    pub metrics: Metrics,
+    /// What takes the rows of each tick.
+    pub sink: Box<dyn Sink>,
+    /// Shipping, which knows most of `status`.
+    pub ship: mpsc::Sender<Ask>,
+    /// Where a reload is asked for.
+    pub reload: Requests,
+}
+
+/// What a reload changes of page and sampler.
+pub struct Levers {
+    /// Who may read the page.
+    pub readers: watch::Sender<Readers>,
+    /// The labels that `status` shows.
+    pub labels: watch::Sender<String>,
+    /// The inputs.
+    pub inputs: SyncSender<Collection>,
+}
+
 impl Agent {
-    /// Takes the page's address and builds the inputs. `metrics` are the agent's own, `sink` takes
-    /// the rows of each tick.
+    /// Takes the page's address and builds the inputs.
     ///
     /// # Errors
     /// The address is taken, certificate or token cannot be used, or an input's name is no label.
     pub fn new(
         plan: &Plan,
         roots: Roots,
-        clock: Clock,
         facts: Facts,
-        metrics: Metrics,
-        sink: Box<dyn Sink>,
-    ) -> Result<Agent, RunError> {
+        shared: Shared,
+    ) -> Result<(Agent, Levers), RunError> {
+        let Shared { clock, metrics, sink, ship, reload } = shared;
         let listener = listen(&plan.exporter)?;
-        let readers = plan.exporter.token.clone().map(readers).transpose()?;
+        let (readers, reads) = watch::channel(Readers::new(&plan.exporter)?);
+        let (labels, shown) = watch::channel(plan.target.to_string());
         let host = Host::new(roots, Calls::system(), clock.clone());
         let collection = Collection::new(&plan.inputs, &plan.target, host, clock.clone(), facts)?;
         let latest = Arc::new(Latest::default());
-        let page = Page::new(Arc::clone(&latest), metrics.clone(), clock.clone(), readers);
-        let sampler = Sampler { collection, clock, latest, metrics, sink };
-        Ok(Agent { listener, page, sampler })
+        let status = StatusSource {
+            ship,
+            latest: Arc::clone(&latest),
+            labels: shown,
+            page: format!("{}://{}", listener.scheme(), listener.address()),
+            metrics: metrics.clone(),
+        };
+        let page = Page {
+            latest: Arc::clone(&latest),
+            metrics: metrics.clone(),
+            clock: clock.clone(),
+            readers: reads,
+            status,
+            reload,
+        };
+        let (inputs, changed) = sync_channel(1);
+        let sampler = Sampler { collection, clock, latest, metrics, sink, changed };
+        Ok((Agent { listener, page, sampler }, Levers { readers, labels, inputs }))
+    }
+
+    /// What `status` is made of.
+    #[must_use]
+    pub fn status(&self) -> StatusSource {
+        self.page.status.clone()
     }
 
     /// The page's address; the port is the real one.
@@ -117,28 +162,19 @@ fn listen(plan: &ExporterPlan) -> Result<Listener, RunError> {
     Ok(Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?)
 }
 
-/// Whoever has the token may read.
-fn readers(token: TokenSource) -> Result<Principals, RunError> {
-    let name = "exporter".to_owned();
-    let spec = PrincipalSpec { name, token, scopes: [Scope::Read].into_iter().collect() };
-    Principals::new(vec![spec], Anonymous::Nothing).map_err(|errors| {
-        let words = errors.iter().map(PrincipalError::to_string).collect::<Vec<_>>();
-        RunError::Readers(words.join("; "))
-    })
-}
-
 /// The sampler has been told to stop and ends after the row under way.
 fn join(thread: JoinHandle<Box<dyn Sink>>) -> Result<Box<dyn Sink>, RunError> {
     thread.join().map_err(|_| RunError::Sampler)
 }
 
-/// Lets the signals of the system stop the agent, for as long as the runtime runs.
+/// Lets the signals of the system stop the agent, for as long as the runtime runs. Gives what
+/// SIGHUP notifies.
 ///
 /// # Errors
 /// The system refuses a handler.
-pub fn catch_signals(stopper: &Stopper) -> io::Result<()> {
+pub fn catch_signals(stopper: &Stopper) -> io::Result<Arc<Notify>> {
     let signals = Signals::catch()?;
-    // A changed configuration is taken up at the next start.
-    tokio::spawn(signals.run(stopper.clone(), Arc::new(Notify::new())));
-    Ok(())
+    let hangup = Arc::new(Notify::new());
+    tokio::spawn(signals.run(stopper.clone(), Arc::clone(&hangup)));
+    Ok(hangup)
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::thread::{Builder, JoinHandle};
 
 use bellwether_platform::clock::Clock;
@@ -22,6 +23,9 @@ use crate::shell::metrics::Metrics;
 pub trait Sink: Send {
     /// Takes the rows.
     fn take(&mut self, tick: Tick, groups: &mut [Group]);
+
+    /// The groups of the next tick are others than before.
+    fn begin_anew(&mut self) {}
 }
 
 impl<F: FnMut(Tick, &mut [Group]) + Send> Sink for F {
@@ -42,6 +46,8 @@ pub struct Sampler {
     pub metrics: Metrics,
     /// Where rows go.
     pub sink: Box<dyn Sink>,
+    /// Inputs of a changed configuration, which take over between two ticks.
+    pub changed: Receiver<Collection>,
 }
 
 impl Sampler {
@@ -63,6 +69,11 @@ impl Sampler {
         let mut failing = BTreeSet::new();
         self.collection.prime();
         loop {
+            if let Some(changed) = self.changed.try_iter().last() {
+                ticks = ticks.turned(self.clock.now().wall, changed.base());
+                self.take_over(changed);
+                failing.clear();
+            }
             if let Some(left) = ticks.wait(self.clock.now().wall) {
                 if stop.wait_for(left) {
                     return self.sink;
@@ -77,9 +88,22 @@ impl Sampler {
             let series = self.collection.groups().iter().map(|group| group.table.live()).sum();
             self.metrics.count(&collected, tick.missed, series);
             self.latest.publish(self.collection.groups());
+            self.latest.report(self.collection.reports());
             self.sink.take(tick, self.collection.groups_mut());
             report(&collected, &mut failing, self.collection.due_inputs());
         }
+    }
+}
+
+impl Sampler {
+    /// Goes on with other inputs. Groups that they do not have are emptied by their first row.
+    fn take_over(&mut self, changed: Collection) {
+        let old = std::mem::replace(&mut self.collection, changed);
+        self.collection.bury(old.groups().len());
+        drop(old);
+        self.sink.begin_anew();
+        self.latest.begin_anew();
+        self.collection.prime();
     }
 }
 

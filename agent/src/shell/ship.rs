@@ -9,6 +9,8 @@ mod client;
 pub mod drive;
 mod frames;
 mod metrics;
+mod report;
+mod tallies;
 
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -17,36 +19,66 @@ use bellwether_model::id::{AgentId, Nonce};
 use bellwether_model::time::Mono;
 use bellwether_model::wire::answer::Answer;
 use bellwether_platform::clock::{Clock, Exchange};
+use bellwether_platform::stop::Stopper;
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
-use crate::pure::config::CollectorPlan;
+use crate::pure::config::{COLLECTORS_MAX, CollectorPlan, SpoolSync};
 use crate::pure::ship::Standing;
+use crate::pure::ship::backlog::Bounds;
 use crate::shell::spool::{Random, Spool, SpoolError};
 use drive::{Action, Drive};
 
 pub use client::{BadUrl, Client};
-pub use frames::{Control, Frames, frames};
+pub use frames::{Control, Frames, Handed, frames};
 pub use metrics::ShipMetrics;
+pub use report::{CollectorReport, Counted, Declared, ShipReport};
 
-/// From one look at the account to the next.
-const TICK: Duration = Duration::from_secs(1);
+/// From one look at the account to the next, at most; a frame brings it along as in [`drive`].
+const TICK: Duration = Duration::from_millis(1500);
+/// Questions that wait.
+const ASKS: usize = 16;
 /// How long a start waits for the collectors' time.
 const ASK_TIME: Duration = Duration::from_secs(2);
 /// After the last row, so long may acknowledgements and the goodbye take.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// What others ask of shipping.
+pub enum Ask {
+    /// How it stands.
+    Report(oneshot::Sender<ShipReport>),
+    /// To go on by a changed configuration.
+    Change(Changed),
+}
+
+/// What a changed configuration says of shipping.
+pub struct Changed {
+    /// The collectors, each with a client that has not connected yet.
+    pub collectors: Vec<(CollectorPlan, Client)>,
+    /// How much the spool may hold.
+    pub bounds: Bounds,
+    /// When it syncs.
+    pub sync: SpoolSync,
+}
+
 /// One collector.
 struct Lane {
-    name: String,
+    /// Tells lanes apart that come and go.
+    id: u64,
+    plan: CollectorPlan,
     /// Away while a request is in flight.
     client: Option<Client>,
+    /// Takes the place of the client that is away.
+    next: Option<Client>,
+    standing: Standing,
+    /// What the last attempt failed with, until one goes well.
+    last_error: Option<String>,
 }
 
 /// What came of a request.
 struct Outcome {
-    lane: usize,
+    lane: u64,
     client: Client,
     result: Result<client::Answered, client::SendError>,
     sent: Mono,
@@ -57,14 +89,18 @@ struct Outcome {
 pub struct Ship {
     drive: Drive,
     clock: Clock,
-    frames: mpsc::Receiver<Bytes>,
+    frames: mpsc::Receiver<Handed>,
     control: Sender<Control>,
+    asks: (mpsc::Sender<Ask>, mpsc::Receiver<Ask>),
     lanes: Vec<Lane>,
+    next_lane: u64,
     outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
     metrics: ShipMetrics,
     next_tick: Mono,
     /// When patience ends, once the last frame has come.
     until: Option<Mono>,
+    /// Whether all collectors want this host gone.
+    drained: bool,
 }
 
 /// Random numbers of the operating system.
@@ -88,25 +124,75 @@ impl Ship {
         spool: Spool,
         clock: Clock,
         collectors: &[CollectorPlan],
-        (frames, control): (mpsc::Receiver<Bytes>, Sender<Control>),
+        (frames, control): (mpsc::Receiver<Handed>, Sender<Control>),
         metrics: ShipMetrics,
     ) -> Result<Ship, BadUrl> {
         let names = collectors.iter().map(|plan| plan.url.clone()).collect();
-        let mut lanes = Vec::new();
-        for plan in collectors {
-            lanes.push(Lane { name: plan.url.clone(), client: Some(Client::new(plan)?) });
-        }
-        Ok(Ship {
+        let mut ship = Ship {
             drive: Drive::new(spool, clock.clone(), names, Box::new(random)),
             clock,
             frames,
             control,
-            lanes,
-            outcomes: mpsc::channel(collectors.len().max(1)),
+            asks: mpsc::channel(ASKS),
+            lanes: Vec::new(),
+            next_lane: 0,
+            outcomes: mpsc::channel(COLLECTORS_MAX),
             metrics,
             next_tick: Mono::default(),
             until: None,
-        })
+            drained: false,
+        };
+        for plan in collectors {
+            let lane = ship.lane(plan.clone(), Client::new(plan)?);
+            ship.lanes.push(lane);
+        }
+        Ok(ship)
+    }
+
+    /// Where others ask.
+    #[must_use]
+    pub fn asks(&self) -> mpsc::Sender<Ask> {
+        self.asks.0.clone()
+    }
+
+    fn lane(&mut self, plan: CollectorPlan, client: Client) -> Lane {
+        self.next_lane += 1;
+        Lane {
+            id: self.next_lane,
+            plan,
+            client: Some(client),
+            next: None,
+            standing: Standing::Unknown,
+            last_error: None,
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        match ask {
+            // Whoever has gone needs no answer.
+            Ask::Report(reply) => drop(reply.send(self.report())),
+            Ask::Change(changed) => self.change(changed),
+        }
+    }
+
+    /// Goes on by a changed configuration; requests that are out come to their end.
+    fn change(&mut self, changed: Changed) {
+        self.drive.set_bounds(changed.bounds, changed.sync);
+        let names: Vec<String> = changed.collectors.iter().map(|(p, _)| p.url.clone()).collect();
+        self.drive.set_collectors(&names);
+        let mut old = std::mem::take(&mut self.lanes);
+        for (plan, client) in changed.collectors {
+            let held = old.iter().position(|lane| lane.plan.url == plan.url);
+            let lane = match held.map(|at| old.swap_remove(at)) {
+                None => self.lane(plan, client),
+                Some(lane) if lane.plan == plan => lane,
+                Some(lane) if lane.client.is_none() => Lane { plan, next: Some(client), ..lane },
+                Some(lane) => Lane { plan, client: Some(client), ..lane },
+            };
+            self.lanes.push(lane);
+        }
+        // Of those that are gone, and of those that have just come.
+        old.iter().for_each(|lane| self.metrics.forget(&lane.plan.url));
     }
 
     /// Asks the collectors for the time before the first row is stamped, within two seconds: a
@@ -134,13 +220,18 @@ impl Ship {
         self.clock.begin();
     }
 
-    /// Ships until the frames end and all is acknowledged, or patience does.
+    /// Ships until the frames end and all is acknowledged, or patience does; `stopper` fires when
+    /// all collectors have drained the host.
     ///
     /// # Errors
     /// The spool's disk failed.
-    pub async fn run(mut self) -> Result<(), SpoolError> {
+    pub async fn run(mut self, stopper: &Stopper) -> Result<(), SpoolError> {
         self.wake()?;
         loop {
+            if self.drained && self.until.is_none() && !stopper.is_stopped() {
+                info!("the collectors have drained this host and have all of it; stopping");
+                stopper.stop();
+            }
             let now = self.clock.now().mono;
             let over = self.until.is_some_and(|until| now >= until || self.drive.is_done());
             if over {
@@ -149,10 +240,11 @@ impl Ship {
             let pause = self.next_wakeup().since(now);
             tokio::select! {
                 frame = self.frames.recv(), if self.until.is_none() => match frame {
-                    Some(frame) => self.frame(&frame)?,
+                    Some(handed) => self.frame(&handed)?,
                     None => self.ending()?,
                 },
                 Some(outcome) = self.outcomes.1.recv() => self.outcome(outcome)?,
+                Some(ask) = self.asks.1.recv() => self.ask(ask),
                 () = tokio::time::sleep(pause) => self.wake()?,
             }
         }
@@ -164,20 +256,29 @@ impl Ship {
         self.until.map_or(due, |until| due.min(until))
     }
 
-    fn frame(&mut self, frame: &Bytes) -> Result<(), SpoolError> {
+    fn frame(&mut self, handed: &Handed) -> Result<(), SpoolError> {
         let mut actions = Vec::new();
-        let kept = self.drive.frame(frame, &mut actions)?;
+        for (reason, count) in handed.never_made.iter().filter(|(_, count)| count.frames > 0) {
+            self.drive.never_made(*reason, *count);
+        }
+        let kept = self.drive.frame(&handed.frame, handed.samples, &mut actions)?;
         self.metrics.spooled.inc_by(u64::from(kept));
+        self.look(TICK / 2);
         self.act(actions);
         Ok(())
     }
 
-    fn wake(&mut self) -> Result<(), SpoolError> {
+    /// Shows the account if that is due, or due within `early`.
+    fn look(&mut self, early: Duration) {
         let now = self.clock.now().mono;
-        if now >= self.next_tick {
+        if now + early >= self.next_tick {
             self.next_tick = now + TICK;
             self.metrics.observe(self.drive.spool(), &self.clock);
         }
+    }
+
+    fn wake(&mut self) -> Result<(), SpoolError> {
+        self.look(Duration::ZERO);
         let mut actions = Vec::new();
         self.drive.wake(&mut actions)?;
         self.act(actions);
@@ -213,14 +314,16 @@ impl Ship {
                 }
                 Action::Acked { collector, seq } => {
                     let lane = self.lanes.get(collector);
-                    lane.into_iter().for_each(|lane| self.metrics.acked(&lane.name, seq));
+                    lane.into_iter().for_each(|lane| self.metrics.acked(&lane.plan.url, seq));
                 }
                 Action::StoreChanged { collector, old, new } => {
-                    let collector = self.lanes.get(collector).map_or("", |lane| &lane.name);
+                    let collector = self.lanes.get(collector).map_or("", |lane| &lane.plan.url);
                     warn!(collector, %old, %new, "the collector's store is another one now");
                 }
+                Action::Drained => self.drained = true,
                 Action::Standing { collector, standing } => {
-                    self.lanes.get(collector).into_iter().for_each(|lane| lane.report(standing));
+                    let lane = self.lanes.get_mut(collector);
+                    lane.into_iter().for_each(|lane| lane.stand(standing));
                 }
             }
         }
@@ -228,7 +331,8 @@ impl Ship {
 
     fn post(&mut self, lane: usize, body: Bytes) {
         // The drive has one request out for each collector, so the client is here.
-        let Some(mut client) = self.lanes.get_mut(lane).and_then(|lane| lane.client.take()) else {
+        let lane = self.lanes.get_mut(lane);
+        let Some((lane, mut client)) = lane.and_then(|l| l.client.take().map(|c| (l.id, c))) else {
             return;
         };
         self.metrics.sent_bytes.inc_by(body.len() as u64);
@@ -244,8 +348,11 @@ impl Ship {
 
     fn outcome(&mut self, outcome: Outcome) -> Result<(), SpoolError> {
         let Outcome { lane, client, result, sent, received } = outcome;
+        // A collector that was taken out of the configuration has nobody to tell.
+        let Some(lane) = self.lanes.iter().position(|held| held.id == lane) else { return Ok(()) };
         if let Some(held) = self.lanes.get_mut(lane) {
-            held.client = Some(client);
+            held.client = Some(held.next.take().unwrap_or(client));
+            held.last_error = report::problem(&result);
         }
         let mut actions = Vec::new();
         match result {
@@ -281,8 +388,9 @@ impl Ship {
 
 impl Lane {
     /// Says when it goes well, badly, or needs a person.
-    fn report(&self, standing: Standing) {
-        let collector = &self.name;
+    fn stand(&mut self, standing: Standing) {
+        self.standing = standing;
+        let collector = &self.plan.url;
         match standing {
             Standing::Unknown => {}
             Standing::Connected => info!(collector, "collector acknowledges"),

@@ -11,30 +11,34 @@
 //! oldest that is neither acknowledged nor synced is over ten seconds old: a power cut of the host
 //! takes at most that and one tick. A cursor lost is only a repeat.
 
+mod books;
 mod identity;
+mod load;
+mod read;
 mod state;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::id::{AgentId, BootId, Incarnation, Nonce, Position, Seq};
-use bellwether_model::limit;
 use bellwether_model::time::{Mono, Now};
 use bellwether_model::wire::encode::Origin;
 use bellwether_model::wire::envelope::{Skip, SkipReason};
 use bellwether_model::wire::frame::{Frame, FrameError, Header};
 use bellwether_platform::disk::{Disk, DiskError, SyncPoint, make_dir, replace_file};
-use bellwether_platform::journal::{Class, Journal, JournalError, Loss, Options};
+use bellwether_platform::journal::{Class, Journal, JournalError};
 use bytes::Bytes;
 
+use crate::pure::account::{Account, Count, DropReason, Tally};
 use crate::pure::config::SpoolSync;
 use crate::pure::ship::backlog::{Backlog, Bounds, Segment};
-use state::{Declared, State};
+use books::settle;
+use load::{Loaded, load, segment};
+use state::{Declared, FRAME_HEAD, State};
 
 /// A file holds a frame of any size with a state entry.
 const FILE_BYTES: u64 = (1 << 20) + (256 << 10);
@@ -105,19 +109,13 @@ pub struct Spool {
     journal: Journal,
     backlog: Backlog,
     cursors: BTreeMap<String, Declared>,
+    account: Account,
     recent: VecDeque<(Seq, Bytes)>,
     recent_bytes: usize,
     /// Frames written and not synced, with the time of their writing.
     unsynced: VecDeque<(Seq, Mono)>,
     /// Frames are passed over until one opens a segment: the one before could not be written.
     broken: bool,
-}
-
-/// What the journal of an identity held.
-struct Loaded {
-    journal: Journal,
-    backlog: Backlog,
-    state: State,
 }
 
 impl Spool {
@@ -136,22 +134,24 @@ impl Spool {
             }
             Some(held) => {
                 let old = load(&disk, &setup, held.agent)?;
-                Spool::new_identity(disk, setup, random, &old.backlog, old.state)
+                Spool::new_identity(disk, setup, random, (held.agent, &old.backlog), old.state)
             }
             None => {
-                let none = (Backlog::default(), State::default());
-                Spool::new_identity(disk, setup, random, &none.0, none.1)
+                let none = (random.agent, &Backlog::default());
+                Spool::new_identity(disk, setup, random, none, State::default())
             }
         }
     }
 
-    /// Goes on under a new id after 410: the backlog stays on disk, set aside, and is declared.
+    /// Goes on under a new id after 410: the backlog stays on disk, set aside, and is declared; one
+    /// set aside before goes.
     ///
     /// # Errors
     /// As [`Spool::open`].
     pub fn renew(&mut self, random: Random) -> Result<(), SpoolError> {
         let (disk, setup) = (Arc::clone(&self.disk), self.setup.clone());
-        *self = Spool::new_identity(disk, setup, random, &self.backlog, self.state())?;
+        let old = (self.agent, &self.backlog);
+        *self = Spool::new_identity(disk, setup, random, old, self.state())?;
         Ok(())
     }
 
@@ -159,23 +159,30 @@ impl Spool {
         disk: Arc<dyn Disk>,
         setup: Setup,
         random: Random,
-        old: &Backlog,
+        (old_agent, old): (AgentId, &Backlog),
         state: State,
     ) -> Result<Spool, SpoolError> {
         let mut loaded = load(&disk, &setup, random.agent)?;
         loaded.state.incarnation = state.incarnation;
+        let mut account = state.account;
         for (collector, declared) in state.cursors {
             let after = Seq(declared.cursor.0 + 1);
             let unsent = old.segments().filter(|segment| segment.last >= after).map(|segment| {
                 let first = segment.first.max(after);
                 Skip { first, last: segment.last, reason: SkipReason::Clone }
             });
+            let lost = old.held(declared.cursor, &declared.skips);
+            if let Some(tally) = account.collectors.get_mut(&collector) {
+                tally.drop(DropReason::Skipped(SkipReason::Clone), lost);
+            }
             let skips = declared.skips.into_iter().chain(unsent).collect();
             loaded.state.cursors.insert(collector, Declared { cursor: Seq(0), skips });
         }
+        loaded.state.account = account;
         let spool = Spool::begin(disk, setup, random.agent, random.nonce, loaded)?;
         // Last: until the journal of the new id is durable, a crash finds the old one.
         identity::write(&*spool.disk, &spool.setup.dir, random.agent, &spool.setup.machine)?;
+        identity::empty_others(&*spool.disk, &spool.setup.dir, [old_agent, random.agent])?;
         Ok(spool)
     }
 
@@ -196,11 +203,13 @@ impl Spool {
             journal: loaded.journal,
             backlog: loaded.backlog,
             cursors: loaded.state.cursors,
+            account: loaded.state.account,
             recent: VecDeque::new(),
             recent_bytes: 0,
             unsynced: VecDeque::new(),
             broken: false,
         };
+        spool.reconcile();
         spool.make_room()?;
         spool.write_state()?;
         spool.journal.sync(SyncPoint::SpoolOpen)?;
@@ -231,6 +240,17 @@ impl Spool {
         self.journal.bytes()
     }
 
+    /// How much it may hold.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        self.setup.bounds
+    }
+
+    /// Holds as much, and syncs as often, as is said from now on.
+    pub fn set_bounds(&mut self, bounds: Bounds, sync: SpoolSync) {
+        (self.setup.bounds, self.setup.sync) = (bounds, sync);
+    }
+
     /// Where a collector stands, and what is declared to it.
     #[must_use]
     pub fn cursor(&self, collector: &str) -> (Seq, Vec<Skip>) {
@@ -242,48 +262,55 @@ impl Spool {
     /// Forgets cursors of collectors that are not configured any more.
     pub fn keep_cursors(&mut self, collectors: &[String]) {
         self.cursors.retain(|name, _| collectors.contains(name));
+        self.account.collectors.retain(|name, _| collectors.contains(name));
         for name in collectors {
-            self.cursors.entry(name.clone()).or_default();
+            let at = self.cursors.entry(name.clone()).or_default();
+            let owed = || Tally::owed(self.backlog.held(at.cursor, &at.skips));
+            self.account.collectors.entry(name.clone()).or_insert_with(owed);
         }
     }
 
-    /// Writes a frame. A frame of another incarnation (made before [`Spool::renew`]) is passed
-    /// over.
+    /// Writes a frame with so many samples. A frame of another incarnation (made before
+    /// [`Spool::renew`]) is passed over.
     ///
     /// # Errors
     /// The disk failed otherwise than by being full.
-    pub fn append(&mut self, now: Now, bytes: &Bytes) -> Result<Appended, SpoolError> {
+    pub fn append(
+        &mut self,
+        now: Now,
+        bytes: &Bytes,
+        samples: u32,
+    ) -> Result<Appended, SpoolError> {
         let (frame, _) = Frame::read(bytes)?;
         let header = *frame.header();
         let mut appended = Appended::default();
         if header.nonce != self.origin.nonce {
+            let of_old = DropReason::Skipped(SkipReason::Clone);
+            self.never_made(of_old, Count::frame(samples));
             return Ok(appended);
         }
         let seq = header.seq;
         self.broken &= !header.opens_segment;
         let skip = Skip { first: seq, last: seq, reason: SkipReason::Disk };
         if self.broken {
+            self.never_made(DropReason::Skipped(SkipReason::Disk), Count::frame(samples));
             appended.skips.push(skip);
             return Ok(appended);
         }
-        let position = match self.write_frame(bytes, &header, &mut appended.skips) {
+        let position = match self.write_frame(bytes, samples, &header, &mut appended.skips) {
             Ok(position) => position,
             Err(SpoolError::Journal(error)) if is_refusal(&error) => {
                 self.broken = true;
+                self.never_made(DropReason::Skipped(SkipReason::Disk), Count::frame(samples));
                 appended.skips.push(skip);
                 return Ok(appended);
             }
             Err(error) => return Err(error),
         };
         appended.kept = true;
-        let segment = Segment {
-            first: seq,
-            last: seq,
-            position,
-            bytes: bytes.len() as u64,
-            newest: header.complete_through,
-        };
-        self.backlog.push(segment, header.opens_segment);
+        self.account.collect(Count::frame(samples));
+        self.account.spooled += Count::frame(samples);
+        self.backlog.push(segment(&frame, samples, position), header.opens_segment);
         self.remember(seq, bytes);
         self.unsynced.push_back((seq, now.mono));
         self.evict(now, &mut appended.skips)?;
@@ -296,14 +323,15 @@ impl Spool {
     fn write_frame(
         &mut self,
         bytes: &[u8],
+        samples: u32,
         header: &Header,
         skips: &mut Vec<Skip>,
     ) -> Result<Position, SpoolError> {
-        let (mut state, mut entry) = (Vec::new(), Vec::with_capacity(bytes.len() + 9));
+        let (mut state, mut entry) = (Vec::new(), Vec::with_capacity(bytes.len() + FRAME_HEAD));
         if header.opens_segment {
             self.state().put(&mut state);
         }
-        state::put_frame(&mut entry, header.seq, bytes);
+        state::put_frame(&mut entry, header.seq, samples, bytes);
         let needed = state.len() + entry.len() + ENTRY_ROOM;
         while !self.journal.has_room(needed) {
             let Err(error) = self.journal.prepare_spares() else { break };
@@ -331,7 +359,11 @@ impl Spool {
     }
 
     fn state(&self) -> State {
-        State { incarnation: self.origin.incarnation, cursors: self.cursors.clone() }
+        State {
+            incarnation: self.origin.incarnation,
+            cursors: self.cursors.clone(),
+            account: self.account.clone(),
+        }
     }
 
     fn remember(&mut self, seq: Seq, bytes: &Bytes) {
@@ -361,7 +393,13 @@ impl Spool {
     /// Takes note for every collector that a segment will not come.
     fn dropped(&mut self, segment: &Segment, reason: SkipReason) -> Skip {
         let skip = Skip { first: segment.first, last: segment.last, reason };
-        self.cursors.values_mut().for_each(|declared| declared.skips.push(skip));
+        for (name, declared) in &mut self.cursors {
+            if let Some(tally) = self.account.collectors.get_mut(name) {
+                let left = segment.left(declared.cursor, &declared.skips);
+                tally.drop(DropReason::Skipped(reason), left);
+            }
+            declared.skips.push(skip);
+        }
         skip
     }
 
@@ -409,11 +447,13 @@ impl Spool {
     /// # Errors
     /// The disk failed.
     pub fn note(&mut self, collector: &str, cursor: Seq, skips: &[Skip]) -> Result<(), SpoolError> {
-        let declared = match self.cursors.get_mut(collector) {
-            Some(held) if held.cursor == cursor && held.skips == skips => return Ok(()),
-            Some(held) => held,
-            None => self.cursors.entry(collector.to_owned()).or_default(),
-        };
+        let Some(declared) = self.cursors.get_mut(collector) else { return Ok(()) };
+        if declared.cursor == cursor && declared.skips == skips {
+            return Ok(());
+        }
+        if let Some(tally) = self.account.collectors.get_mut(collector) {
+            settle(tally, &self.backlog, declared, (cursor, skips));
+        }
         let is_new = !skips.iter().all(|skip| declared.covers(skip.first, skip.last));
         declared.cursor = cursor;
         skips.clone_into(&mut declared.skips);
@@ -457,36 +497,6 @@ impl Spool {
         self.journal.sync(SyncPoint::SpoolAge)?;
         self.unsynced.clear();
         Ok(())
-    }
-
-    /// Frames from `from` on, in order, as many as a request holds; frames that cannot be read are
-    /// left out, and show as a gap.
-    ///
-    /// # Errors
-    /// The disk failed.
-    pub fn read(&self, from: Seq) -> Result<Vec<(Seq, Bytes)>, SpoolError> {
-        let mut taken = Taken { frames: Vec::new(), bytes: 0 };
-        if self.recent.front().is_some_and(|(first, _)| *first <= from) {
-            let wanted = self.recent.iter().filter(|(seq, _)| *seq >= from);
-            wanted
-                .take_while(|(seq, bytes)| taken.take(*seq, || bytes.clone(), bytes.len()))
-                .count();
-            return Ok(taken.frames);
-        }
-        let Some(segment) = self.backlog.segments().find(|segment| segment.last >= from) else {
-            return Ok(Vec::new());
-        };
-        self.journal.read(segment.position, &mut |_, entry| {
-            let Some(frame) = state::frame(entry) else { return ControlFlow::Continue(()) };
-            let (seq, bytes) = (frame.header().seq, frame.bytes());
-            let copy = || Bytes::copy_from_slice(bytes);
-            if seq < from || taken.take(seq, copy, bytes.len()) {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
-        })?;
-        Ok(taken.frames)
     }
 
     /// Keeps a copy of a frame that a collector could not read, for a person to look at.
@@ -538,61 +548,7 @@ impl Spool {
     }
 }
 
-struct Taken {
-    frames: Vec<(Seq, Bytes)>,
-    bytes: usize,
-}
-
-impl Taken {
-    /// Takes a frame if the request has room for it.
-    fn take(&mut self, seq: Seq, bytes: impl FnOnce() -> Bytes, len: usize) -> bool {
-        let room = limit::REQUEST_BYTES - limit::ENVELOPE_BYTES;
-        if self.frames.len() == limit::FRAMES || self.bytes + len > room {
-            return false;
-        }
-        self.bytes += len;
-        self.frames.push((seq, bytes()));
-        true
-    }
-}
-
 /// Whether the journal is as it was without the frame.
 fn is_refusal(error: &JournalError) -> bool {
     error.is_full() || matches!(error, JournalError::TooLarge { .. })
-}
-
-/// Opens the journal of an identity and reads what it holds.
-fn load(disk: &Arc<dyn Disk>, setup: &Setup, agent: AgentId) -> Result<Loaded, SpoolError> {
-    let segment_bytes = (setup.bounds.bytes_max / 3).clamp(FILE_BYTES_MIN, FILE_BYTES) >> 12 << 12;
-    let options = Options { segment_bytes, loss: Loss::Accept, ..Options::default() };
-    let (mut backlog, mut state) = (Backlog::default(), State::default());
-    let mut replay = |position: Position, entry: &[u8]| {
-        // A frame that its own CRC does not vouch for is lost; its number shows as a gap.
-        if let Some(frame) = state::frame(entry) {
-            let header = frame.header();
-            state.incarnation = state.incarnation.max(header.seq.incarnation());
-            // The end of a segment whose beginning has gone with its file: it was dropped whole.
-            if backlog.first().is_none() && !header.opens_segment {
-                return Ok(());
-            }
-            let segment = Segment {
-                first: header.seq,
-                last: header.seq,
-                position,
-                bytes: frame.bytes().len() as u64,
-                newest: header.complete_through,
-            };
-            backlog.push(segment, header.opens_segment);
-        } else if let Ok(read) = State::read(entry) {
-            state = read;
-        }
-        Ok(())
-    };
-    let path = setup.dir.join(agent.to_string());
-    let (journal, _) = Journal::open(Arc::clone(disk), &path, options, &mut replay)?;
-    // Dropped before, but still in the files.
-    while backlog.segments().next().is_some_and(|oldest| state.is_done(oldest)) {
-        backlog.pop_done();
-    }
-    Ok(Loaded { journal, backlog, state })
 }

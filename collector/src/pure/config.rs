@@ -39,6 +39,9 @@ const AGENTS_MAX: u64 = 100_000;
 const QUERY_SAMPLES_MAX: u64 = 10_000_000_000;
 const QUERY_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 const QUERIES_MAX: u64 = 1000;
+/// An agent that has a backlog asks as fast as it is answered.
+const REQUESTS_MIN: u64 = 10;
+const REQUESTS_MAX: u64 = 1_000_000;
 
 /// Sections that are to come, and whether their value is a list.
 const LATER: [(&str, bool); 7] = [
@@ -245,7 +248,16 @@ fn limits(f: &mut Fields<'_>, retention: Duration) -> KeeperLimits {
         .integer("agents", "Agents known at a time; new ones beyond it are refused.")
         .between(1, AGENTS_MAX)
         .or(wide(default.agents));
-    KeeperLimits { series_per_agent: narrow(series), agents: narrow(agents), retention }
+    let requests = f
+        .integer("requests_per_agent", "Requests of one agent in a second; more are refused.")
+        .between(REQUESTS_MIN, REQUESTS_MAX)
+        .or(u64::from(default.requests_per_agent));
+    KeeperLimits {
+        series_per_agent: narrow(series),
+        agents: narrow(agents),
+        retention,
+        requests_per_agent: u32::try_from(requests).unwrap_or(u32::MAX),
+    }
 }
 
 fn query_limits(f: &mut Fields<'_>) -> QueryLimits {

@@ -7,6 +7,7 @@ use bellwether_model::time::{Nanos, Timestamp};
 use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
 use bellwether_model::wire::envelope::{Envelope, Skip};
 
+use super::recount::Recount;
 use super::session::{INCARNATIONS_MAX, Known, Session};
 
 const FRAME: u8 = 1;
@@ -14,6 +15,7 @@ const GOODBYE: u8 = 2;
 const UP: u8 = 3;
 const SNAPSHOT: u8 = 4;
 const FORGET: u8 = 5;
+const DRAIN: u8 = 6;
 
 /// A frame that was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,12 +82,27 @@ pub struct Snapshot {
     pub store: StoreId,
     /// When it was taken.
     pub taken: Timestamp,
-    /// All sessions.
-    pub sessions: Vec<(AgentId, Stream, Session)>,
+    /// All sessions, and what was counted of them.
+    pub sessions: Vec<(AgentId, Stream, Session, Recount)>,
     /// All hosts.
     pub hosts: Vec<HostState>,
     /// All `up` series.
     pub ups: Vec<UpState>,
+    /// All hosts that are being drained.
+    pub draining: Vec<Draining>,
+}
+
+/// A host that a person has retired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draining {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its label `job` then.
+    pub job: String,
+    /// Its label `instance` then.
+    pub instance: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A series `up` as a snapshot holds it.
@@ -113,6 +130,15 @@ pub enum Entry<'a> {
     Up(UpEntry),
     /// Control state.
     Snapshot(Snapshot),
+    /// A person has a host drained, or takes that back.
+    Drain {
+        /// Which.
+        agent: AgentId,
+        /// When.
+        at: Timestamp,
+        /// Whether it is to be drained.
+        on: bool,
+    },
     /// A person had a host forgotten.
     Forget {
         /// Which.
@@ -145,6 +171,12 @@ pub fn put_forget(out: &mut Vec<u8>, agent: AgentId, at: Timestamp) {
     put_event(out, FORGET, agent, at);
 }
 
+/// Appends the entry of a host that is drained, or is not any more.
+pub fn put_drain(out: &mut Vec<u8>, agent: AgentId, at: Timestamp, on: bool) {
+    put_event(out, DRAIN, agent, at);
+    out.push(u8::from(on));
+}
+
 fn put_event(out: &mut Vec<u8>, kind: u8, agent: AgentId, at: Timestamp) {
     out.push(kind);
     out.extend_from_slice(&agent.0);
@@ -170,7 +202,7 @@ pub fn put_snapshot(out: &mut Vec<u8>, snapshot: &Snapshot) {
     out.extend_from_slice(&snapshot.store.0);
     put_zigzag(out, snapshot.taken.0);
     put_varint(out, snapshot.sessions.len() as u64);
-    for (agent, stream, session) in &snapshot.sessions {
+    for (agent, stream, session, recount) in &snapshot.sessions {
         out.extend_from_slice(&agent.0);
         out.push(*stream as u8);
         put_varint(out, session.last().0);
@@ -180,6 +212,7 @@ pub fn put_snapshot(out: &mut Vec<u8>, snapshot: &Snapshot) {
             out.extend_from_slice(&known.nonce.0.to_le_bytes());
             put_varint(out, u64::from(known.applied));
         }
+        recount.put(out);
     }
     put_varint(out, snapshot.hosts.len() as u64);
     for host in &snapshot.hosts {
@@ -193,6 +226,13 @@ pub fn put_snapshot(out: &mut Vec<u8>, snapshot: &Snapshot) {
     for up in &snapshot.ups {
         put_up_body(out, &up.last);
         put_zigzag(out, up.since.0);
+    }
+    put_varint(out, snapshot.draining.len() as u64);
+    for host in &snapshot.draining {
+        out.extend_from_slice(&host.agent.0);
+        put_text(out, &host.job);
+        put_text(out, &host.instance);
+        put_zigzag(out, host.at.0);
     }
 }
 
@@ -211,6 +251,11 @@ impl<'a> Entry<'a> {
             FORGET => {
                 Entry::Forget { agent: AgentId(reader.array()?), at: Timestamp(reader.zigzag()?) }
             }
+            DRAIN => Entry::Drain {
+                agent: AgentId(reader.array()?),
+                at: Timestamp(reader.zigzag()?),
+                on: reader.byte()? != 0,
+            },
             UP => Entry::Up(up(&mut reader)?),
             SNAPSHOT => Entry::Snapshot(snapshot(&mut reader)?),
             _ => return Err(reader.malformed("an entry of an unknown kind")),
@@ -256,7 +301,8 @@ fn snapshot(reader: &mut Reader<'_>) -> Result<Snapshot, Malformed> {
     let count = reader.count(usize::MAX)?;
     let mut sessions = Vec::new();
     for _ in 0..count {
-        sessions.push((AgentId(reader.array()?), stream(reader)?, session(reader)?));
+        let (agent, stream) = (AgentId(reader.array()?), stream(reader)?);
+        sessions.push((agent, stream, session(reader)?, Recount::take(reader)?));
     }
     let count = reader.count(usize::MAX)?;
     let mut hosts = Vec::new();
@@ -274,7 +320,17 @@ fn snapshot(reader: &mut Reader<'_>) -> Result<Snapshot, Malformed> {
     for _ in 0..count {
         ups.push(UpState { last: up(reader)?, since: Timestamp(reader.zigzag()?) });
     }
-    Ok(Snapshot { store, taken, sessions, hosts, ups })
+    let count = reader.count(usize::MAX)?;
+    let mut draining = Vec::new();
+    for _ in 0..count {
+        draining.push(Draining {
+            agent: AgentId(reader.array()?),
+            job: reader.text(limit::LABEL_BYTES)?.to_owned(),
+            instance: reader.text(limit::LABEL_BYTES)?.to_owned(),
+            at: Timestamp(reader.zigzag()?),
+        });
+    }
+    Ok(Snapshot { store, taken, sessions, hosts, ups, draining })
 }
 
 fn session(reader: &mut Reader<'_>) -> Result<Session, Malformed> {
@@ -334,6 +390,9 @@ mod tests {
             value: UpValue::End,
         };
         let known = Known { incarnation: Incarnation(3), nonce: Nonce(4), applied: 5 };
+        let mut recount = Recount::default();
+        (recount.frames, recount.samples, recount.stored) = (3, 9, 9);
+        recount.skip(SkipReason::Store, 7);
         let snapshot = Snapshot {
             store: StoreId([2; 16]),
             taken: Timestamp(9),
@@ -341,6 +400,7 @@ mod tests {
                 AgentId([1; 16]),
                 Stream::Logs,
                 Session::restore(vec![known], Position(7)),
+                recount,
             )],
             hosts: vec![HostState {
                 agent: AgentId([1; 16]),
@@ -350,6 +410,12 @@ mod tests {
                 gone: true,
             }],
             ups: vec![UpState { last: up.clone(), since: Timestamp(-9) }],
+            draining: vec![Draining {
+                agent: AgentId([4; 16]),
+                job: "node".into(),
+                instance: "b".into(),
+                at: Timestamp(3),
+            }],
         };
         let mut out = Vec::new();
         put_snapshot(&mut out, &snapshot);
@@ -364,5 +430,9 @@ mod tests {
         put_goodbye(&mut out, AgentId([3; 16]), Timestamp(1));
         let goodbye = Entry::Goodbye { agent: AgentId([3; 16]), at: Timestamp(1) };
         assert_eq!(Entry::read(&out), Ok(goodbye));
+        let mut out = Vec::new();
+        put_drain(&mut out, AgentId([3; 16]), Timestamp(1), true);
+        let drain = Entry::Drain { agent: AgentId([3; 16]), at: Timestamp(1), on: true };
+        assert_eq!(Entry::read(&out), Ok(drain));
     }
 }

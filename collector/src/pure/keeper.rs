@@ -7,28 +7,35 @@
 
 mod apply;
 pub mod checkpoint;
+mod command;
 mod replay;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellwether_model::id::{AgentId, Position, Seq, StoreId, Stream};
+use bellwether_model::id::{AgentId, GroupId, Position, Seq, StoreId, Stream};
 use bellwether_model::limit;
 use bellwether_model::time::{Nanos, Now, Timestamp};
 use bellwether_model::wire::answer::{Answer, Case, NAMED_COLUMNS, RefusedColumn};
 use bellwether_model::wire::decode::{DecodeError, Decoder, Purpose};
-use bellwether_model::wire::envelope::{Envelope, EnvelopeError};
+use bellwether_model::wire::envelope::{Envelope, EnvelopeError, Skip};
 use bellwether_model::wire::frame::{Frame, FrameError, Inflater};
 use bellwether_store::{Source, Writer};
 
 use super::entry::{self, Snapshot, UpEntry};
+use super::pace::Pace;
 use super::presence::Presence;
+use super::recount::Recount;
 use super::session::{Session, Verdict};
 
 /// How long samples are kept by default.
 pub const RETENTION: Duration = Duration::from_secs(48 * 3600);
 /// Places of one session's decoder for each series its agent may have: columns come and go.
 const PLACES_PER_SERIES: usize = 2;
+
+/// Requests of one agent in a second by default: an agent asks once a second, or as fast as it is
+/// answered while it has a backlog. More is a fault that must not take the keeper from others.
+pub const REQUESTS_PER_AGENT: u32 = 1000;
 
 /// Bounds that an operator may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +46,18 @@ pub struct KeeperLimits {
     pub agents: usize,
     /// How long the store keeps samples.
     pub retention: Duration,
+    /// Requests of one agent in a second; twice as many may come at once.
+    pub requests_per_agent: u32,
 }
 
 impl Default for KeeperLimits {
     fn default() -> KeeperLimits {
-        KeeperLimits { series_per_agent: 20_000, agents: 20_000, retention: RETENTION }
+        KeeperLimits {
+            series_per_agent: 20_000,
+            agents: 20_000,
+            retention: RETENTION,
+            requests_per_agent: REQUESTS_PER_AGENT,
+        }
     }
 }
 
@@ -102,8 +116,12 @@ pub struct KeeperStats {
     pub samples: u64,
     /// Samples stamped too far ahead of their arrival, not stored.
     pub samples_ahead: u64,
-    /// Columns refused, each time they were described.
-    pub refused_columns: u64,
+    /// Columns refused, each time they were described, by reason.
+    pub refused_columns: BTreeMap<&'static str, u64>,
+    /// Samples of applied frames whose column was refused.
+    pub samples_unplaced: u64,
+    /// Samples of applied frames not newer than the last row of their group.
+    pub samples_out_of_order: u64,
     /// Numbers that agents declared as never to come, by reason.
     pub skipped: BTreeMap<&'static str, u64>,
     /// Frames in the journal that corruption has taken, or that could not be decoded again.
@@ -129,6 +147,8 @@ pub struct Keeper {
     writer: Writer,
     inflater: Inflater,
     entry: Vec<u8>,
+    /// The groups of the frame being applied; kept for its room.
+    touched: Vec<GroupId>,
     stats: KeeperStats,
     /// Nothing of the journal's start is believed before its first snapshot, unless it is whole or
     /// there is a checkpoint.
@@ -161,6 +181,8 @@ struct Held {
     source: Source,
     /// When its last frame was applied.
     seen: Timestamp,
+    recount: Recount,
+    pace: Pace,
 }
 
 /// Where the walk through a request's frames ended.
@@ -187,6 +209,7 @@ impl Keeper {
             writer,
             inflater: Inflater::default(),
             entry: Vec::new(),
+            touched: Vec::new(),
             stats: KeeperStats::default(),
             believes: false,
             is_new: false,
@@ -219,6 +242,12 @@ impl Keeper {
         self.sessions.get(&(agent, stream)).map(|held| &held.session)
     }
 
+    /// What was taken from an agent.
+    #[must_use]
+    pub fn recount(&self, agent: AgentId, stream: Stream) -> Option<&Recount> {
+        self.sessions.get(&(agent, stream)).map(|held| &held.recount)
+    }
+
     /// Number of sessions.
     #[must_use]
     pub fn sessions(&self) -> usize {
@@ -239,6 +268,15 @@ impl Keeper {
             Ok(read) => read,
             Err(error) => return Ok(self.refuse(&submit, &error)),
         };
+        let key = (envelope.agent, envelope.stream);
+        let rate = self.limits.requests_per_agent;
+        let in_time = self.sessions.get_mut(&key).is_none_or(|h| h.pace.admit(now.mono, rate));
+        if !in_time {
+            let mut answer = Answer::new(Case::TooMany, self.store);
+            answer.received = submit.received;
+            answer.text = format!("more than {rate} requests a second");
+            return Ok(Reply { answer, release: Position(0) });
+        }
         let walked = self.walk(now, &envelope, frames, submit.received, batch)?;
         let whole = matches!(walked.case, Case::Applied | Case::RefusedColumns | Case::Duplicate);
         let mut release = Position(0);
@@ -254,6 +292,7 @@ impl Keeper {
         answer.refused = walked.refused;
         answer.columns = walked.columns;
         answer.text = walked.text;
+        answer.drain = self.presence.is_draining(envelope.agent);
         Ok(Reply { answer, release })
     }
 
@@ -338,6 +377,7 @@ impl Keeper {
     fn load(&mut self, key: &(AgentId, Stream), frame: &Frame<'_>) {
         self.stats.duplicates += 1;
         let Some(held) = self.sessions.get_mut(key) else { return };
+        held.recount.duplicates += 1;
         if held.session.applied().incarnation() != frame.header().seq.incarnation() {
             return;
         }
@@ -370,7 +410,7 @@ impl Keeper {
             return Ok(error);
         }
         let position = batch.push(EntryClass::Data, &self.entry)?;
-        self.count_skips(&key, envelope, frame.header().seq);
+        self.count_skips(&key, &envelope.skips, frame.header().seq);
         let arrived = Timestamp::from(received);
         Ok(self.apply(now, arrived, &key, (frame.header(), position)))
     }
@@ -411,6 +451,8 @@ impl Keeper {
             decoder: Decoder::new(places),
             source,
             seen: Timestamp::MIN,
+            recount: Recount::default(),
+            pace: Pace::default(),
         })
     }
 
@@ -419,55 +461,12 @@ impl Keeper {
         Source(self.next_source - 1)
     }
 
-    fn count_skips(&mut self, key: &(AgentId, Stream), envelope: &Envelope, next: Seq) {
-        let Some(held) = self.sessions.get(key) else { return };
-        for (skip, count) in held.session.passed(next, &envelope.skips) {
+    fn count_skips(&mut self, key: &(AgentId, Stream), skips: &[Skip], next: Seq) {
+        let Some(held) = self.sessions.get_mut(key) else { return };
+        for (skip, count) in held.session.passed(next, skips) {
             *self.stats.skipped.entry(skip.reason.as_str()).or_default() += count;
+            held.recount.skip(skip.reason, count);
         }
-    }
-
-    /// Gives the position of the goodbye's entry; 0 if the agent is gone already, or the journal
-    /// has no room: then it will be found dead instead.
-    fn goodbye(
-        &mut self,
-        now: Now,
-        agent: AgentId,
-        batch: &mut dyn Batch,
-    ) -> Result<Position, JournalClosed> {
-        let lives = self.presence.hosts().any(|(id, host)| id == agent && !host.gone());
-        self.entry.clear();
-        entry::put_goodbye(&mut self.entry, agent, now.wall);
-        if !lives || !batch.has_room(self.entry.len()) {
-            return Ok(Position(0));
-        }
-        let position = batch.push(EntryClass::Data, &self.entry)?;
-        self.end(agent, now.wall);
-        self.writer.publish(position);
-        Ok(position)
-    }
-
-    /// Removes a host and its sessions. Gives the position whose sync makes it durable; `None` if
-    /// the host is not known.
-    ///
-    /// # Errors
-    /// The journal has failed.
-    pub fn forget(
-        &mut self,
-        now: Now,
-        agent: AgentId,
-        batch: &mut dyn Batch,
-    ) -> Result<Option<Position>, JournalClosed> {
-        if !self.sources.contains_key(&agent) {
-            return Ok(None);
-        }
-        self.entry.clear();
-        entry::put_forget(&mut self.entry, agent, now.wall);
-        let position = batch.push(EntryClass::Control, &self.entry)?;
-        self.end(agent, now.wall);
-        self.presence.forget(agent);
-        self.drop_host(agent);
-        self.writer.publish(position);
-        Ok(Some(position))
     }
 
     /// Once a second: samples of `up`, and the store's retention.
@@ -515,9 +514,16 @@ impl Keeper {
     fn control(&self, taken: Timestamp) -> Snapshot {
         let (hosts, ups) = self.presence.state();
         let sessions = self.sessions.iter();
-        let sessions =
-            sessions.map(|((agent, stream), held)| (*agent, *stream, held.session.clone()));
-        Snapshot { store: self.store, taken, sessions: sessions.collect(), hosts, ups }
+        let sessions = sessions
+            .map(|((agent, stream), held)| (*agent, *stream, held.session.clone(), held.recount));
+        Snapshot {
+            store: self.store,
+            taken,
+            sessions: sessions.collect(),
+            hosts,
+            ups,
+            draining: self.presence.draining().cloned().collect(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bellwether_model::id::AgentId;
 use bellwether_model::time::{Mono, Now, Timestamp};
 
-use super::entry::{HostState, UpEntry, UpState, UpValue};
+use super::entry::{Draining, HostState, UpEntry, UpState, UpValue};
 
 /// An agent is taken for dead this long after its mark.
 pub const DEAD_AFTER: Duration = Duration::from_secs(5);
@@ -78,9 +78,35 @@ struct Up {
 pub struct Presence {
     hosts: BTreeMap<AgentId, Host>,
     ups: BTreeMap<(String, String), Up>,
+    draining: BTreeMap<AgentId, Draining>,
 }
 
 impl Presence {
+    /// A person has a host drained: its `up` ends where it would turn 0.
+    pub fn drain(&mut self, agent: AgentId, at: Timestamp) {
+        let (job, instance) = self.hosts.get(&agent).map_or_else(Default::default, |host| {
+            let (job, instance) = &host.labels;
+            (job.clone(), instance.clone())
+        });
+        self.draining.entry(agent).or_insert(Draining { agent, job, instance, at });
+    }
+
+    /// A host is not drained any more.
+    pub fn undrain(&mut self, agent: AgentId) {
+        self.draining.remove(&agent);
+    }
+
+    /// Whether a host is being drained.
+    #[must_use]
+    pub fn is_draining(&self, agent: AgentId) -> bool {
+        self.draining.contains_key(&agent)
+    }
+
+    /// All hosts that are being drained, those that have gone among them.
+    pub fn draining(&self) -> impl Iterator<Item = &Draining> {
+        self.draining.values()
+    }
+
     /// Takes note of an applied frame. `labels` are job and instance.
     pub fn frame(&mut self, now: Now, agent: AgentId, labels: (&str, &str), mark: Timestamp) {
         let mark = mark.min(now.wall.saturating_add(AHEAD_MAX));
@@ -125,6 +151,7 @@ impl Presence {
 
     /// Removes a host; its `up` ends at the next tick. Returns whether it was there.
     pub fn forget(&mut self, agent: AgentId) -> bool {
+        self.undrain(agent);
         let Some(host) = self.hosts.remove(&agent) else { return false };
         self.drop_unsampled(&host.labels);
         true
@@ -197,6 +224,10 @@ impl Presence {
         if now.wall < dead {
             return repeat(UpValue::Up).then_some((now.wall, UpValue::Up));
         }
+        let mut silent = self.hosts.iter().filter(|(_, h)| h.labels == *labels && !h.gone);
+        if silent.all(|(agent, _)| self.is_draining(*agent)) {
+            return Some((now.wall, UpValue::End));
+        }
         if now.mono < up.grace {
             return None;
         }
@@ -228,8 +259,15 @@ impl Presence {
     }
 
     /// Takes up the state of a snapshot.
-    pub fn restore(&mut self, now: Now, hosts: &[HostState], ups: &[UpState]) {
+    pub fn restore(
+        &mut self,
+        now: Now,
+        hosts: &[HostState],
+        ups: &[UpState],
+        draining: &[Draining],
+    ) {
         *self = Presence::default();
+        self.draining = draining.iter().map(|host| (host.agent, host.clone())).collect();
         for host in hosts {
             let labels = (host.job.clone(), host.instance.clone());
             self.note(now, labels.clone());
@@ -331,17 +369,51 @@ mod tests {
         tick(&mut presence, 100);
         let (hosts, ups) = presence.state();
         let mut restored = Presence::default();
-        restored.restore(at(500), &hosts, &ups);
+        restored.restore(at(500), &hosts, &ups, &[]);
         restored.started(at(500));
         assert_eq!(tick(&mut restored, 505), []);
         assert_eq!(tick(&mut restored, 510), [(105_999, UpValue::Down)]);
         tick(&mut restored, 525);
         let (hosts, ups) = restored.state();
         assert_eq!((ups[0].last.time, ups[0].since), (Timestamp(525_000), Timestamp(105_999)));
-        restored.restore(at(530), &hosts, &ups);
+        restored.restore(at(530), &hosts, &ups, &[]);
         restored.started(at(530));
         assert_eq!(restored.state(), (hosts, ups), "a snapshot holds all of it");
         let day = 24 * 3600;
         assert_eq!(tick(&mut restored, 106 + day).last().unwrap().1, UpValue::End);
+    }
+
+    #[test]
+    fn a_drained_host_ends_without_a_zero() {
+        let mut presence = Presence::default();
+        frame(&mut presence, 100, 100);
+        tick(&mut presence, 100);
+        presence.drain(AGENT, Timestamp(100_000));
+        frame(&mut presence, 101, 101);
+        for second in 102..=106 {
+            assert_eq!(tick(&mut presence, second), [], "it lives");
+        }
+        assert_eq!(tick(&mut presence, 107), [(107_000, UpValue::End)]);
+        assert!(presence.is_draining(AGENT) && presence.hosts().count() == 0);
+        let of: Vec<_> = presence.draining().map(|host| host.instance.as_str()).collect();
+        assert_eq!(of, ["a"]);
+        // Started again, it is there again, and goes as quietly.
+        frame(&mut presence, 120, 120);
+        assert_eq!(tick(&mut presence, 120), [(120_000, UpValue::Up)]);
+        assert_eq!(tick(&mut presence, 126), [(126_000, UpValue::End)]);
+        frame(&mut presence, 130, 130);
+        tick(&mut presence, 130);
+        presence.undrain(AGENT);
+        assert_eq!(tick(&mut presence, 140), [(135_999, UpValue::Down)]);
+    }
+
+    #[test]
+    fn another_agent_of_the_same_labels_is_not_drained() {
+        let mut presence = Presence::default();
+        frame(&mut presence, 100, 100);
+        presence.frame(at(100), AgentId([2; 16]), ("node", "a"), Timestamp(100_999));
+        tick(&mut presence, 100);
+        presence.drain(AGENT, Timestamp(100_000));
+        assert_eq!(tick(&mut presence, 110), [(105_999, UpValue::Down)]);
     }
 }

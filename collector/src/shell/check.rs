@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, bail};
 use bellwether_model::diagnostic::{Diagnostic, Diagnostics, Severity};
+use bellwether_platform::surroundings::read_text;
 use serde_json::{Value, json};
 
 use super::cli::{CheckConfig, Output};
@@ -46,7 +47,7 @@ impl Found {
 /// The output cannot be written. A file that cannot be checked is told on standard error and in the
 /// exit code.
 pub fn run(check: &CheckConfig) -> anyhow::Result<ExitCode> {
-    let surroundings = startup::surroundings();
+    let surroundings = startup::around();
     let mut checked = Vec::new();
     let mut is_whole = true;
     for path in &check.paths {
@@ -69,7 +70,7 @@ pub fn run(check: &CheckConfig) -> anyhow::Result<ExitCode> {
 
 fn one(path: &Path, check: &CheckConfig, around: &Surroundings) -> anyhow::Result<Found> {
     let file = path.display().to_string();
-    let text = startup::read(path).with_context(|| format!("cannot read {file}"))?;
+    let text = read_text(path).with_context(|| format!("cannot read {file}"))?;
     match config::kind(&file, &text) {
         FileKind::Collector => Ok(Found::Ours(collectors(&file, &text, around))),
         FileKind::Agent => agents(path, check).with_context(|| format!("cannot check {file}")),

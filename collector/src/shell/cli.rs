@@ -28,7 +28,7 @@ pub enum Command {
     /// Say what is wrong with files; exit with 1 if something is
     #[command(subcommand)]
     Check(Check),
-    /// List the hosts that ship to a running collector, or forget one
+    /// List the hosts that ship to a running collector, retire one in order, or forget it
     #[command(subcommand)]
     Host(Host),
     /// Ask a running collector a PromQL query; with `--range` draw the answer
@@ -114,6 +114,9 @@ pub struct CheckConfig {
 pub enum Host {
     /// Show all hosts
     List(HostList),
+    /// Retire a host in order: its agent ships what it holds, says goodbye and ends, and nobody is
+    /// paged
+    Drain(HostDrain),
     /// Remove a host that will not come back; its `up` ends, its samples stay until they are old
     Forget(HostForget),
 }
@@ -127,6 +130,26 @@ pub struct HostList {
     /// How hosts are shown
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     pub output: Output,
+    /// Show what was taken, lost and refused of each
+    #[arg(long)]
+    pub wide: bool,
+}
+
+/// The arguments of `host drain`.
+#[derive(Clone, Debug, Args)]
+pub struct HostDrain {
+    /// Which collector.
+    #[command(flatten)]
+    pub target: Target,
+    /// The agent's id, as `host list` shows it
+    #[arg(value_name = "AGENT")]
+    pub agent: String,
+    /// Take it back: the host stays
+    #[arg(long)]
+    pub cancel: bool,
+    /// How long to wait until the host has gone; 0s does not wait
+    #[arg(long, value_name = "DURATION", value_parser = wait, default_value = "60s")]
+    pub wait: Duration,
 }
 
 /// The arguments of `host forget`.
@@ -210,6 +233,10 @@ pub enum Output {
     Json,
 }
 
+fn wait(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected a duration such as `30s` or `0s`".to_owned())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = parse_duration(text).filter(|duration| !duration.is_zero());
     duration.ok_or_else(|| "expected a duration such as `30s` or `1h30m`".to_owned())
@@ -255,7 +282,7 @@ mod tests {
             panic!("not check config")
         };
         assert_eq!((check.paths.len(), check.output), (2, Output::Table));
-        for bad in ["check config", "host forget", "host drain x", "host list -o yaml", ""] {
+        for bad in ["check config", "host forget", "host drain", "host list -o yaml", ""] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

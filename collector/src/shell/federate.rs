@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use axum::routing::get;
 use bellwether_model::label::LabelSet;
+use tokio::sync::watch;
 
 use super::api::queries::Queries;
 use super::api::{params, retry_after, status};
@@ -16,8 +17,11 @@ use crate::pure::api::error::ApiError;
 use crate::pure::federate::{CONTENT_TYPE, Federation};
 
 /// The route; `external` labels are added to the series that lack them.
-pub(crate) fn router(queries: Arc<Queries>, external: LabelSet) -> Router {
-    let page = move |request| federate(Arc::clone(&queries), external.clone(), request);
+pub(crate) fn router(queries: Arc<Queries>, external: watch::Receiver<LabelSet>) -> Router {
+    let page = move |request| {
+        let external = external.borrow().clone();
+        federate(Arc::clone(&queries), external, request)
+    };
     Router::new().route("/federate", get(page))
 }
 
@@ -65,6 +69,7 @@ mod tests {
     async fn pages_are_text() {
         let queries = Queries::new(views(), clock(), QueryLimits::default());
         let external = LabelSet::new([("site", "north")]).unwrap();
+        let (_external, external) = watch::channel(external);
         let router = router(Arc::new(queries), external);
         let path = "/federate?match[]=up&match[]={job=%22node%22}";
         let (status, kind, page) = send(&router, Method::GET, path, None).await;

@@ -1,10 +1,11 @@
 //! The keeper's thread: takes requests one by one, in the order they came, and ticks once a second.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bellwether_model::id::{AgentId, Position};
+use bellwether_model::id::{AgentId, Position, Stream};
 use bellwether_model::time::{Nanos, Timestamp};
 use bellwether_platform::clock::Clock;
 use bellwether_platform::journal::Class;
@@ -14,7 +15,10 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::blocks::Blocks;
-use crate::pure::keeper::{Batch, EntryClass, JournalClosed, Keeper, KeeperStats, Reply, Submit};
+use crate::pure::keeper::{
+    Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, KeeperStats, Reply, Submit,
+};
+use crate::pure::recount::Recount;
 
 /// Requests that wait for the keeper; their bytes are bounded by the listener's budget.
 const QUEUE: usize = 4096;
@@ -30,7 +34,7 @@ pub struct HostRow {
     pub job: String,
     /// The label `instance`.
     pub instance: String,
-    /// `up`, `down` or `gone`.
+    /// `up`, `down`, `gone`, `draining` while a drained host lives, `drained` once it does not.
     pub state: String,
     /// Complete through this time, in ms.
     pub mark_ms: i64,
@@ -38,6 +42,50 @@ pub struct HostRow {
     pub lag_ms: i64,
     /// The last applied frame.
     pub applied: String,
+    /// What was taken from it; all zero from a collector that does not count.
+    #[serde(default)]
+    pub counts: HostCounts,
+}
+
+/// What a collector has taken from one agent since its session began.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct HostCounts {
+    /// Frames applied.
+    pub frames: u64,
+    /// Samples in them.
+    pub samples: u64,
+    /// Of these, in the store.
+    pub stored: u64,
+    /// Of these, of columns that were refused.
+    pub unplaced: u64,
+    /// Of these, not newer than the last row of their group.
+    pub out_of_order: u64,
+    /// Of these, stamped too far ahead of their arrival.
+    pub ahead: u64,
+    /// Frames that had been applied before.
+    pub duplicates: u64,
+    /// Frames declared as never to come, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Columns refused, each time they were described, by reason.
+    pub columns_refused: BTreeMap<String, u64>,
+}
+
+impl From<&Recount> for HostCounts {
+    fn from(count: &Recount) -> HostCounts {
+        let named = |(name, count): (&str, u64)| (count > 0).then(|| (name.to_owned(), count));
+        HostCounts {
+            frames: count.frames,
+            samples: count.samples,
+            stored: count.stored,
+            unplaced: count.unplaced,
+            out_of_order: count.out_of_order,
+            ahead: count.ahead,
+            duplicates: count.duplicates,
+            skipped: count.skipped().filter_map(|(r, n)| named((r.as_str(), n))).collect(),
+            columns_refused: count.refused().filter_map(|(r, n)| named((r.as_str(), n))).collect(),
+        }
+    }
 }
 
 /// What others may ask of the keeper.
@@ -45,6 +93,8 @@ enum Job {
     Push { body: HeldBody, received: Nanos, reply: oneshot::Sender<Reply> },
     Hosts(oneshot::Sender<Vec<HostRow>>),
     Forget { agent: AgentId, reply: oneshot::Sender<Option<Position>> },
+    Drain { agent: AgentId, on: bool, reply: oneshot::Sender<Option<Position>> },
+    Limits(KeeperLimits),
     Stop,
 }
 
@@ -102,6 +152,25 @@ impl KeeperHandle {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Forget { agent, reply })?;
         answer.await.map_err(|_| KeepError::Ended)
+    }
+
+    /// Has a host drained, or takes that back. Gives the position to wait for, or `None` if it is
+    /// not known.
+    ///
+    /// # Errors
+    /// As [`KeeperHandle::push`].
+    pub async fn drain(&self, agent: AgentId, on: bool) -> Result<Option<Position>, KeepError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Drain { agent, on, reply })?;
+        answer.await.map_err(|_| KeepError::Ended)
+    }
+
+    /// Has other limits kept from now on.
+    ///
+    /// # Errors
+    /// As [`KeeperHandle::push`].
+    pub fn set_limits(&self, limits: KeeperLimits) -> Result<(), KeepError> {
+        self.send(Job::Limits(limits))
     }
 
     /// What the keeper counted, as of its last tick, and the number of its sessions.
@@ -203,6 +272,10 @@ impl KeeperThread {
             Job::Forget { agent, reply } => {
                 reply.send(self.keeper.forget(now, agent, &mut batch)?).ok();
             }
+            Job::Drain { agent, on, reply } => {
+                reply.send(self.keeper.drain(now, agent, on, &mut batch)?).ok();
+            }
+            Job::Limits(limits) => self.keeper.set_limits(limits),
             Job::Stop => return Ok(None),
         }
         Ok(Some(()))
@@ -236,24 +309,45 @@ impl KeeperThread {
     }
 
     fn hosts(&self, now: Timestamp) -> Vec<HostRow> {
-        let hosts = self.keeper.presence().hosts();
-        let rows = hosts.map(|(agent, host)| {
-            let state = match (host.gone(), host.lives(now)) {
-                (true, _) => "gone",
-                (false, true) => "up",
-                (false, false) => "down",
+        let presence = self.keeper.presence();
+        let hosts = presence.hosts().map(|(agent, host)| {
+            let draining = presence.is_draining(agent);
+            let state = match (host.gone(), host.lives(now), draining) {
+                (false, true, false) => "up",
+                (false, true, true) => "draining",
+                (_, _, true) => "drained",
+                (true, ..) => "gone",
+                (false, false, false) => "down",
             };
-            let session = self.keeper.session(agent, bellwether_model::id::Stream::Metrics);
-            HostRow {
-                agent: agent.to_string(),
-                job: host.job().to_owned(),
-                instance: host.instance().to_owned(),
-                state: state.to_owned(),
-                mark_ms: host.mark().0,
-                lag_ms: now.millis_since(host.mark()),
-                applied: session.map_or_else(String::new, |session| session.applied().to_string()),
-            }
+            self.row(now, agent, (host.job(), host.instance()), (state, host.mark()))
         });
-        rows.collect()
+        let ended = presence.draining().filter(|host| !presence.knows(host.agent));
+        let ended = ended.map(|host| {
+            self.row(now, host.agent, (&host.job, &host.instance), ("drained", host.at))
+        });
+        let mut rows: Vec<HostRow> = hosts.chain(ended).collect();
+        rows.sort_by(|one, other| one.agent.cmp(&other.agent));
+        rows
+    }
+
+    fn row(
+        &self,
+        now: Timestamp,
+        agent: AgentId,
+        (job, instance): (&str, &str),
+        (state, mark): (&str, Timestamp),
+    ) -> HostRow {
+        let session = self.keeper.session(agent, Stream::Metrics);
+        let recount = self.keeper.recount(agent, Stream::Metrics);
+        HostRow {
+            agent: agent.to_string(),
+            job: job.to_owned(),
+            instance: instance.to_owned(),
+            state: state.to_owned(),
+            mark_ms: mark.0,
+            lag_ms: now.millis_since(mark),
+            applied: session.map_or_else(String::new, |session| session.applied().to_string()),
+            counts: recount.map_or_else(HostCounts::default, HostCounts::from),
+        }
     }
 }

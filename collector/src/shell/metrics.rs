@@ -1,6 +1,7 @@
 //! The collector's own metrics. Parts keep plain counts; they become metrics when the page is asked
 //! for.
 
+use bellwether_model::time::Timestamp;
 use bellwether_platform::clock::Clock;
 use bellwether_platform::journal::commit::CommitQueue;
 use bellwether_platform::listener::{Bodies, Figure, FigureKind, ListenerStats};
@@ -11,7 +12,7 @@ use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, 
 use std::sync::Arc;
 
 use super::keep::KeeperHandle;
-use bellwether_model::wire::answer::Case;
+use bellwether_model::wire::answer::{Case, RefusedReason};
 use bellwether_model::wire::envelope::SkipReason;
 
 const VALID: &str = "invariant: the name is valid";
@@ -57,6 +58,46 @@ pub fn registry(sources: Sources) -> (Registry, IntCounterVec) {
     (registry, answers)
 }
 
+/// How it went with reading the configuration again.
+#[derive(Clone, Debug)]
+pub struct ReloadMetrics {
+    successful: IntGauge,
+    success_time: IntGauge,
+}
+
+impl ReloadMetrics {
+    /// Registers them; the configuration that the collector starts with was read `at`.
+    ///
+    /// # Panics
+    /// They are registered already.
+    #[must_use]
+    pub fn new(registry: &Registry, at: Timestamp) -> ReloadMetrics {
+        let gauge = |name, help| {
+            let gauge = IntGauge::new(name, help).expect(VALID);
+            registry.register(Box::new(gauge.clone())).expect("invariant: names differ");
+            gauge
+        };
+        let metrics = ReloadMetrics {
+            successful: gauge(
+                "bellwether_collector_config_last_reload_successful",
+                "Whether the last attempt to read the configuration again went well.",
+            ),
+            success_time: gauge(
+                "bellwether_collector_config_last_reload_success_timestamp_seconds",
+                "When the configuration in use was read.",
+            ),
+        };
+        metrics.configured(Some(at));
+        metrics
+    }
+
+    /// Takes note of the reading of a configuration; `None` if it was of no use.
+    pub fn configured(&self, at: Option<Timestamp>) {
+        self.successful.set(i64::from(at.is_some()));
+        at.into_iter().for_each(|at| self.success_time.set(at.0 / 1000));
+    }
+}
+
 /// Turns counts into metrics at each scrape.
 struct Pulled(Sources);
 
@@ -75,6 +116,7 @@ impl Collector for Pulled {
         self.0.listener.figures().into_iter().for_each(&mut put);
         self.0.bodies.figures().into_iter().for_each(&mut put);
         families.extend(self.skipped());
+        families.extend(self.refused());
         families.extend(self.seconds());
         families
     }
@@ -104,7 +146,7 @@ fn family(figure: &Figure) -> Vec<MetricFamily> {
 }
 
 impl Pulled {
-    fn keeper(&self) -> [Figure; 9] {
+    fn keeper(&self) -> [Figure; 10] {
         let (stats, sessions) = self.0.keeper.stats();
         [
             counter("bellwether_collector_frames_total", "Frames applied.", stats.frames),
@@ -120,9 +162,14 @@ impl Pulled {
                 stats.samples_ahead,
             ),
             counter(
-                "bellwether_collector_columns_refused_total",
-                "Columns refused, each time they were described.",
-                stats.refused_columns,
+                "bellwether_collector_samples_unplaced_total",
+                "Samples of applied frames whose column was refused.",
+                stats.samples_unplaced,
+            ),
+            counter(
+                "bellwether_collector_samples_out_of_order_total",
+                "Samples of applied frames not newer than the last row of their group.",
+                stats.samples_out_of_order,
             ),
             counter(
                 "bellwether_collector_frames_lost_total",
@@ -235,6 +282,20 @@ impl Pulled {
             skipped.with_label_values(&[reason.as_str()]).inc_by(count);
         }
         skipped.collect()
+    }
+
+    fn refused(&self) -> Vec<MetricFamily> {
+        let opts = Opts::new(
+            "bellwether_collector_columns_refused_total",
+            "Columns refused, each time they were described, by reason.",
+        );
+        let refused = IntCounterVec::new(opts, &["reason"]).expect(VALID);
+        let (stats, _) = self.0.keeper.stats();
+        for reason in RefusedReason::ALL {
+            let count = stats.refused_columns.get(reason.as_str()).copied().unwrap_or(0);
+            refused.with_label_values(&[reason.as_str()]).inc_by(count);
+        }
+        refused.collect()
     }
 
     #[expect(clippy::cast_precision_loss, reason = "gauges for people")]

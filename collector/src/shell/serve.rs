@@ -21,22 +21,24 @@ use bellwether_platform::disk::{
 use bellwether_platform::journal::commit::{CommitQueue, Committer, commit_queue};
 use bellwether_platform::journal::{JournalError, Loss, Options};
 use bellwether_platform::listener::{self, BindError, Bodies, Callers, Listener, Safeguards};
-use bellwether_platform::principal::{Anonymous, PrincipalError, PrincipalSpec, Principals};
+use bellwether_platform::principal::{PrincipalError, Principals};
 use bellwether_platform::process;
 use bellwether_platform::stop::{Stop, Stopper};
-use bellwether_platform::tls::{ServerFiles, ServerTls, TlsError};
-use bellwether_store::{FileLimits, Limits as StoreLimits, Store};
+use bellwether_platform::tls::{ServerTls, TlsError};
+use bellwether_store::{FileLimits, Store};
 use prometheus::{Registry, TextEncoder};
 use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::sync::{Notify, watch};
 use tracing::{error, info, warn};
 
 use super::api::queries::{Queries, ViewSource};
 use super::blocks::{BlockThread, block_thread};
 use super::keep::{KeeperHandle, KeeperThread, keeper_thread};
 use super::recover::{self, RecoverError, Recovered, Start, recover};
-use super::{api, auth, federate, hosts, metrics, push};
+use super::reload::{self, Levers, ReloadSource, Reloader};
+use super::{api, auth, federate, forms, hosts, metrics, push};
 use crate::pure::api::status::About;
-use crate::pure::config::QueryLimits;
+use crate::pure::config::{Plan, QueryLimits};
 use crate::pure::keeper::{JournalClosed, KeeperLimits};
 
 /// Bytes of request bodies held at a time (DESIGN §4).
@@ -53,26 +55,12 @@ const TOKENS_EVERY: Duration = Duration::from_secs(1);
 /// What a collector is run with: nothing is missing, nothing is wrong.
 #[derive(Clone, Debug)]
 pub struct ServePlan {
-    /// Where it listens; port 0 takes any.
-    pub listen: SocketAddr,
-    /// The certificate, if TLS is spoken there.
-    pub tls: Option<ServerFiles>,
     /// Its own directory: journal, chunk files, checkpoints and lock.
     pub data_dir: PathBuf,
-    /// Who may do what.
-    pub principals: Vec<PrincipalSpec>,
-    /// What callers without a token may do.
-    pub anonymous: Anonymous,
-    /// Bounds of the store.
-    pub store: StoreLimits,
-    /// Bounds of the keeper.
-    pub keeper: KeeperLimits,
-    /// Bounds of queries.
-    pub queries: QueryLimits,
-    /// Added to federated series that lack them.
-    pub external_labels: LabelSet,
     /// Whether to start although commands in the journal are lost.
     pub loss: Loss,
+    /// The configuration, and where it is read again.
+    pub source: ReloadSource,
 }
 
 /// Why a collector does not start, or ends.
@@ -114,6 +102,7 @@ pub enum ServeError {
 pub struct Collector {
     listener: Listener,
     router: Router,
+    reloader: Reloader,
     principals: Principals,
     keeper: KeeperHandle,
     store: Store,
@@ -147,19 +136,21 @@ impl Collector {
     ///
     /// # Errors
     /// [`ServeError`].
-    pub fn open(plan: ServePlan, stopper: &Stopper) -> Result<Collector, ServeError> {
+    pub fn open(serve: ServePlan, stopper: &Stopper) -> Result<Collector, ServeError> {
+        let ServePlan { data_dir, loss, source } = serve;
+        let plan = source.plan.clone();
         let clock = Clock::collector();
         let about = about(&plan, clock.now().wall);
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        make_dir(&*disk, &plan.data_dir)?;
-        let lock = lock(&plan.data_dir.join("lock"))?;
-        let callers = if plan.principals.is_empty() { Callers::Anyone } else { Callers::Known };
-        let principals =
-            Principals::new(plan.principals, plan.anonymous).map_err(ServeError::Principals)?;
+        make_dir(&*disk, &data_dir)?;
+        let lock = lock(&data_dir.join("lock"))?;
+        let specs: Vec<_> = plan.principals.iter().chain(&source.always).cloned().collect();
+        let callers = if specs.is_empty() { Callers::Anyone } else { Callers::Known };
+        let principals = Principals::new(specs, plan.anonymous).map_err(ServeError::Principals)?;
         let tls = plan.tls.map(ServerTls::open).transpose()?;
         let Recovered { keeper, store, blocks, journal, .. } = {
             let limits = (plan.store, plan.keeper);
-            replay(&disk, &plan.data_dir, limits, plan.loss, &clock)?
+            replay(&disk, &data_dir, limits, loss, &clock)?
         };
         // Only now: until the journal is read, callers are refused and come again.
         let listener = Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?;
@@ -168,6 +159,7 @@ impl Collector {
         let (handle, thread) = keeper_thread(keeper, clock.clone(), queue.clone(), blocks);
         let threads = start(committer, thread, writer, stopper)?;
         let bodies = Bodies::new(BODY_BYTES);
+        let budget = bodies.clone();
         let (registry, answers) = metrics::registry(metrics::Sources {
             keeper: handle.clone(),
             store: store.clone(),
@@ -186,11 +178,24 @@ impl Collector {
         };
         let parts = Parts { store: &store, clock: &clock, principals: &principals, registry };
         let (reads, administers) = hosts::routers(handle.clone(), queue.clone());
-        let reads = reads.merge(parts.reading(plan.queries, about));
+        let (external, labels) = watch::channel(plan.external_labels);
+        let metrics = metrics::ReloadMetrics::new(&parts.registry, clock.now().wall);
+        let levers = Levers {
+            principals: principals.clone(),
+            keeper: handle.clone(),
+            external,
+            metrics,
+            clock: clock.clone(),
+        };
+        let (reloader, reload) = reload::reloader(source, levers);
+        let administers = administers.merge(reload);
+        let reads = reads.merge(parts.reading(plan.queries, about, labels));
+        let reads = reads.layer(middleware::from_fn_with_state(budget, forms::budgeted));
         let router = parts.routes(reads, administers).merge(push::router(Arc::new(push)));
         Ok(Collector {
             listener,
             router,
+            reloader,
             principals,
             keeper: handle,
             store,
@@ -220,14 +225,16 @@ impl Collector {
         Watch { keeper: self.keeper.clone(), store: self.store.clone(), clock: self.clock.clone() }
     }
 
-    /// Serves until stopped; then all that was accepted is made durable.
+    /// Serves until stopped, and reloads when `hangup` is notified; then all that was accepted is
+    /// made durable.
     ///
     /// # Errors
     /// A thread has failed: what was not acknowledged may be lost.
-    pub async fn serve(self, stop: Stop) -> Result<(), ServeError> {
+    pub async fn serve(self, stop: Stop, hangup: Arc<Notify>) -> Result<(), ServeError> {
         let Collector { listener, router, principals, keeper, queue, clock, threads, .. } = self;
         let connections = self.connections;
         let looking = tokio::spawn(watch_tokens(principals, clock));
+        tokio::spawn(self.reloader.run(hangup, stop.clone()));
         let limits = listener::Limits { connections, ..listener::Limits::default() };
         let served = listener.serve(router, limits, stop).await;
         looking.abort();
@@ -251,12 +258,16 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn reading(&self, limits: QueryLimits, about: About) -> Router {
+    fn reading(
+        &self,
+        limits: QueryLimits,
+        about: About,
+        external: watch::Receiver<LabelSet>,
+    ) -> Router {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let views: ViewSource = Arc::new(move |now| Some(Box::new(store.view(now))));
         let clock = Arc::new(move || clock.now().wall);
         let queries = Arc::new(Queries::new(views, clock, limits));
-        let external = about.external_labels.clone();
         let registry = self.registry.clone();
         let page = move || async move { page(&registry) };
         api::router(Arc::clone(&queries), about)
@@ -278,7 +289,7 @@ impl Parts<'_> {
 }
 
 /// What the process says of itself.
-fn about(plan: &ServePlan, now: Timestamp) -> About {
+fn about(plan: &Plan, now: Timestamp) -> About {
     let directory = std::env::current_dir().unwrap_or_default();
     About {
         started: now,

@@ -44,7 +44,7 @@ const LOOKS_PER_LINE: u64 = 10;
 /// Something does not start, or the collector failed.
 pub fn run(up: &Up) -> anyhow::Result<ExitCode> {
     startup::log()?;
-    let (mut plan, warnings) = startup::plan(&up.settings)?;
+    let (plan, warnings) = startup::plan(&up.settings)?;
     for warning in &warnings {
         warn!(%warning, "configuration");
     }
@@ -57,14 +57,15 @@ pub fn run(up: &Up) -> anyhow::Result<ExitCode> {
     let program = program::find(up.agent_bin.as_deref())?;
     make_dir(&RealDisk, &plan.data_dir)?;
     let token_file = token(&plan.data_dir)?;
-    plan.principals.push(PrincipalSpec {
+    let agents = PrincipalSpec {
         name: PRINCIPAL.to_owned(),
         token: TokenSource::File(token_file.clone()),
         scopes: [Scope::Ingest].into_iter().collect(),
-    });
+    };
     let data_dir = plan.data_dir.clone();
     let (stopper, stop) = stop::stop();
-    let collector = Collector::open(startup::serve_plan(plan, &up.settings), &stopper)?;
+    let collector =
+        Collector::open(startup::serve_plan(plan, &up.settings, vec![agents]), &stopper)?;
     let agent = agent::Command {
         program,
         data_dir,
@@ -95,8 +96,8 @@ async fn live(
     run_for: Option<Duration>,
 ) -> anyhow::Result<()> {
     let (asked, ask) = stop::stop();
-    // A changed configuration is taken up at the next start.
-    tokio::spawn(Signals::catch()?.run(asked.clone(), Arc::new(Notify::new())));
+    let hangup = Arc::new(Notify::new());
+    tokio::spawn(Signals::catch()?.run(asked.clone(), Arc::clone(&hangup)));
     tokio::spawn(ask_when_over(asked, stop.clone(), run_for));
     let (watch, address) = (collector.watch(), collector.address());
     let beside = async {
@@ -104,7 +105,7 @@ async fn live(
         beside(&watch, address, agent, ask).await
     };
     // The collector is polled first, so that it answers once its address is told.
-    let (served, (first, last)) = tokio::join!(collector.serve(stop), beside);
+    let (served, (first, last)) = tokio::join!(collector.serve(stop, hangup), beside);
     served?;
     if let (Some(first), Some(last)) = (first, last) {
         Screen::new().line(&format!("bellwether: {}", summary(&first, &last)));

@@ -6,7 +6,8 @@ use crate::id::{GroupId, Seq, StoreId};
 use crate::time::Nanos;
 
 const MAGIC: [u8; 4] = *b"BWA1";
-const KEY_WANTED: u8 = 1;
+const DRAIN: u8 = 1;
+const SHORT: u8 = 2;
 /// Refused columns that one answer names; all are counted.
 pub const NAMED_COLUMNS: usize = 64;
 /// Bytes of the text for a person.
@@ -192,8 +193,8 @@ pub struct RefusedColumn {
 pub struct Answer {
     /// What was found.
     pub case: Case,
-    /// The next frames shall open with key sections.
-    pub key_wanted: bool,
+    /// The host is being drained: once all is acknowledged, the agent says goodbye and ends.
+    pub drain: bool,
     /// Which store answers; zero if it was not asked.
     pub store: StoreId,
     /// All frames up to here are durable; 0 if none is known to be.
@@ -218,7 +219,7 @@ impl Answer {
     pub fn new(case: Case, store: StoreId) -> Answer {
         Answer {
             case,
-            key_wanted: false,
+            drain: false,
             store,
             acked: Seq(0),
             at: Seq(0),
@@ -238,7 +239,16 @@ impl Answer {
         let end = (0..=self.text.len().min(TEXT_BYTES)).rev().find(fits).unwrap_or(0);
         let text = &self.text[..end];
         out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&[self.case as u8, if self.key_wanted { KEY_WANTED } else { 0 }]);
+        let drain = if self.drain { DRAIN } else { 0 };
+        if let Some(took) = self.short() {
+            out.extend_from_slice(&[self.case as u8, drain | SHORT]);
+            out.extend_from_slice(&self.store.0);
+            out.extend_from_slice(&self.acked.0.to_le_bytes());
+            out.extend_from_slice(&self.received.0.to_le_bytes());
+            out.extend_from_slice(&took.to_le_bytes());
+            return put_crc(out, start);
+        }
+        out.extend_from_slice(&[self.case as u8, drain]);
         out.extend_from_slice(&(named.len() as u16).to_le_bytes());
         out.extend_from_slice(&self.store.0);
         out.extend_from_slice(&self.acked.0.to_le_bytes());
@@ -256,6 +266,23 @@ impl Answer {
         put_crc(out, start);
     }
 
+    /// Nanoseconds from the request to this answer, if the short form says all of it.
+    fn short(&self) -> Option<u32> {
+        let is_plain = self.refused == 0 && self.columns.is_empty() && self.text.is_empty();
+        let took = self.answered.0.checked_sub(self.received.0)?;
+        u32::try_from(took).ok().filter(|_| is_plain && self.at == self.acked)
+    }
+
+    /// Reads what the short form has after its flags.
+    fn read_short(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        self.acked = Seq(reader.u64()?);
+        self.at = self.acked;
+        self.received = Nanos(reader.i64()?);
+        let answered = self.received.0.checked_add(i64::from(reader.u32()?));
+        self.answered = Nanos(answered.ok_or(reader.malformed("stamp over its bound"))?);
+        Ok(())
+    }
+
     /// Reads an answer; it must be the whole body.
     ///
     /// # Errors
@@ -266,24 +293,42 @@ impl Answer {
             return Err(reader.malformed("not an answer"));
         }
         let [case, flags] = reader.array()?;
-        let named = usize::from(reader.u16()?);
+        if flags & !(DRAIN | SHORT) != 0 {
+            return Err(reader.malformed("unknown flags"));
+        }
+        let case = Case::from_wire(case).ok_or(reader.malformed("no such case"))?;
+        let is_short = flags & SHORT != 0;
+        let named = if is_short { 0 } else { usize::from(reader.u16()?) };
         if named > NAMED_COLUMNS {
             return Err(reader.malformed("count over its bound"));
         }
-        let case = Case::from_wire(case).ok_or(reader.malformed("no such case"))?;
         let mut answer = Answer::new(case, StoreId(reader.array()?));
-        answer.key_wanted = flags & KEY_WANTED != 0;
-        answer.acked = Seq(reader.u64()?);
-        answer.at = Seq(reader.u64()?);
-        answer.received = Nanos(reader.i64()?);
-        answer.answered = Nanos(reader.i64()?);
-        answer.refused = reader.u32()?;
+        answer.drain = flags & DRAIN != 0;
+        if is_short {
+            answer.read_short(&mut reader)?;
+        } else {
+            answer.read_long(&mut reader, named)?;
+        }
+        let end = reader.offset();
+        if reader.u32()? != crc32c::crc32c(&bytes[..end]) {
+            return Err(reader.malformed("CRC does not hold"));
+        }
+        reader.finish()?;
+        Ok(answer)
+    }
+
+    fn read_long(&mut self, reader: &mut Reader<'_>, named: usize) -> Result<(), Malformed> {
+        self.acked = Seq(reader.u64()?);
+        self.at = Seq(reader.u64()?);
+        self.received = Nanos(reader.i64()?);
+        self.answered = Nanos(reader.i64()?);
+        self.refused = reader.u32()?;
         for _ in 0..named {
             let (group, place) = (GroupId(reader.u32()?), reader.u32()?);
             let number = reader.byte()?;
             let reason = RefusedReason::ALL.into_iter().find(|r| *r as u8 == number);
             let reason = reason.ok_or(reader.malformed("no such reason"))?;
-            answer.columns.push(RefusedColumn { group, place, reason });
+            self.columns.push(RefusedColumn { group, place, reason });
         }
         let len = usize::from(reader.u16()?);
         if len > TEXT_BYTES {
@@ -291,12 +336,7 @@ impl Answer {
         }
         let text = reader.take(len)?;
         let text = std::str::from_utf8(text).map_err(|_| reader.malformed("not UTF-8"))?;
-        text.clone_into(&mut answer.text);
-        let end = reader.offset();
-        if reader.u32()? != crc32c::crc32c(&bytes[..end]) {
-            return Err(reader.malformed("CRC does not hold"));
-        }
-        reader.finish()?;
-        Ok(answer)
+        text.clone_into(&mut self.text);
+        Ok(())
     }
 }

@@ -151,6 +151,11 @@ impl Decoder {
         }
     }
 
+    /// Keeps at most so many places from now on; those it has stay.
+    pub fn set_places_max(&mut self, places_max: usize) {
+        self.places_max = places_max.max(self.places);
+    }
+
     /// Forgets every group: only key sections can be read.
     pub fn clear(&mut self) {
         self.groups.clear();

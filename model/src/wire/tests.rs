@@ -267,15 +267,18 @@ proptest! {
     #[test]
     fn answers_round_trip(
         case in 0..Case::ALL.len(),
-        key: bool,
+        drain: bool,
         acked: u64,
-        at: u64,
+        at in proptest::option::of(any::<u64>()),
+        took in proptest::option::of(0..5_000_000_000_i64),
         places: Vec<u32>,
         text: String,
     ) {
         let mut answer = Answer::new(Case::ALL[case], StoreId([7; 16]));
-        answer.key_wanted = key;
-        (answer.acked, answer.at) = (Seq(acked), Seq(at));
+        answer.drain = drain;
+        (answer.acked, answer.at) = (Seq(acked), Seq(at.unwrap_or(acked)));
+        answer.received = Nanos(17);
+        answer.answered = Nanos(took.map_or(0, |took| 17 + took));
         answer.refused = u32::try_from(places.len()).unwrap();
         answer.columns = places.iter().take(64).map(|place| RefusedColumn {
             group: GroupId(1), place: *place, reason: RefusedReason::SeriesTotal,
@@ -283,8 +286,27 @@ proptest! {
         answer.text = text.chars().take(100).collect();
         let mut bytes = Vec::new();
         answer.put(&mut bytes);
+        for cut in 0..bytes.len() {
+            prop_assert!(Answer::read(&bytes[..cut]).is_err());
+        }
         prop_assert_eq!(Answer::read(&bytes).unwrap(), answer);
     }
+}
+
+#[test]
+fn an_answer_that_says_little_is_short() {
+    let mut answer = Answer::new(Case::Applied, StoreId([7; 16]));
+    (answer.acked, answer.at) = (Seq(9), Seq(9));
+    (answer.received, answer.answered) = (Nanos(5), Nanos(900));
+    let len = |answer: &Answer| {
+        let mut bytes = Vec::new();
+        answer.put(&mut bytes);
+        assert_eq!(Answer::read(&bytes).as_ref(), Ok(answer));
+        bytes.len()
+    };
+    assert_eq!(len(&answer), 46);
+    answer.at = Seq(8);
+    assert_eq!(len(&answer), 66);
 }
 
 #[test]

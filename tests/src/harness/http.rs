@@ -1,4 +1,4 @@
-//! A client for HTTP/1.1 `GET` on loopback, one connection for each request.
+//! A client for HTTP/1.1 on loopback, one connection for each request.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
@@ -25,11 +25,25 @@ pub struct Response {
 /// # Errors
 /// If the connection fails, or the answer is not HTTP/1.1.
 pub fn get(address: &str, target: &str) -> Result<Response> {
+    ask(address, &format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n"))
+}
+
+/// Posts nothing to `target`, with a bearer token if there is one.
+///
+/// # Errors
+/// As [`get`].
+pub fn post(address: &str, target: &str, token: Option<&str>) -> Result<Response> {
+    let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+    let bearer = bearer.unwrap_or_default();
+    let head = format!("POST {target} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n");
+    ask(address, &format!("{head}{bearer}"))
+}
+
+fn ask(address: &str, head: &str) -> Result<Response> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
+    stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
     parse(&answer).ok_or_else(|| Error::new(ErrorKind::InvalidData, "not an answer of HTTP/1.1"))

@@ -129,6 +129,11 @@ impl Process {
         self.signal(Signal::INT);
     }
 
+    /// Sends SIGHUP to this process alone.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     fn signal(&self, signal: Signal) {
         // An error says that it is gone already.
         kill_process(self.pid(), signal).ok();

@@ -79,6 +79,8 @@ pub struct Process {
 pub struct Made {
     /// Its bytes.
     pub frame: Bytes,
+    /// Samples in it.
+    pub samples: u32,
     /// Its rows.
     pub rows: Vec<Row>,
 }
@@ -198,8 +200,9 @@ impl AgentNode {
             *values += 1;
             (*number as u64 * 1_000_000_000 + *values) as f64
         };
-        let (frame, rows) = process.tables.frame(tick, &mut process.encoder, random, &mut value);
-        Some(Made { frame, rows })
+        let (frame, samples, rows) =
+            process.tables.frame(tick, &mut process.encoder, random, &mut value);
+        Some(Made { frame, samples, rows })
     }
 
     /// How long until the next tick may have come, in ms.
@@ -239,6 +242,21 @@ impl AgentNode {
 }
 
 impl Process {
+    /// Whether all that was collected for each collector is acknowledged, held or dropped.
+    ///
+    /// # Errors
+    /// A collector for which it is not.
+    pub fn check_account(&self) -> Result<(), String> {
+        let spool = self.drive.spool();
+        for (collector, tally) in &spool.account().collectors {
+            let held = spool.held(collector);
+            if tally.outstanding() != held {
+                return Err(format!("{held:?} is held for {collector}, of {tally:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the clocks run up to now.
     fn pass(&mut self, now: Millis, skew: i64) {
         self.time.advance(Duration::from_millis(now - self.at));

@@ -10,6 +10,7 @@ use bellwether_collector::pure::keeper::{
 };
 use bellwether_collector::shell::blocks::{BlockWriter, CheckpointDue, Done, Job, Upkeep};
 use bellwether_collector::shell::recover::{RecoverError, Recovered, Start, recover};
+use bellwether_collector::pure::recount::Recount;
 use bellwether_model::id::{AgentId, Position, Seq, StoreId, Stream};
 use bellwether_model::label::LabelSet;
 use bellwether_model::select::{Column, Select, Window};
@@ -465,6 +466,11 @@ impl CollectorNode {
                 (process.keeper.session(*agent, stream), keeper.session(*agent, stream));
             if live != again {
                 return Err(format!("session was {live:?}, replayed {again:?}"));
+            }
+            let count = |keeper: &Keeper| keeper.recount(*agent, stream).map(Recount::replayable);
+            let (live, again) = (count(&process.keeper), count(&keeper));
+            if live != again || live.is_some_and(|count| !count.is_whole()) {
+                return Err(format!("counted {live:?}, replayed {again:?}"));
             }
         }
         let oldest = at.wall.saturating_sub(self.retention);

@@ -8,7 +8,7 @@ use bellwether_model::id::GroupId;
 use bellwether_model::label::{LabelSet, METRIC_NAME};
 use bellwether_model::series::{MetricType, ValueKind, is_absent};
 use bellwether_model::time::Timestamp;
-use bellwether_model::wire::encode::{EncodeError, Encoder};
+use bellwether_model::wire::encode::{EncodeError, Encoded, Encoder};
 use bellwether_model::wire::table::{ColumnIndex, ColumnSpec, Table};
 use bellwether_platform::disk::sim::SplitMix;
 use bytes::Bytes;
@@ -83,7 +83,7 @@ impl Tables {
         encoder: &mut Encoder,
         random: &mut SplitMix,
         value: &mut dyn FnMut() -> f64,
-    ) -> (Bytes, Vec<Row>) {
+    ) -> (Bytes, u32, Vec<Row>) {
         self.change_columns(random);
         self.fill_fast(random, value);
         let is_slow_due = tick.time.0.rem_euclid(5000) == 0;
@@ -98,8 +98,7 @@ impl Tables {
         if encoded == Err(EncodeError::SegmentFull) {
             encoded = self.encode(tick, encoder, is_slow_due, &mut bytes);
         }
-        encoded.unwrap();
-        (bytes.into(), rows)
+        (bytes.into(), encoded.unwrap().samples, rows)
     }
 
     fn encode(
@@ -108,13 +107,13 @@ impl Tables {
         encoder: &mut Encoder,
         slow: bool,
         out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Encoded, EncodeError> {
         encoder.begin(tick.complete_through);
         encoder.row(GroupId(0), &mut self.fast, tick.time);
         if slow {
             encoder.row(GroupId(1), &mut self.slow, tick.time);
         }
-        encoder.finish(out).map(drop)
+        encoder.finish(out)
     }
 
     fn change_columns(&mut self, random: &mut SplitMix) {

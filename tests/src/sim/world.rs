@@ -299,10 +299,10 @@ impl<'a> World<'a> {
         let key = FrameKey { agent, nonce: header.nonce, seq: header.seq };
         self.account.made(key, node, now, made.rows);
         let mut kept = false;
-        let bytes = made.frame;
+        let (bytes, samples) = (made.frame, made.samples);
         let result = self.drive(
             node,
-            |drive, actions| drive.frame(&bytes, actions).map(|done| kept = done),
+            |drive, actions| drive.frame(&bytes, samples, actions).map(|done| kept = done),
             None,
         );
         if self.agents[node].process.is_some() {
@@ -342,6 +342,9 @@ impl<'a> World<'a> {
         let Some(process) = self.agents[node].running(now) else { return Ok(()) };
         let mut actions = Vec::new();
         let done = act(&mut process.drive, &mut actions);
+        if done.is_ok() {
+            process.check_account().map_err(|what| format!("host {node}'s account: {what}"))?;
+        }
         for action in actions {
             self.act(node, action, released)?;
         }
@@ -413,6 +416,7 @@ impl<'a> World<'a> {
                     return Err(format!("host {node} takes collector {collector} for another"));
                 }
             }
+            Action::Drained => return Err(format!("host {node} ends, drained by nobody")),
             Action::Standing { .. } => {}
         }
         Ok(())

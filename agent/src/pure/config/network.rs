@@ -107,21 +107,13 @@ pub(super) fn exporter(f: &mut Fields<'_>, over: &Overrides) -> ExporterPlan {
     let listen = f
         .parsed("listen", "an address and port", "Address of the agent's own page.")
         .or(LISTEN.into());
-    let token = f
-        .secret("token", "What readers of the page must send as `Authorization: Bearer …`.")
-        .check(|token| match token.reveal() {
-            SecretSource::Text(text) if !is_token(text) => {
-                Err("must be 16 to 512 printable ASCII characters".to_owned())
-            }
-            _ => Ok(()),
-        })
-        .optional()
-        .map(|token| match token.reveal() {
-            SecretSource::File(path) => TokenSource::File(path.to_owned()),
-            SecretSource::Text(text) => TokenSource::Hash(TokenHash::of(text.as_bytes())),
-        });
+    let token =
+        bearer(f, "token", "What readers of the page must send as `Authorization: Bearer …`.");
+    let reload_token =
+        bearer(f, "reload_token", "The same for `POST /-/reload`; without it only SIGHUP reloads.");
     let tls = f.optional_section("tls", ServerFiles::describe);
-    let plan = ExporterPlan { listen: over.listen.unwrap_or(listen), tls, token };
+    let listen = over.listen.unwrap_or(listen);
+    let plan = ExporterPlan { listen, tls, token, reload_token };
     let is_local = plan.listen.ip().to_canonical().is_loopback();
     let is_guarded = plan.tls.is_some() && plan.has_readers();
     if !is_local && !is_guarded {
@@ -138,6 +130,22 @@ pub(super) fn exporter(f: &mut Fields<'_>, over: &Overrides) -> ExporterPlan {
         ));
     }
     plan
+}
+
+/// A token of the page.
+fn bearer(f: &mut Fields<'_>, key: &'static str, help: &'static str) -> Option<TokenSource> {
+    f.secret(key, help)
+        .check(|token| match token.reveal() {
+            SecretSource::Text(text) if !is_token(text) => {
+                Err("must be 16 to 512 printable ASCII characters".to_owned())
+            }
+            _ => Ok(()),
+        })
+        .optional()
+        .map(|token| match token.reveal() {
+            SecretSource::File(path) => TokenSource::File(path.to_owned()),
+            SecretSource::Text(text) => TokenSource::Hash(TokenHash::of(text.as_bytes())),
+        })
 }
 
 impl ExporterPlan {

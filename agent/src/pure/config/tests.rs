@@ -39,7 +39,7 @@ fn an_empty_file_is_a_whole_plan() {
     assert_eq!(names, all.collect::<Vec<_>>());
     let slow = plan.inputs.iter().filter(|input| input.cadence() == Duration::from_secs(15));
     let slow: Vec<_> = slow.map(|input| input.spec.name).collect();
-    assert_eq!(slow, ["timex", "filesystem", "netclass", "arp"]);
+    assert_eq!(slow, ["timex", "filesystem", "netclass", "arp", "self"]);
     let common = plan.inputs.iter().filter(|input| input.cadence() == Duration::from_secs(1));
     assert_eq!(common.count(), names.len() - slow.len());
     let spool = SpoolPlan { bytes_max: 512 << 20, age_max: SPOOL_AGE, sync: SpoolSync::Auto };

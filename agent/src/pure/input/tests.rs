@@ -31,7 +31,12 @@ impl World {
     fn new(name: &str, texts: &[(&str, &str)]) -> World {
         let plan = InputPlan::new(spec(name));
         let mut files = Files::default();
-        let facts = Facts { machine: "m68k".into(), incarnation: Incarnation(3), page_bytes: 4096 };
+        let facts = Facts {
+            machine: "m68k".into(),
+            incarnation: Incarnation(3),
+            page_bytes: 4096,
+            ..Facts::default()
+        };
         let mut setup =
             Setup { files: Asks::new(&mut files, 0), filters: plan.filters.clone(), facts };
         let input = (plan.spec.make)(&mut setup);

@@ -6,7 +6,18 @@ use std::time::Duration;
 
 use bellwether_model::id::{Position, Seq};
 use bellwether_model::time::Timestamp;
-use bellwether_model::wire::envelope::SkipReason;
+use bellwether_model::wire::envelope::{Skip, SkipReason};
+
+use crate::pure::account::Count;
+
+/// A frame of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Samples in it.
+    pub samples: u32,
+    /// Its complete-through.
+    pub through: Timestamp,
+}
 
 /// Frames of one incarnation, one after the other, that decode alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +32,29 @@ pub struct Segment {
     pub bytes: u64,
     /// Complete-through of its newest frame.
     pub newest: Timestamp,
+    /// Its frames, from the first to the last.
+    pub frames: Vec<Held>,
+}
+
+impl Segment {
+    /// Its frames with their numbers.
+    fn numbered(&self) -> impl Iterator<Item = (Seq, &Held)> {
+        (self.first.0..).map(Seq).zip(&self.frames)
+    }
+
+    /// What of it is after `cursor` and not skipped.
+    #[must_use]
+    pub fn left(&self, cursor: Seq, skips: &[Skip]) -> Count {
+        let mut count = Count::default();
+        let left = self.numbered().filter(|(seq, _)| *seq > cursor && !covers(skips, *seq));
+        left.for_each(|(_, held)| count += Count::frame(held.samples));
+        count
+    }
+}
+
+/// Whether a number is in one of the ranges.
+fn covers(skips: &[Skip], seq: Seq) -> bool {
+    skips.iter().any(|skip| skip.first <= seq && seq <= skip.last)
 }
 
 /// How much the spool may hold.
@@ -52,6 +86,7 @@ impl Backlog {
                 live.last = segment.last;
                 live.bytes += segment.bytes;
                 live.newest = live.newest.max(segment.newest);
+                live.frames.extend(segment.frames);
             }
             _ => self.segments.push_back(segment),
         }
@@ -66,6 +101,38 @@ impl Backlog {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Counts the frames from one number to another that are in none of the ranges of `without`.
+    #[must_use]
+    pub fn count(&self, first: Seq, last: Seq, without: &[Skip]) -> Count {
+        let mut count = Count::default();
+        self.frames(first).take_while(|(seq, _)| *seq <= last).for_each(|(seq, held)| {
+            if !covers(without, seq) {
+                count += Count::frame(held.samples);
+            }
+        });
+        count
+    }
+
+    /// What is held for a collector: after its cursor, and not declared to it.
+    #[must_use]
+    pub fn held(&self, cursor: Seq, skips: &[Skip]) -> Count {
+        self.count(Seq(cursor.0 + 1), Seq(u64::MAX), skips)
+    }
+
+    /// The oldest frame that a collector has not acknowledged: all before it is older than this.
+    #[must_use]
+    pub fn oldest_unacked(&self, cursor: Seq, skips: &[Skip]) -> Option<Timestamp> {
+        let mut unacked = self.frames(Seq(cursor.0 + 1));
+        unacked.find(|(seq, _)| !covers(skips, *seq)).map(|(_, held)| held.through)
+    }
+
+    /// The frames at or after a number.
+    fn frames(&self, first: Seq) -> impl Iterator<Item = (Seq, &Held)> {
+        let at = self.segments.partition_point(|segment| segment.last < first);
+        let segments = self.segments.range(at..);
+        segments.flat_map(Segment::numbered).skip_while(move |(seq, _)| *seq < first)
     }
 
     /// The oldest frame held.

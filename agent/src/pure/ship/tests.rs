@@ -3,7 +3,9 @@
 use bellwether_model::id::{Incarnation, Position};
 use bellwether_model::time::Timestamp;
 
+use super::backlog::Held;
 use super::*;
+use crate::pure::account::Count;
 
 fn seq(incarnation: u32, n: u32) -> Seq {
     Seq::new(Incarnation(incarnation), n)
@@ -13,8 +15,11 @@ fn seq(incarnation: u32, n: u32) -> Seq {
 fn backlog(ranges: &[(Seq, Seq)]) -> Backlog {
     let mut backlog = Backlog::default();
     for (first, last) in ranges {
-        let (position, newest) = (Position(first.0), Timestamp(0));
-        backlog.push(Segment { first: *first, last: *last, position, bytes: 1, newest }, true);
+        let (first, last, position) = (*first, *last, Position(first.0));
+        let frame = Held { samples: 1, through: Timestamp(0) };
+        let frames = (first.0..=last.0).map(|_| frame).collect();
+        let newest = Timestamp(0);
+        backlog.push(Segment { first, last, position, bytes: 1, newest, frames }, true);
     }
     backlog
 }
@@ -137,4 +142,18 @@ fn ranges_are_declared_once_and_in_order() {
     assert!(shipper.declare(skip(21, 22, SkipReason::SpoolFull)));
     let (full, disk) = (SkipReason::SpoolFull, SkipReason::Disk);
     assert_eq!(shipper.skips(), [skip(5, 9, full), skip(10, 12, disk), skip(13, 22, full)]);
+}
+
+#[test]
+fn what_is_held_for_a_collector_is_after_its_cursor_and_not_declared() {
+    let held = backlog(&[(seq(1, 4), seq(1, 9)), (seq(2, 1), seq(2, 3))]);
+    let skip = |first, last| Skip { first, last, reason: SkipReason::Refused };
+    let count = |frames| Count { frames, samples: frames };
+    assert_eq!(held.held(Seq(0), &[]), count(9));
+    assert_eq!(held.held(seq(1, 6), &[]), count(6));
+    assert_eq!(held.held(seq(1, 6), &[skip(seq(1, 8), seq(1, 9))]), count(4));
+    assert_eq!(held.held(seq(2, 3), &[]), count(0));
+    assert_eq!(held.count(seq(1, 5), seq(2, 1), &[skip(seq(1, 1), seq(1, 5))]), count(5));
+    assert_eq!(held.count(seq(1, 5), seq(1, 4), &[]), count(0));
+    assert_eq!(held.oldest_unacked(seq(2, 3), &[]), None);
 }

@@ -45,8 +45,15 @@ fn rows_are_stamped_with_whole_ticks_and_missed_ones_are_counted() {
         }
     };
     let guard = stop::stop().0.on_return();
-    let sampler =
-        Sampler { collection, clock, latest: Arc::clone(&latest), metrics, sink: Box::new(sink) };
+    let (_inputs, changed) = mpsc::sync_channel(1);
+    let sampler = Sampler {
+        collection,
+        clock,
+        latest: Arc::clone(&latest),
+        metrics,
+        sink: Box::new(sink),
+        changed,
+    };
     let thread = sampler.start(stop, guard).unwrap();
     // The first tick is a second or less ahead of whenever the thread read the clock.
     let first = loop {

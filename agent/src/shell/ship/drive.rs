@@ -19,11 +19,15 @@ use bellwether_model::wire::envelope::{Envelope, Skip, SkipReason};
 use bellwether_platform::clock::Clock;
 use bytes::Bytes;
 
+use crate::pure::account::{Count, DropReason};
+use crate::pure::config::SpoolSync;
+use crate::pure::ship::backlog::Bounds;
 use crate::pure::ship::{Effect, Event, Request, Shipper, Standing};
 use crate::shell::spool::{Random, Spool, SpoolError};
 
-/// From one look at the spool's age, room and syncs to the next.
-const TICK: Duration = Duration::from_secs(1);
+/// From one look at the spool's age, room and syncs to the next, at most; a frame that comes after
+/// half of it brings the look along, so that an agent with a frame each second wakes for nothing else.
+const TICK: Duration = Duration::from_millis(1500);
 
 /// What the caller does, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +68,8 @@ pub enum Action {
         /// The store that answers.
         new: StoreId,
     },
+    /// End in order: every collector wants this host gone and has all that is held.
+    Drained,
     /// Tell how it stands with a collector now.
     Standing {
         /// Which collector.
@@ -81,6 +87,7 @@ pub struct Drive {
     lanes: Vec<Lane>,
     next_tick: Mono,
     stopping: bool,
+    drained: bool,
 }
 
 /// One collector.
@@ -104,15 +111,29 @@ impl Drive {
         random: Box<dyn FnMut() -> Random + Send>,
     ) -> Drive {
         spool.keep_cursors(&collectors);
-        let lanes = collectors.into_iter().map(|name| Lane {
-            shipper: take_up(&spool, &name),
-            name,
-            out: None,
-            said: Standing::Unknown,
-            done: false,
-        });
-        let lanes = lanes.collect();
-        Drive { spool, clock, random, lanes, next_tick: Mono::default(), stopping: false }
+        let lanes = collectors.into_iter().map(|name| Lane::new(&spool, name)).collect();
+        let next_tick = Mono::default();
+        Drive { spool, clock, random, lanes, next_tick, stopping: false, drained: false }
+    }
+
+    /// Ships to these collectors from now on: what is known of one that stays goes on, one that is
+    /// new gets what is held, one that is gone is owed nothing more.
+    pub fn set_collectors(&mut self, collectors: &[String]) {
+        self.spool.keep_cursors(collectors);
+        let mut old = std::mem::take(&mut self.lanes);
+        for name in collectors {
+            let held = old.iter().position(|lane| lane.name == *name);
+            let lane = match held {
+                Some(at) => old.swap_remove(at),
+                None => Lane::new(&self.spool, name.clone()),
+            };
+            self.lanes.push(lane);
+        }
+    }
+
+    /// Holds as much, and syncs as often, as is said from now on.
+    pub fn set_bounds(&mut self, bounds: Bounds, sync: SpoolSync) {
+        self.spool.set_bounds(bounds, sync);
     }
 
     /// The spool.
@@ -147,17 +168,28 @@ impl Drive {
         due.fold(self.next_tick, Mono::min)
     }
 
-    /// Spools a frame and sends what can be sent. Returns whether it was kept.
+    /// Counts rows that were collected and never became a frame.
+    pub fn never_made(&mut self, reason: DropReason, count: Count) {
+        self.spool.never_made(reason, count);
+    }
+
+    /// Spools a frame with so many samples and sends what can be sent. Returns whether it was kept.
     ///
     /// # Errors
     /// The spool's disk failed.
-    pub fn frame(&mut self, frame: &Bytes, actions: &mut Vec<Action>) -> Result<bool, SpoolError> {
-        let appended = self.spool.append(self.clock.now(), frame)?;
+    pub fn frame(
+        &mut self,
+        frame: &Bytes,
+        samples: u32,
+        actions: &mut Vec<Action>,
+    ) -> Result<bool, SpoolError> {
+        let appended = self.spool.append(self.clock.now(), frame, samples)?;
         if appended.skips.iter().any(|skip| skip.reason == SkipReason::Disk) {
             // Later frames build on the one that could not be written.
             actions.push(Action::Cut);
         }
         self.declare(&appended.skips, actions);
+        self.look(TICK / 2, actions)?;
         self.step_all(&Event::Wake, actions)?;
         Ok(appended.kept)
     }
@@ -167,13 +199,19 @@ impl Drive {
     /// # Errors
     /// The spool's disk failed.
     pub fn wake(&mut self, actions: &mut Vec<Action>) -> Result<(), SpoolError> {
+        self.look(Duration::ZERO, actions)?;
+        self.step_all(&Event::Wake, actions)
+    }
+
+    /// Looks at the spool if that is due, or due within `early`.
+    fn look(&mut self, early: Duration, actions: &mut Vec<Action>) -> Result<(), SpoolError> {
         let now = self.clock.now();
-        if now.mono >= self.next_tick {
+        if now.mono + early >= self.next_tick {
             self.next_tick = now.mono + TICK;
             let skips = self.spool.tick(now)?;
             self.declare(&skips, actions);
         }
-        self.step_all(&Event::Wake, actions)
+        Ok(())
     }
 
     /// No more frames come: what is held is sent, then goodbye is said.
@@ -270,7 +308,14 @@ impl Drive {
                 Effect::Done => self.done(collector),
             }
         }
-        self.note(collector)
+        self.note(collector)?;
+        let backlog = self.spool.backlog();
+        let drained = !self.lanes.is_empty()
+            && self.lanes.iter().all(|lane| lane.shipper.is_drained(backlog));
+        if drained && !std::mem::replace(&mut self.drained, drained) {
+            actions.push(Action::Drained);
+        }
+        Ok(())
     }
 
     /// The spool learns what the machine knows.
@@ -331,6 +376,13 @@ impl Drive {
         envelope.frames = u16::try_from(frames.len()).unwrap_or(u16::MAX);
         actions.push(Action::Post { collector, body: body(&envelope, &frames) });
         Ok(())
+    }
+}
+
+impl Lane {
+    fn new(spool: &Spool, name: String) -> Lane {
+        let shipper = take_up(spool, &name);
+        Lane { name, shipper, out: None, said: Standing::Unknown, done: false }
     }
 }
 

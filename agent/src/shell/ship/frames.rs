@@ -2,12 +2,13 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use bellwether_model::wire::encode::{EncodeError, Encoder, Origin};
+use bellwether_model::series::is_absent;
+use bellwether_model::wire::encode::{EncodeError, Encoded, Encoder, Origin};
 use bytes::Bytes;
-use prometheus::IntCounter;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use crate::pure::account::{Count, DropReason};
 use crate::pure::ticks::Tick;
 use crate::shell::collection::Group;
 use crate::shell::sampler::Sink;
@@ -24,27 +25,39 @@ pub enum Control {
     Origin(Origin),
 }
 
+/// What the sampler hands to shipping.
+#[derive(Debug)]
+pub struct Handed {
+    /// A frame.
+    pub frame: Bytes,
+    /// Samples in it.
+    pub samples: u32,
+    /// Rows before it that never became a frame, by reason.
+    pub never_made: [(DropReason, Count); 2],
+}
+
 /// The sampler's sink.
 pub struct Frames {
     encoder: Encoder,
     control: Receiver<Control>,
-    queue: mpsc::Sender<Bytes>,
+    queue: mpsc::Sender<Handed>,
     buffer: Vec<u8>,
-    dropped: IntCounter,
+    never_made: [(DropReason, Count); 2],
 }
 
-/// Makes the sink and the other end of its channels. `dropped` counts samples that never became a
-/// frame.
+/// Nothing was dropped since the last frame.
+const NONE_DROPPED: [(DropReason, Count); 2] = [
+    (DropReason::Queue, Count { frames: 0, samples: 0 }),
+    (DropReason::Unencodable, Count { frames: 0, samples: 0 }),
+];
+
+/// Makes the sink and the other end of its channels.
 #[must_use]
-pub fn frames(
-    origin: Origin,
-    dropped: IntCounter,
-) -> (Frames, (mpsc::Receiver<Bytes>, Sender<Control>)) {
+pub fn frames(origin: Origin) -> (Frames, (mpsc::Receiver<Handed>, Sender<Control>)) {
     let (queue, frames) = mpsc::channel(QUEUE);
     let (sender, control) = channel();
-    let sink =
-        Frames { encoder: Encoder::new(origin), control, queue, buffer: Vec::new(), dropped };
-    (sink, (frames, sender))
+    let (encoder, buffer) = (Encoder::new(origin), Vec::new());
+    (Frames { encoder, control, queue, buffer, never_made: NONE_DROPPED }, (frames, sender))
 }
 
 impl Sink for Frames {
@@ -56,20 +69,28 @@ impl Sink for Frames {
             }
         }
         let Ok(place) = self.queue.try_reserve() else {
-            return self.dropped.inc_by(samples(groups));
+            return count(&mut self.never_made, DropReason::Queue, groups);
         };
         self.buffer.clear();
         let mut encoded = encode(&mut self.encoder, tick, groups, &mut self.buffer);
-        if encoded == Err(EncodeError::SegmentFull) {
+        if matches!(encoded, Err(EncodeError::SegmentFull)) {
             encoded = encode(&mut self.encoder, tick, groups, &mut self.buffer);
         }
         match encoded {
-            Ok(()) => place.send(Bytes::copy_from_slice(&self.buffer)),
+            Ok(Encoded { samples, .. }) => {
+                let never_made = std::mem::replace(&mut self.never_made, NONE_DROPPED);
+                let frame = Bytes::copy_from_slice(&self.buffer);
+                place.send(Handed { frame, samples, never_made });
+            }
             Err(error) => {
                 warn!(%error, "rows do not fit a frame");
-                self.dropped.inc_by(samples(groups));
+                count(&mut self.never_made, DropReason::Unencodable, groups);
             }
         }
+    }
+
+    fn begin_anew(&mut self) {
+        self.encoder.cut();
     }
 }
 
@@ -78,15 +99,19 @@ fn encode(
     tick: Tick,
     groups: &mut [Group],
     out: &mut Vec<u8>,
-) -> Result<(), EncodeError> {
+) -> Result<Encoded, EncodeError> {
     encoder.begin(tick.complete_through);
     for group in groups.iter_mut().filter(|group| group.due) {
         encoder.row(group.id, &mut group.table, tick.time);
     }
-    encoder.finish(out).map(drop)
+    encoder.finish(out)
 }
 
-fn samples(groups: &[Group]) -> u64 {
-    let due = groups.iter().filter(|group| group.due);
-    due.map(|group| group.table.live() as u64).sum()
+/// Counts the rows of a tick as lost.
+fn count(never_made: &mut [(DropReason, Count); 2], reason: DropReason, groups: &[Group]) {
+    let rows = groups.iter().filter(|group| group.due).flat_map(|group| group.table.values());
+    let samples = rows.filter(|value| !is_absent(**value)).count();
+    for (_, held) in never_made.iter_mut().filter(|(held, _)| *held == reason) {
+        *held += Count { frames: 1, samples: u64::try_from(samples).unwrap_or(u64::MAX) };
+    }
 }

@@ -1,12 +1,18 @@
 //! The account of shipping, as metrics.
 
+use std::sync::Arc;
+
 use bellwether_model::id::Seq;
 use bellwether_model::wire::answer::Case;
 use bellwether_model::wire::envelope::{Skip, SkipReason};
 use bellwether_platform::clock::Clock;
 use prometheus::core::Collector;
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
+use super::tallies::Tallies;
+use crate::pure::input::own::Figures;
 use crate::shell::spool::Spool;
 
 /// Handles of the metrics of spool and shipping.
@@ -15,8 +21,7 @@ pub struct ShipMetrics {
     pub(super) spooled: IntCounter,
     pub(super) sent_bytes: IntCounter,
     pub(super) columns_refused: IntCounter,
-    /// Samples that never became a frame.
-    pub samples_dropped: IntCounter,
+    pub(super) tallies: Tallies,
     skipped: IntCounterVec,
     answers: IntCounterVec,
     acked: IntGaugeVec,
@@ -25,30 +30,27 @@ pub struct ShipMetrics {
     clock_ahead: Gauge,
 }
 
-const VALID: &str = "invariant: the name is valid";
+pub(super) const VALID: &str = "invariant: the name is valid";
 
 impl ShipMetrics {
-    /// Metrics at zero, registered.
+    /// Metrics at zero, registered; `own` is what the input `self` ships of them.
     ///
     /// # Panics
     /// A name is registered already.
     #[must_use]
-    pub fn new(registry: &Registry) -> ShipMetrics {
+    pub fn new(registry: &Registry, own: Arc<Figures>) -> ShipMetrics {
         let counter = |name, help| added(registry, IntCounter::new(name, help).expect(VALID));
         let gauge = |name, help| added(registry, IntGauge::new(name, help).expect(VALID));
         let by = |name, help, label| {
             added(registry, IntCounterVec::new(Opts::new(name, help), &[label]).expect(VALID))
         };
         let metrics = ShipMetrics {
+            tallies: Tallies::new(registry, own),
             spooled: counter("bellwether_agent_frames_spooled_total", "Frames written to the spool."),
             sent_bytes: counter("bellwether_agent_push_bytes_total", "Bytes of request bodies sent."),
             columns_refused: counter(
                 "bellwether_agent_columns_refused_total",
                 "Columns that a collector did not take, each time it said so.",
-            ),
-            samples_dropped: counter(
-                "bellwether_agent_samples_dropped_total",
-                "Samples that never became a frame: the spool did not take them in time.",
             ),
             skipped: by(
                 "bellwether_agent_frames_skipped_total",
@@ -106,11 +108,20 @@ impl ShipMetrics {
         self.spool_bytes.set(spool.bytes().cast_signed());
         let segments = spool.backlog().segments().count();
         self.spool_segments.set(i64::try_from(segments).unwrap_or(i64::MAX));
-        self.clock_ahead.set(clock.stats().ahead_of_system_nanos as f64 / 1e9);
+        let ahead = clock.stats().ahead_of_system_nanos as f64 / 1e9;
+        self.clock_ahead.set(ahead);
+        self.tallies.observe(spool, clock, ahead);
+    }
+
+    /// Forgets a collector that is not configured any more.
+    pub(super) fn forget(&self, collector: &str) {
+        self.tallies.forget(collector);
+        // An error says that it was not known.
+        self.acked.remove_label_values(&[collector]).ok();
     }
 }
 
-fn added<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
+pub(super) fn added<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
     registry.register(Box::new(collector.clone())).expect("invariant: names differ");
     collector
 }

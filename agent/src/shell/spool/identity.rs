@@ -35,3 +35,21 @@ pub(super) fn write(
     let text = format!("agent {agent}\nmachine {machine}\n");
     replace_file(disk, &dir.join(FILE), text.as_bytes())
 }
+
+/// Empties the journals of all identities but these: one that is set aside is kept, not every one.
+pub(super) fn empty_others(
+    disk: &dyn Disk,
+    dir: &Path,
+    kept: [AgentId; 2],
+) -> Result<(), DiskError> {
+    for name in disk.list(dir)? {
+        if !name.parse().is_ok_and(|agent: AgentId| !kept.contains(&agent)) {
+            continue;
+        }
+        let journal = dir.join(name);
+        for file in disk.list(&journal)? {
+            disk.remove(&journal.join(file))?;
+        }
+    }
+    Ok(())
+}

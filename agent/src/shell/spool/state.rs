@@ -1,4 +1,5 @@
-//! The entries of the spool's journal: 0, the frame's number and the frame, or 1 and a state.
+//! The entries of the spool's journal: 2, the frame's number, its samples and the frame; or 3 and a
+//! state. (0 and 1 were the same without samples and account; no release has written them.)
 //!
 //! A frame ends with the CRC of all before it, and over such bytes the entry's own CRC comes out
 //! the same for every frame of one length: it would take an older frame that a torn write has left
@@ -11,10 +12,11 @@ use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint};
 use bellwether_model::wire::envelope::Skip;
 use bellwether_model::wire::frame::Frame;
 
+use crate::pure::account::Account;
 use crate::pure::ship::backlog::Segment;
 
-const FRAME: u8 = 0;
-const STATE: u8 = 1;
+const FRAME: u8 = 2;
+const STATE: u8 = 3;
 const NAME_BYTES: usize = 4096;
 
 /// What one collector has acknowledged, and what it will never get.
@@ -29,7 +31,11 @@ pub(super) struct Declared {
 pub(super) struct State {
     pub(super) incarnation: Incarnation,
     pub(super) cursors: BTreeMap<String, Declared>,
+    pub(super) account: Account,
 }
+
+/// Bytes of a frame's entry before the frame.
+pub(super) const FRAME_HEAD: usize = 13;
 
 impl Declared {
     /// Whether every number of a range is declared.
@@ -42,17 +48,21 @@ impl Declared {
     }
 }
 
-pub(super) fn put_frame(out: &mut Vec<u8>, seq: Seq, frame: &[u8]) {
+pub(super) fn put_frame(out: &mut Vec<u8>, seq: Seq, samples: u32, frame: &[u8]) {
     out.push(FRAME);
     out.extend_from_slice(&seq.0.to_le_bytes());
+    out.extend_from_slice(&samples.to_le_bytes());
     out.extend_from_slice(frame);
 }
 
-/// The frame in an entry; `None` for another entry, or a frame that its CRC does not vouch for.
-pub(super) fn frame(entry: &[u8]) -> Option<Frame<'_>> {
-    let (number, bytes) = entry.strip_prefix(&[FRAME])?.split_first_chunk()?;
+/// The frame in an entry, and its samples; `None` for another entry, or a frame that its CRC does
+/// not vouch for.
+pub(super) fn frame(entry: &[u8]) -> Option<(Frame<'_>, u32)> {
+    let (number, rest) = entry.strip_prefix(&[FRAME])?.split_first_chunk()?;
+    let (samples, bytes) = rest.split_first_chunk()?;
     let (frame, _) = Frame::read(bytes).ok()?;
-    (frame.header().seq == Seq(u64::from_le_bytes(*number))).then_some(frame)
+    let is_it = frame.header().seq == Seq(u64::from_le_bytes(*number));
+    is_it.then_some((frame, u32::from_le_bytes(*samples)))
 }
 
 impl State {
@@ -81,6 +91,7 @@ impl State {
             put_varint(out, declared.skips.len() as u64);
             declared.skips.iter().for_each(|skip| skip.put(out));
         }
+        self.account.put(out);
     }
 
     pub(super) fn read(entry: &[u8]) -> Result<State, Malformed> {
@@ -98,6 +109,7 @@ impl State {
             let skips = (0..count).map(|_| Skip::take(&mut reader)).collect::<Result<_, _>>()?;
             state.cursors.insert(collector, Declared { cursor, skips });
         }
+        state.account = Account::take(&mut reader)?;
         reader.finish()?;
         Ok(state)
     }

@@ -79,12 +79,23 @@ impl Bench {
         self.encoder.row(GroupId(0), &mut self.table, time);
         let mut frame = Vec::new();
         self.encoder.finish(&mut frame).unwrap();
-        self.spool.append(self.now(), &frame.into()).unwrap()
+        let samples = u32::try_from(self.columns.len()).unwrap();
+        let appended = self.spool.append(self.now(), &frame.into(), samples).unwrap();
+        self.check_account();
+        appended
+    }
+
+    /// Everything collected is acknowledged, held or dropped.
+    fn check_account(&self) {
+        for (name, tally) in &self.spool.account().collectors {
+            assert_eq!(tally.outstanding(), self.spool.held(name), "{tally:?}");
+        }
     }
 
     fn reopen(&mut self, bytes_max: u64, nonce: u64) {
         self.spool = open(&self.disk, bytes_max, nonce);
         self.encoder = Encoder::new(self.spool.origin());
+        self.check_account();
     }
 }
 
@@ -189,9 +200,9 @@ fn an_entry_tells_frames_of_one_length_apart() {
     let [(one, first), (two, second)] = frames.as_slice() else { panic!("{frames:?}") };
     assert_eq!(first.len(), second.len());
     let (mut good, mut stale) = (Vec::new(), Vec::new());
-    state::put_frame(&mut good, *one, first);
-    state::put_frame(&mut stale, *two, first);
-    assert_eq!(state::frame(&good).map(|frame| frame.header().seq), Some(*one));
+    state::put_frame(&mut good, *one, 1, first);
+    state::put_frame(&mut stale, *two, 1, first);
+    assert_eq!(state::frame(&good).map(|(frame, _)| frame.header().seq), Some(*one));
     assert!(state::frame(&stale).is_none());
 }
 
@@ -210,4 +221,46 @@ fn another_machine_is_another_agent_and_declares_the_copied_backlog() {
     assert_eq!(cursor, Seq(0));
     assert!(declared.covers(seq(1, 2), seq(1, 4)) && !declared.covers(seq(1, 1), seq(1, 1)));
     assert!(spool.backlog().first().is_none());
+}
+
+#[test]
+fn the_account_goes_on_after_a_kill() {
+    let mut bench = Bench::new(1 << 20, 3);
+    (0..5).for_each(|second| drop(bench.append(second == 3)));
+    let refused = Skip { first: seq(1, 2), last: seq(1, 3), reason: SkipReason::Refused };
+    bench.spool.note(COLLECTOR, seq(1, 1), &[refused]).unwrap();
+    bench.check_account();
+    bench.spool.note(COLLECTOR, seq(1, 4), &[]).unwrap();
+    bench.append(true);
+    bench.disk.kill();
+    bench.reopen(1 << 20, 2);
+    let frames = |frames| Count { frames, samples: 3 * frames };
+    let account = bench.spool.account();
+    assert_eq!((account.collected, account.spooled), (frames(6), frames(6)));
+    let tally = &account.collectors[COLLECTOR];
+    assert_eq!((tally.owed, tally.acked), (frames(6), frames(2)));
+    let dropped: Vec<_> = tally.dropped().collect();
+    assert_eq!(dropped, [(DropReason::Skipped(SkipReason::Refused), frames(2))]);
+    // A collector that has lost all gets again what is held.
+    bench.spool.note(COLLECTOR, Seq(0), &[]).unwrap();
+    let tally = &bench.spool.account().collectors[COLLECTOR];
+    assert!(tally.returned.frames > 0 && tally.acked.frames < 2, "{tally:?}");
+    bench.check_account();
+}
+
+#[test]
+fn one_backlog_that_was_set_aside_is_kept() {
+    let mut bench = Bench::new(1 << 20, 1);
+    for number in 2..6 {
+        bench.append(false);
+        bench.spool.renew(random(number)).unwrap();
+        bench.encoder = Encoder::new(bench.spool.origin());
+        bench.check_account();
+    }
+    let files = |number: u64| {
+        let dir = setup(0).dir.join(random(number).agent.to_string());
+        bench.disk.list(&dir).unwrap().len()
+    };
+    assert_eq!((1..4).map(files).collect::<Vec<_>>(), [0, 0, 0]);
+    assert!(files(4) > 0 && files(5) > 0);
 }

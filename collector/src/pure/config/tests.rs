@@ -1,6 +1,7 @@
 use bellwether_platform::principal::{Scope, Scopes, TokenHash, TokenSource};
 
 use super::*;
+use crate::pure::keeper::REQUESTS_PER_AGENT;
 
 const HASH: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -61,7 +62,12 @@ fn everything_can_be_said() {
         (plan.store.retention, plan.store.series_max, plan.store.bytes_max),
         (hour, 5000, 1 << 30)
     );
-    let limits = KeeperLimits { series_per_agent: 100, agents: 3, retention: hour };
+    let limits = KeeperLimits {
+        series_per_agent: 100,
+        agents: 3,
+        retention: hour,
+        requests_per_agent: REQUESTS_PER_AGENT,
+    };
     assert_eq!(plan.keeper, limits);
     let queries = QueryLimits { samples_max: 7, timeout: Duration::from_secs(5), at_once: 2 };
     assert_eq!(plan.queries, queries);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bellwether_model::id::{AgentId, GroupId, Position, Stream};
 use bellwether_model::label::{LabelSet, METRIC_NAME};
 use bellwether_model::select::Metadata;
-use bellwether_model::series::MetricType;
+use bellwether_model::series::{MetricType, is_absent};
 use bellwether_model::time::{Now, Timestamp};
 use bellwether_model::wire::answer::{Case, RefusedColumn, RefusedReason};
 use bellwether_model::wire::decode::Change;
@@ -48,25 +48,38 @@ impl Keeper {
         let (header, position) = frame;
         let Some(held) = self.sessions.get_mut(key) else { return Applied::default() };
         held.session.apply(header, position);
+        held.recount.frames += 1;
         held.seen = arrived;
         let ahead = arrived.saturating_add(AHEAD_MAX);
-        let touched = held.decoder.touched().to_vec();
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.clear();
+        touched.extend_from_slice(held.decoder.touched());
         let refused = self.describe(key, &touched);
         let through = header.complete_through.min(ahead);
         let mut first = through;
         for group in &touched {
             let Some(held) = self.sessions.get_mut(key) else { break };
             let Some(row) = held.decoder.group_mut(*group) else { continue };
+            let samples = present(row.values());
+            held.recount.samples += samples;
             if row.time() > ahead {
                 // Stored, it would stand before all that comes until then.
-                self.stats.samples_ahead += row.values().len() as u64;
+                self.stats.samples_ahead += samples;
+                held.recount.ahead += samples;
                 continue;
             }
             let lane = self.writer.lane(held.source, *group);
             let appended = self.writer.append(lane, position, row.time(), row.values());
+            let (late, unplaced) = (u64::from(appended.out_of_order), u64::from(appended.refused));
             self.stats.samples += u64::from(appended.samples);
+            self.stats.samples_out_of_order += late;
+            self.stats.samples_unplaced += unplaced;
+            held.recount.out_of_order += late;
+            held.recount.unplaced += unplaced;
+            held.recount.stored += samples - late - unplaced;
             first = first.min(row.time());
         }
+        self.touched = touched;
         self.mark(now, key, header, (first, through));
         self.stats.frames += 1;
         self.writer.publish(position);
@@ -131,7 +144,13 @@ impl Keeper {
                 reason,
             }));
         }
-        self.stats.refused_columns += all.len() as u64;
+        let held = self.sessions.get_mut(key);
+        if let Some(held) = held.filter(|_| !all.is_empty()) {
+            for RefusedColumn { reason, .. } in &all {
+                *self.stats.refused_columns.entry(reason.as_str()).or_default() += 1;
+                held.recount.refuse(*reason);
+            }
+        }
         all
     }
 
@@ -191,6 +210,15 @@ impl Keeper {
         }
     }
 
+    /// A person has a host drained, or has taken that back.
+    pub(super) fn drained(&mut self, agent: AgentId, at: Timestamp, on: bool) {
+        if on {
+            self.presence.drain(agent, at);
+        } else {
+            self.presence.undrain(agent);
+        }
+    }
+
     /// Forgets a host's sessions; its samples stay until they are past retention.
     pub(super) fn drop_host(&mut self, agent: AgentId) {
         self.sessions.retain(|(held, _), _| *held != agent);
@@ -220,7 +248,10 @@ impl Keeper {
             .filter(|(key, held)| old(key, held))
             .map(|((agent, _), _)| *agent)
             .collect();
-        old.into_iter().for_each(|agent| self.drop_host(agent));
+        for agent in old {
+            self.presence.undrain(agent);
+            self.drop_host(agent);
+        }
     }
 
     /// Empties the decoders of hosts silent for longer than the store keeps samples: their columns
@@ -234,6 +265,11 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Values that are there.
+fn present(values: &[f64]) -> u64 {
+    values.iter().map(|value| u64::from(!is_absent(*value))).sum()
 }
 
 fn named(refused: &Refused) -> (u32, RefusedReason) {

@@ -7,6 +7,7 @@ use bellwether_model::id::{AgentId, Position, Seq, Stream};
 use bellwether_model::time::{Now, Timestamp};
 use bellwether_model::wire::bytes::Malformed;
 use bellwether_model::wire::decode::Purpose;
+use bellwether_model::wire::envelope::Skip;
 use bellwether_model::wire::frame::Frame;
 
 use super::super::entry::{Entry, FrameEntry, Snapshot};
@@ -37,6 +38,7 @@ impl Keeper {
             Entry::Goodbye { agent, at } => self.end(agent, at),
             Entry::Up(up) => self.up(now, &up, position),
             Entry::Snapshot(snapshot) => self.replay_snapshot(now, &snapshot),
+            Entry::Drain { agent, at, on } => self.drained(agent, at, on),
             Entry::Forget { agent, at } => {
                 self.end(agent, at);
                 self.presence.forget(agent);
@@ -65,6 +67,7 @@ impl Keeper {
             Verdict::Next => {}
             Verdict::Duplicate | Verdict::Clone => return,
         }
+        self.replay_skips(&key, &entry.skips, header.seq);
         let held = self.held(&key);
         if held.session.applied().incarnation() != header.seq.incarnation() {
             held.decoder.clear();
@@ -98,19 +101,28 @@ impl Keeper {
         std::mem::take(&mut self.losses)
     }
 
+    /// What was declared is part of the recount; the metrics count since the start.
+    fn replay_skips(&mut self, key: &(AgentId, Stream), skips: &[Skip], next: Seq) {
+        let held = self.held(key);
+        for (skip, count) in held.session.passed(next, skips) {
+            held.recount.skip(skip.reason, count);
+        }
+    }
+
     fn replay_snapshot(&mut self, now: Now, snapshot: &Snapshot) {
         self.store = snapshot.store;
-        let known: Vec<_> = snapshot.sessions.iter().map(|(a, s, _)| (*a, *s)).collect();
+        let known: Vec<_> = snapshot.sessions.iter().map(|(a, s, ..)| (*a, *s)).collect();
         self.sessions.retain(|key, _| known.contains(key));
-        for (agent, stream, session) in &snapshot.sessions {
+        for (agent, stream, session, recount) in &snapshot.sessions {
             let held = self.held(&(*agent, *stream));
+            held.recount = *recount;
             if held.session != *session {
                 held.session = session.clone();
                 held.decoder.clear();
             }
             held.seen = held.seen.max(snapshot.taken);
         }
-        self.presence.restore(now, &snapshot.hosts, &snapshot.ups);
+        self.presence.restore(now, &snapshot.hosts, &snapshot.ups, &snapshot.draining);
     }
 
     /// The journal is read: hosts have their grace, and what is past retention goes.

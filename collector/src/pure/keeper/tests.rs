@@ -427,3 +427,92 @@ fn the_end_of_one_up_leaves_the_others_whole() {
     }
     assert_eq!(found, [("a".to_owned(), 2), ("b".to_owned(), 1), ("c".to_owned(), 1)]);
 }
+
+#[test]
+fn an_agent_that_asks_too_often_is_put_off_and_loses_nothing() {
+    let limits = KeeperLimits { requests_per_agent: 10, ..KeeperLimits::default() };
+    let mut bench = Bench::new(limits);
+    bench.table.add(column("m", &[]));
+    let one = bench.frame(1.0);
+    let cases: Vec<Case> = (0..30).map(|_| bench.push(&[&one], false).case).collect();
+    let too_many = cases.iter().filter(|case| **case == Case::TooMany).count();
+    // The first opens the session; two seconds of requests and one more may come at once.
+    assert_eq!((cases[0], too_many), (Case::Applied, 30 - 1 - 21), "{cases:?}");
+    let two = bench.frame(2.0);
+    assert_eq!(bench.push(&[&two], false).case, Case::Applied, "a second later");
+    assert_eq!(bench.keeper.recount(AGENT, Stream::Metrics).unwrap().frames, 2);
+}
+
+#[test]
+fn the_recount_adds_up_and_is_replayed() {
+    let mut bench = Bench::new(KeeperLimits { series_per_agent: 2, ..KeeperLimits::default() });
+    bench.keeper.snapshot(now(0), &mut bench.journal).unwrap();
+    for name in ["a", "b", "c"] {
+        bench.table.add(column(name, &[]));
+    }
+    let frames: Vec<Vec<u8>> = (0..4).map(|n| bench.frame(f64::from(n))).collect();
+    bench.push(&[&frames[0], &frames[1]], false);
+    bench.push(&[&frames[1]], false);
+    bench.keeper.snapshot(now(bench.second), &mut bench.journal).unwrap();
+    bench.push(&[&frames[2]], false);
+    // A row of a time that has passed.
+    bench.second -= 4;
+    let late = bench.frame(9.0);
+    bench.second += 3;
+    bench.push(&[&frames[3], &late], false);
+    let count = *bench.keeper.recount(AGENT, Stream::Metrics).unwrap();
+    assert!(count.is_whole(), "{count:?}");
+    assert_eq!((count.frames, count.samples, count.duplicates), (5, 15, 1));
+    assert_eq!((count.stored, count.unplaced, count.out_of_order), (8, 4, 3));
+    let refused: Vec<u64> = count.refused().map(|(_, count)| count).collect();
+    assert_eq!(refused, [1, 0, 0]);
+    let (_, writer) = Store::new(Limits::default());
+    let limits = KeeperLimits { series_per_agent: 2, ..KeeperLimits::default() };
+    let mut keeper = Keeper::new(StoreId([1; 16]), limits, writer);
+    for (position, entry) in (1..).zip(&bench.journal.entries) {
+        keeper.replay(now(bench.second), Position(position), entry).unwrap();
+    }
+    assert_eq!(keeper.recount(AGENT, Stream::Metrics), Some(&count));
+}
+
+#[test]
+fn raised_limits_let_in_what_was_refused() {
+    let limits = |series_per_agent| KeeperLimits { series_per_agent, ..KeeperLimits::default() };
+    let mut bench = Bench::new(limits(1));
+    bench.table.add(column("a", &[]));
+    bench.table.add(column("b", &[]));
+    let one = bench.frame(1.0);
+    assert_eq!(bench.push(&[&one], false).case, Case::RefusedColumns);
+    bench.keeper.set_limits(limits(2));
+    let two = bench.frame(2.0);
+    assert_eq!(bench.push(&[&two], false).case, Case::Base, "the rows are gone with the columns");
+    assert_eq!(bench.push(&[&one, &two], false).case, Case::Applied);
+    assert_eq!(bench.values("b").first(), Some(&Some(2.0)));
+}
+
+#[test]
+fn a_drained_host_is_told_until_it_is_not() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.table.add(column("m", &[]));
+    let at = now(1);
+    assert_eq!(bench.keeper.drain(at, AGENT, true, &mut bench.journal), Ok(None), "not known");
+    let one = bench.frame(1.0);
+    assert!(!bench.push(&[&one], false).drain);
+    bench.keeper.tick(now(bench.second), &mut bench.journal).unwrap();
+    let position = bench.keeper.drain(at, AGENT, true, &mut bench.journal).unwrap().unwrap();
+    assert_eq!(position, Position(bench.journal.entries.len() as u64));
+    let two = bench.frame(2.0);
+    assert!(bench.push(&[&two], false).drain);
+    assert!(bench.push(&[], true).drain);
+    bench.keeper.tick(now(bench.second), &mut bench.journal).unwrap();
+    assert_eq!(bench.values("up"), [Some(1.0), None], "no 0");
+    bench.keeper.snapshot(now(bench.second), &mut bench.journal).unwrap();
+    let (_, writer) = Store::new(Limits::default());
+    let mut keeper = Keeper::new(StoreId([1; 16]), KeeperLimits::default(), writer);
+    for (position, entry) in (1..).zip(&bench.journal.entries) {
+        keeper.replay(now(bench.second), Position(position), entry).unwrap();
+    }
+    assert!(keeper.presence().is_draining(AGENT));
+    keeper.drain(at, AGENT, false, &mut bench.journal).unwrap().unwrap();
+    assert!(!keeper.presence().is_draining(AGENT));
+}

@@ -60,7 +60,7 @@ impl Bench {
         let mut frame = Vec::new();
         self.encoder.finish(&mut frame).unwrap();
         let mut actions = Vec::new();
-        assert!(self.drive.frame(&frame.into(), &mut actions).unwrap());
+        assert!(self.drive.frame(&frame.into(), 0, &mut actions).unwrap());
         posts(&actions)
     }
 

@@ -1,0 +1,91 @@
+//! What people and goodbyes ask of the keeper: limits, draining, forgetting, an orderly end.
+
+use bellwether_model::id::{AgentId, Position};
+use bellwether_model::time::Now;
+use bellwether_model::wire::decode::Decoder;
+
+use super::super::entry;
+use super::{Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, PLACES_PER_SERIES};
+
+impl Keeper {
+    /// Keeps other bounds from now on, but for the retention. Agents whose columns were refused
+    /// send them anew.
+    pub fn set_limits(&mut self, limits: KeeperLimits) {
+        self.limits = KeeperLimits { retention: self.limits.retention, ..limits };
+        let places = limits.series_per_agent.saturating_mul(PLACES_PER_SERIES);
+        for held in self.sessions.values_mut() {
+            if held.recount.has_refused() {
+                held.decoder = Decoder::new(places);
+            } else {
+                held.decoder.set_places_max(places);
+            }
+        }
+    }
+
+    /// Gives the position of the goodbye's entry; 0 if the agent is gone already, or the journal
+    /// has no room: then it will be found dead instead.
+    pub(super) fn goodbye(
+        &mut self,
+        now: Now,
+        agent: AgentId,
+        batch: &mut dyn Batch,
+    ) -> Result<Position, JournalClosed> {
+        let lives = self.presence.hosts().any(|(id, host)| id == agent && !host.gone());
+        self.entry.clear();
+        entry::put_goodbye(&mut self.entry, agent, now.wall);
+        if !lives || !batch.has_room(self.entry.len()) {
+            return Ok(Position(0));
+        }
+        let position = batch.push(EntryClass::Data, &self.entry)?;
+        self.end(agent, now.wall);
+        self.writer.publish(position);
+        Ok(position)
+    }
+
+    /// Removes a host and its sessions. Gives the position whose sync makes it durable; `None` if
+    /// the host is not known.
+    ///
+    /// # Errors
+    /// The journal has failed.
+    pub fn forget(
+        &mut self,
+        now: Now,
+        agent: AgentId,
+        batch: &mut dyn Batch,
+    ) -> Result<Option<Position>, JournalClosed> {
+        if !self.sources.contains_key(&agent) {
+            return Ok(None);
+        }
+        self.entry.clear();
+        entry::put_forget(&mut self.entry, agent, now.wall);
+        let position = batch.push(EntryClass::Control, &self.entry)?;
+        self.end(agent, now.wall);
+        self.presence.forget(agent);
+        self.drop_host(agent);
+        self.writer.publish(position);
+        Ok(Some(position))
+    }
+
+    /// Has a host drained, or takes that back (`model/WIRE.md`, drain). Gives the position whose
+    /// sync makes it durable; `None` if the host is not known.
+    ///
+    /// # Errors
+    /// The journal has failed.
+    pub fn drain(
+        &mut self,
+        now: Now,
+        agent: AgentId,
+        on: bool,
+        batch: &mut dyn Batch,
+    ) -> Result<Option<Position>, JournalClosed> {
+        if !self.sources.contains_key(&agent) {
+            return Ok(None);
+        }
+        self.entry.clear();
+        entry::put_drain(&mut self.entry, agent, now.wall, on);
+        let position = batch.push(EntryClass::Control, &self.entry)?;
+        self.drained(agent, now.wall, on);
+        self.writer.publish(position);
+        Ok(Some(position))
+    }
+}

@@ -1,0 +1,143 @@
+//! The agent's account beside the collector's recount, after kills and a spool that overflowed; a
+//! host that is drained; one that falls silent.
+
+use std::time::Duration;
+
+use bellwether_tests::harness::{until, within};
+use serde_json::Value;
+
+use super::pair::{AGENT, COLLECTOR, Pair, SOON};
+use super::query;
+
+/// A frame every 10 ms, and a spool that holds a minute of them.
+const BUSY: &str = "inputs: {sequence: {enabled: true, rows_per_second: 100}}\n\
+                    spool: {age_max: 60s}\n";
+/// The same at rest, so that both sides can be read at one moment.
+const RESTING: &str = "inputs: {interval: 60s}\nspool: {age_max: 60s}\n";
+
+/// The agent's only collector, as it tells.
+fn tally(status: &Value) -> &Value {
+    &status["shipping"]["collectors"][0]
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no count"))
+}
+
+/// Samples and frames owed, and all that they came to.
+fn sums(status: &Value) -> [(u64, u64); 2] {
+    ["samples", "frames"].map(|what| {
+        let tally = tally(status);
+        let dropped = tally["dropped"].as_object().unwrap().values();
+        let dropped: u64 = dropped.map(|count| number(&count[what])).sum();
+        let known = number(&tally["acked"][what]) + number(&tally["held"][what]) + dropped;
+        (number(&tally["owed"][what]), known)
+    })
+}
+
+fn assert_adds_up(status: &Value) {
+    for (owed, known) in sums(status) {
+        assert_eq!(owed, known, "{status:#}");
+    }
+    assert_eq!(status["shipping"]["collected"], tally(status)["owed"], "{status:#}");
+}
+
+#[test]
+fn both_sides_count_the_same_after_kills_and_an_overflow() {
+    let mut pair = Pair::new("account", "", BUSY);
+    pair.start_collector();
+    pair.start_agent();
+    until("frames", SOON, || pair.host().filter(|host| number(&host["counts"]["frames"]) > 20));
+    for name in [AGENT, COLLECTOR, AGENT] {
+        pair.process(name).kill();
+        if name == AGENT {
+            pair.start_agent();
+        } else {
+            // Meanwhile the spool takes what comes.
+            within(Duration::from_secs(1), || None::<()>);
+            pair.start_collector();
+        }
+        let status = until("a status", SOON, || pair.told());
+        assert_adds_up(&status);
+        let before = number(&tally(&status)["acked"]["frames"]);
+        until("acknowledgements", SOON, || {
+            pair.told().filter(|now| number(&tally(now)["acked"]["frames"]) > before + 20)
+        });
+    }
+    // Away for longer than the spool holds.
+    pair.process(COLLECTOR).kill();
+    until("the spool to be over its bound", Duration::from_secs(120), || {
+        pair.told().filter(|now| {
+            assert_adds_up(now);
+            tally(now)["dropped"]["spool_age"]["frames"].as_u64() > Some(100)
+        })
+    });
+    pair.start_collector();
+    pair.write_agent(RESTING);
+    pair.process(AGENT).hang_up();
+    let (status, host) = until("both sides at rest", Duration::from_secs(60), || {
+        let (status, host) = (pair.told()?, pair.host()?);
+        let acked = number(&tally(&status)["acked"]["frames"]);
+        let is_same = acked == number(&host["counts"]["frames"]);
+        let is_idle = number(&tally(&status)["held"]["frames"]) == 0;
+        (is_same && is_idle).then_some((status, host))
+    });
+    assert_adds_up(&status);
+    let (tally, counts) = (tally(&status), &host["counts"]);
+    assert_eq!(tally["acked"]["samples"], counts["samples"], "{tally:#} {counts:#}");
+    let dropped = tally["dropped"]["spool_age"]["frames"].as_u64();
+    assert_eq!(counts["skipped"]["spool_age"].as_u64(), dropped, "{tally:#} {counts:#}");
+    let parts = ["stored", "unplaced", "out_of_order", "ahead"];
+    let parts: u64 = parts.iter().map(|part| number(&counts[*part])).sum();
+    assert_eq!(number(&counts["samples"]), parts, "{counts:#}");
+    let (well, wide) = pair.bellwether(&["host", "list", "--wide"]);
+    assert!(well && wide.contains("DUPLICATES"), "{wide}");
+    let (well, table) = pair.status("table");
+    assert!(well && table.contains("acked") && table.contains("cpu "), "{table}");
+    pair.process(AGENT).terminate();
+    assert!(pair.process(AGENT).end(SOON).success());
+    let (well, text) = pair.status("table");
+    assert!(!well && text.contains("no agent runs with the directory"), "{text}");
+}
+
+#[test]
+fn a_drained_host_leaves_without_a_zero() {
+    let mut pair = Pair::new("drain", "", "");
+    pair.start_collector();
+    pair.start_agent();
+    let host = until("the host", SOON, || pair.host().filter(|host| host["state"] == "up"));
+    until("up", SOON, || query(&pair.collector, "up == 1"));
+    let agent = host["agent"].as_str().unwrap().to_owned();
+    let (well, text) = pair.bellwether(&["host", "drain", &agent, "--wait", "20s"]);
+    assert!(well && text.contains(&format!("drained: {agent}")), "{text}");
+    assert!(pair.process(AGENT).end(SOON).success(), "the agent ends by itself, and well");
+    let host = until("the end", SOON, || pair.host().filter(|host| host["state"] == "drained"));
+    assert_eq!(host["agent"], agent);
+    until("no up", SOON, || query(&pair.collector, "up").is_none().then_some(()));
+    let up = query(&pair.collector, "up[10m]").unwrap();
+    assert!(up.iter().all(|series| series.samples.iter().all(|(_, v)| *v == 1.0)), "{up:?}");
+    // Started again it is told again; with the drain taken back it stays.
+    pair.start_agent();
+    assert!(pair.process(AGENT).end(SOON).success());
+    let (well, text) = pair.bellwether(&["host", "drain", &agent, "--cancel"]);
+    assert!(well, "{text}");
+    pair.start_agent();
+    until("up again", SOON, || pair.host().filter(|host| host["state"] == "up"));
+    assert!(pair.process(AGENT).is_running());
+}
+
+#[test]
+fn a_silent_agents_series_end_when_read() {
+    let mut pair = Pair::new("absent", "", "");
+    pair.start_collector();
+    pair.start_agent();
+    until("a series", SOON, || query(&pair.collector, "node_load1"));
+    pair.process(AGENT).kill();
+    until("the end of it", SOON, || query(&pair.collector, "node_load1").is_none().then_some(()));
+    until("a zero", SOON, || query(&pair.collector, "up == 0"));
+    let host = pair.host().unwrap();
+    assert_eq!(host["state"], "down");
+    // No marker is stored: the range holds values only, and they are those that were sent.
+    let range = query(&pair.collector, "node_load1[5m]").unwrap();
+    assert!(range.iter().all(|series| series.samples.iter().all(|(_, value)| value.is_finite())));
+}
