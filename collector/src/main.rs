@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bellwether_collector::shell::cli::{Check, Cli, Command, Serve};
 use bellwether_collector::shell::serve::Collector;
 use bellwether_collector::shell::{check, hosts_cli, startup, up};
+use bellwether_platform::log;
 use bellwether_platform::stop::{self, Signals};
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
@@ -34,7 +35,7 @@ fn runtime() -> anyhow::Result<Runtime> {
 }
 
 fn serve(arguments: &Serve) -> anyhow::Result<ExitCode> {
-    startup::log()?;
+    log::start()?;
     let (plan, warnings) = startup::plan(&arguments.settings)?;
     for warning in &warnings {
         tracing::warn!(%warning, "configuration");

@@ -3,10 +3,14 @@
 //! Each test starts its own; run them one at a time (`--test-threads=1`), since they share the
 //! machine's cores and some have deadlines.
 
+mod broken_files;
+mod daemons;
 mod exactly_once;
+mod faults;
 mod host_agrees;
 mod peers;
 mod same_page;
+mod secrets;
 mod sync_before_ack;
 mod tls;
 mod tokens;

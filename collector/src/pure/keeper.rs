@@ -28,6 +28,9 @@ use super::session::{Session, Verdict};
 pub const RETENTION: Duration = Duration::from_secs(3 * 3600);
 /// Places of one session's decoder for each series its agent may have: columns come and go.
 const PLACES_PER_SERIES: usize = 2;
+/// Places that a decoder has at least: an agent with more series than it may have is told which are
+/// refused, as long as one group can hold them. A place costs some 30 bytes.
+const PLACES_MIN: usize = limit::COLUMNS;
 
 /// Bounds that an operator may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -378,6 +381,7 @@ impl Keeper {
         };
         self.sources.insert(key.0, source);
         let places = self.limits.series_per_agent.saturating_mul(PLACES_PER_SERIES);
+        let places = places.max(PLACES_MIN);
         self.sessions.entry(*key).or_insert_with(|| Held {
             session: Session::default(),
             decoder: Decoder::new(places),

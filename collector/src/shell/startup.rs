@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use bellwether_model::diagnostic::Diagnostics;
 use bellwether_platform::journal::Loss;
 use rustix::fs::{Access, access};
-use tracing::level_filters::LevelFilter;
 
 use super::cli::Settings;
 use super::serve::ServePlan;
@@ -18,8 +17,6 @@ use crate::pure::config::{self, Plan, Surroundings};
 const CONFIG: &str = "/etc/bellwether/collector.yaml";
 /// The directory of all state of a system's service.
 const STATE: &str = "/var/lib/bellwether";
-/// How much is logged: `error`, `warn`, `info` (the default), `debug`, `trace` or `off`.
-const LOG: &str = "BELLWETHER_LOG";
 /// Bytes of a configuration file read; longer ones are refused by the reader.
 const CONFIG_BYTES_MAX: u64 = 16 << 20;
 
@@ -37,9 +34,6 @@ pub enum StartError {
     /// The file is wrong.
     #[error("the configuration is wrong\n\n{0}")]
     Wrong(Diagnostics),
-    /// The environment variable for the log is no level.
-    #[error("{LOG} must be one of off, error, warn, info, debug, trace")]
-    Level,
 }
 
 /// The plan, with warnings about it.
@@ -91,21 +85,6 @@ pub fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(CONFIG_BYTES_MAX).read_to_string(&mut text)?;
     Ok(text)
-}
-
-/// Logs to standard error from now on.
-///
-/// # Errors
-/// [`StartError::Level`].
-pub fn log() -> Result<(), StartError> {
-    let level = env::var_os(LOG).filter(|level| !level.is_empty());
-    let level = level.map_or(Some(LevelFilter::INFO), |level| level.to_str()?.parse().ok());
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .with_max_level(level.ok_or(StartError::Level)?)
-        .init();
-    Ok(())
 }
 
 /// The system's directory for state if this user can write there, else the user's.
