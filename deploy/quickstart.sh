@@ -139,6 +139,24 @@ prepare() {
     rust_is_new_enough || prepare_rust
 }
 
+# What an administrator can do where neither can be had.
+no_rust() {
+    cat >&2 <<END
+quickstart: no Rust $rust_version or newer can be had: rustup's download failed, and Debian's own is
+${candidate:-missing}. One of these helps:
+  - let this machine reach https://sh.rustup.rs, https://static.rust-lang.org and
+    https://index.crates.io, or name a proxy: HTTPS_PROXY=http://HOST:PORT sh deploy/quickstart.sh
+  - name a mirror of rustup: RUSTUP_DIST_SERVER=https://… RUSTUP_UPDATE_ROOT=https://…/rustup
+  - install Rust $rust_version or newer by other means, so that \`cargo --version\` says so, then run
+    this again
+  - on another machine of the same processor and a Debian no newer than this one:
+    cargo build --release --locked --bins
+    and copy bellwether and bellwether-agent from target/release there to one folder here; then
+    ./bellwether up
+END
+    exit 2
+}
+
 prepare_rust() {
     have=$(cargo_version)
     if [ -n "$have" ]; then
@@ -151,9 +169,7 @@ prepare_rust() {
     else
         say "rustup could not install Rust; looking at Debian's own"
         rust_from_debian ||
-            die "no Rust $rust_version or newer can be had: rustup's download failed (network or" \
-                "proxy?) and Debian's package is ${candidate:-missing}. Install Rust from" \
-                "https://rustup.rs, then run this again"
+            no_rust
     fi
     rust_is_new_enough || die "cargo is still missing or older than $rust_version; see the lines above"
 }

@@ -12,6 +12,7 @@ use bellwether_agent::shell::once::once;
 use bellwether_agent::shell::startup::{self, StartError};
 use bellwether_agent::shell::status_cli;
 use bellwether_platform::clock::Clock;
+use bellwether_platform::log;
 use clap::Parser;
 
 const FINDINGS: u8 = 1;
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
     let settings = &arguments.settings;
-    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).init();
+    log::start()?;
     let (plan, warnings) = startup::plan(settings)?;
     for warning in &warnings {
         tracing::warn!(%warning, "configuration");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bellwether_collector::shell::cli::{Check, Cli, Command, Serve, Test};
 use bellwether_collector::shell::serve::Collector;
 use bellwether_collector::shell::{check, hosts_cli, query_cli, startup, test_cli, up};
+use bellwether_platform::log;
 use bellwether_platform::stop::{self, Signals};
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
@@ -38,7 +39,7 @@ fn runtime() -> anyhow::Result<Runtime> {
 }
 
 fn serve(arguments: &Serve) -> anyhow::Result<ExitCode> {
-    startup::log()?;
+    log::start()?;
     let (plan, warnings) = startup::plan(&arguments.settings)?;
     for warning in &warnings {
         tracing::warn!(%warning, "configuration");

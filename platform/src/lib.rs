@@ -7,6 +7,7 @@ pub mod dial;
 pub mod disk;
 pub mod journal;
 pub mod listener;
+pub mod log;
 mod mark;
 pub mod principal;
 pub mod process;

@@ -8,6 +8,7 @@
 mod certificates;
 mod http;
 mod https;
+mod light;
 mod peer;
 mod process;
 mod wait;
@@ -15,6 +16,7 @@ mod wait;
 pub use certificates::Authority;
 pub use http::{Response, escape, get, post};
 pub use https::get_secure;
+pub use light::{LightAgent, Pushing};
 pub use peer::{Daemon, daemon, peer, skip};
 pub use process::{Folder, Process, free_port};
 pub use wait::{until, within};

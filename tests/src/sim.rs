@@ -20,6 +20,7 @@ pub mod collector;
 pub mod fault;
 pub mod ledger;
 pub mod rows;
+mod scenarios;
 pub mod trace;
 pub mod world;
 

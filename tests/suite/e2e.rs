@@ -4,13 +4,17 @@
 //! machine's cores and some have deadlines.
 
 mod account;
+mod broken_files;
+mod daemons;
 mod exactly_once;
+mod faults;
 mod host_agrees;
 mod pair;
 mod peers;
 mod promql;
 mod reload;
 mod same_page;
+mod secrets;
 mod sync_before_ack;
 mod tls;
 mod tokens;

@@ -5,6 +5,7 @@
     reason = "a test binary: a panic here is the failure it reports"
 )]
 
+mod contract;
 mod e2e;
 mod scripts;
 mod sim;

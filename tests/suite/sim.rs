@@ -44,22 +44,6 @@ fn assert_happened(counts: &Counts, what: &[&str]) {
     }
 }
 
-fn only(kinds: &[FaultKind]) -> Scenario {
-    Scenario { faults: kinds.to_vec(), faults_until: 150_000, ..Scenario::quiet() }
-}
-
-fn everything(seed: u64) -> Scenario {
-    Scenario {
-        agents: 1 + (seed % 3) as usize,
-        collectors: 1 + (seed % 2) as usize,
-        link_hurts_one_in: 15,
-        fault_every: 5000 + 1000 * (seed % 10),
-        spool_bytes_max: if seed.is_multiple_of(3) { 5000 } else { 1 << 20 },
-        sync_always: seed.is_multiple_of(5),
-        ..only(&FaultKind::ALL)
-    }
-}
-
 #[test]
 fn without_faults_every_frame_is_applied_at_once() {
     let counts = run_all(5, |_| Scenario::quiet());
@@ -71,13 +55,13 @@ fn without_faults_every_frame_is_applied_at_once() {
 #[test]
 fn each_fault_alone() {
     for kind in FaultKind::ALL {
-        run_all(15, |_| Scenario { link_hurts_one_in: 15, ..only(&[kind]) });
+        run_all(15, |_| Scenario { link_hurts_one_in: 15, ..Scenario::only(&[kind]) });
     }
 }
 
 #[test]
 fn all_faults_together() {
-    let counts = run_all(200, everything);
+    let counts = run_all(200, Scenario::everything);
     let links = ["lost", "broken", "twice", "late", "flipped", "portal", "full", "unauthorized"];
     for hurt in links {
         assert_happened(&counts, &[&*format!("link: {hurt}")]);
@@ -94,7 +78,7 @@ fn faults_upon_faults() {
         link_hurts_one_in: 3,
         fault_every: 1500,
         spool_bytes_max: if seed.is_multiple_of(2) { 3000 } else { 1 << 20 },
-        ..everything(seed)
+        ..Scenario::everything(seed)
     };
     run_all(100, scenario);
 }
@@ -114,42 +98,60 @@ fn a_journal_that_is_cut_at_the_front_loses_nothing_that_is_kept() {
         faults_until: 500_000,
         fault_every: 20_000 + seed % 3 * 10_000,
         retention: Duration::from_secs(60),
-        ..only(&kinds)
+        ..Scenario::only(&kinds)
     };
     let counts = run_all(40, scenario);
     assert_happened(&counts, &["journal cut at the front", "base"]);
+}
+
+/// What a spool has no room for is given up by whole segments, declared and counted; everything else
+/// arrives. The host may count more: what had arrived while its answer was lost.
+#[test]
+fn a_collector_away_for_longer_than_the_spool_holds_is_told_what_it_missed() {
+    for seed in seeds(20) {
+        let scenario = Scenario {
+            agents: 1,
+            spool_bytes_max: 3000,
+            ..Scenario::only(&[FaultKind::Partition])
+        };
+        let summary = run(&scenario, seed).unwrap_or_else(|what| panic!("{what}"));
+        let (dropped, declared) = (&summary.dropped, &summary.declared[0]);
+        let reasons: Vec<_> = dropped.keys().chain(declared.keys()).copied().collect();
+        assert!(reasons.iter().all(|reason| *reason == "spool_full"), "{reasons:?}");
+        let (dropped, declared) = (dropped["spool_full"], declared["spool_full"]);
+        assert!(declared > 10 && dropped >= declared, "seed {seed}: {dropped}, {declared}");
+    }
+}
+
+/// A date that jumps by an hour on either side moves no stamp: what was made is kept once, in order,
+/// and nothing is given up or refused.
+#[test]
+fn clocks_that_jump_by_an_hour_cost_nothing() {
+    for kind in [FaultKind::JumpAgent, FaultKind::JumpCollector] {
+        for seed in seeds(20) {
+            let summary =
+                run(&Scenario::only(&[kind]), seed).unwrap_or_else(|what| panic!("{what}"));
+            assert_eq!((summary.dropped.len(), &summary.declared), (0, &vec![BTreeMap::new()]));
+            let cases = ["gap", "base", "clone", "too_large", "bad_frame", "bad_envelope"];
+            assert!(cases.iter().all(|case| !summary.counts.contains_key(case)), "{summary:?}");
+        }
+    }
 }
 
 #[test]
 fn the_same_seed_has_the_same_trace() {
     let mut traces = BTreeMap::new();
     for seed in 0..10 {
-        let first = run(&everything(seed), seed).unwrap();
-        assert_eq!(run(&everything(seed), seed), Ok(first.clone()));
+        let first = run(&Scenario::everything(seed), seed).unwrap();
+        assert_eq!(run(&Scenario::everything(seed), seed), Ok(first.clone()));
         traces.insert(first.trace, seed);
     }
     assert_eq!(traces.len(), 10, "different seeds, different traces");
 }
 
-fn power_cuts(seed: u64, disabled: Option<SyncPoint>) -> Scenario {
-    let kinds = [
-        FaultKind::CutAgent,
-        FaultKind::CutCollector,
-        FaultKind::KillAgent,
-        FaultKind::KillCollector,
-        FaultKind::Partition,
-    ];
-    Scenario {
-        disabled,
-        fault_every: 4000,
-        spool_bytes_max: if seed.is_multiple_of(2) { 3000 } else { 1 << 20 },
-        ..only(&kinds)
-    }
-}
-
 #[test]
 fn what_was_promised_survives_power_cuts() {
-    let counts = run_all(400, |seed| power_cuts(seed, None));
+    let counts = run_all(400, |seed| Scenario::power_cuts(seed, None));
     assert_happened(&counts, &["fault: cut agent", "fault: cut collector", "lost"]);
 }
 
@@ -163,7 +165,8 @@ fn every_sync_is_needed() {
         if OF_THE_JOURNAL_ALONE.contains(&point) {
             continue;
         }
-        let broken = (0..400).find_map(|seed| run(&power_cuts(seed, Some(point)), seed).err());
+        let broken =
+            (0..400).find_map(|seed| run(&Scenario::power_cuts(seed, Some(point)), seed).err());
         let broken = broken.unwrap_or_else(|| panic!("nothing is lost without {point:?}"));
         println!("{point:?}: {}", broken.lines().last().unwrap_or_default());
     }

@@ -32,7 +32,6 @@ use super::session::{Session, Verdict};
 pub const RETENTION: Duration = Duration::from_secs(48 * 3600);
 /// Places of one session's decoder for each series its agent may have: columns come and go.
 const PLACES_PER_SERIES: usize = 2;
-
 /// Requests of one agent in a second by default: an agent asks once a second, or as fast as it is
 /// answered while it has a backlog. More is a fault that must not take the keeper from others.
 pub const REQUESTS_PER_AGENT: u32 = 1000;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_platform::disk::{RealDisk, make_dir};
+use bellwether_platform::log;
 use bellwether_platform::principal::{PrincipalSpec, Scope, TokenError, TokenSource, make_token};
 use bellwether_platform::stop::{self, Signals, Stop, Stopper};
 use tokio::sync::{Notify, watch};
@@ -43,7 +44,7 @@ const LOOKS_PER_LINE: u64 = 10;
 /// # Errors
 /// Something does not start, or the collector failed.
 pub fn run(up: &Up) -> anyhow::Result<ExitCode> {
-    startup::log()?;
+    log::start()?;
     let (plan, warnings) = startup::plan(&up.settings)?;
     for warning in &warnings {
         warn!(%warning, "configuration");

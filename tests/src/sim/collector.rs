@@ -204,6 +204,13 @@ impl CollectorNode {
         }
     }
 
+    /// Frames declared as never to come since the start, by reason.
+    #[must_use]
+    pub fn skipped(&self) -> BTreeMap<&'static str, u64> {
+        let process = self.process.as_ref();
+        process.map_or_else(BTreeMap::new, |process| process.keeper.stats().skipped.clone())
+    }
+
     /// Starts the process: what it reads is compared with the ledger.
     ///
     /// # Errors

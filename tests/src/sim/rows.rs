@@ -15,6 +15,12 @@ use bytes::Bytes;
 
 use bellwether_agent::pure::ticks::Tick;
 
+/// How fast counters move in each hour of the day: little at night, most at noon and in the evening.
+const HOURS: [u64; 24] = [
+    40, 25, 15, 10, 8, 12, 40, 120, 260, 380, 430, 470, 500, 480, 440, 410, 390, 420, 480, 500,
+    430, 300, 160, 80,
+];
+const HOUR: i64 = 3_600_000;
 /// Devices that may be there at a time.
 const DEVICES: usize = 4;
 const SLOW: Duration = Duration::from_secs(5);
@@ -85,7 +91,8 @@ impl Tables {
         value: &mut dyn FnMut() -> f64,
     ) -> (Bytes, u32, Vec<Row>) {
         self.change_columns(random);
-        self.fill_fast(random, value);
+        let hour = usize::try_from(tick.time.0.div_euclid(HOUR).rem_euclid(24)).unwrap();
+        self.fill_fast(random, HOURS[hour], value);
         let is_slow_due = tick.time.0.rem_euclid(5000) == 0;
         if is_slow_due {
             self.slow.begin_row();
@@ -130,10 +137,10 @@ impl Tables {
         }
     }
 
-    fn fill_fast(&mut self, random: &mut SplitMix, value: &mut dyn FnMut() -> f64) {
+    fn fill_fast(&mut self, random: &mut SplitMix, pace: u64, value: &mut dyn FnMut() -> f64) {
         self.fast.begin_row();
         self.fast.set(self.sequence, value());
-        self.counted += random.below(3);
+        self.counted += random.below(pace);
         self.fast.set(self.counter, self.counted as f64);
         if !random.once_in(3) {
             self.fast.set(self.rare, (self.counted / 10) as f64 + 0.5);

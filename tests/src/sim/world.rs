@@ -35,6 +35,11 @@ pub struct Summary {
     pub trace: u64,
     /// How often what happened.
     pub counts: BTreeMap<&'static str, u64>,
+    /// Frames that hosts gave up, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// For each collector the frames that were declared to it since its last start, by reason, as
+    /// its metrics show them.
+    pub declared: Vec<BTreeMap<&'static str, u64>>,
 }
 
 #[derive(Debug)]
@@ -80,6 +85,8 @@ struct World<'a> {
     account: Account,
     trace: Trace,
     counts: BTreeMap<&'static str, u64>,
+    /// Frames that hosts gave up, by reason.
+    dropped: BTreeMap<&'static str, u64>,
     may_renew: bool,
     /// Collectors that were wiped or restored.
     replaced: BTreeSet<usize>,
@@ -93,7 +100,12 @@ struct World<'a> {
 pub fn run(scenario: &Scenario, seed: u64) -> Result<Summary, String> {
     let mut world = World::new(scenario, seed);
     match world.run() {
-        Ok(()) => Ok(Summary { trace: world.trace.hash(), counts: world.counts }),
+        Ok(()) => Ok(Summary {
+            trace: world.trace.hash(),
+            counts: world.counts,
+            dropped: world.dropped,
+            declared: world.collectors.iter().map(CollectorNode::skipped).collect(),
+        }),
         Err(what) => {
             let (now, last) = (world.now, world.trace.last());
             Err(format!("{last}seed {seed}, {now} ms: {what}"))
@@ -120,6 +132,7 @@ impl<'a> World<'a> {
             account: Account::new(scenario.collectors),
             trace: Trace::default(),
             counts: BTreeMap::new(),
+            dropped: BTreeMap::new(),
             may_renew: false,
             replaced: BTreeSet::new(),
             jumped: false,
@@ -392,6 +405,8 @@ impl<'a> World<'a> {
             }
             Action::Skipped(skip) => {
                 self.trace.add(now, format_args!("host {node} skips {skip:?}"));
+                let frames = skip.last.0 - skip.first.0 + 1;
+                *self.dropped.entry(skip.reason.as_str()).or_default() += frames;
                 self.account.skipped(node, skip);
                 self.count(match skip.reason {
                     SkipReason::SpoolFull => "skip: spool_full",

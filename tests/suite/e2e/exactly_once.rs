@@ -12,6 +12,7 @@ use bellwether_tests::harness::{Daemon, Folder, Process, daemon, free_port, get,
 
 use super::{START, query};
 
+/// Kills, unless `BELLWETHER_KILLS` asks for more.
 const KILLS: u32 = 20;
 const SEED: u64 = 0x5eed_0002;
 /// The longest time from a start to the next kill.
@@ -125,11 +126,12 @@ impl Pair {
 }
 
 #[test]
-fn every_acked_row_is_read_back_once_after_twenty_kills() {
+fn every_acked_row_is_read_back_once_after_kills_of_both() {
     let mut pair = Pair::start();
     let mut random = Random(SEED);
     let mut killed: BTreeMap<&str, u32> = BTreeMap::new();
-    for _ in 0..KILLS {
+    let kills = std::env::var("BELLWETHER_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    for _ in 0..kills {
         let name = ["bellwether", "bellwether-agent"][usize::from(random.below(2) == 1)];
         // A random moment of its life; nothing is waited for.
         let life = Duration::from_millis(random.below(LIFE_MAX_MS));
@@ -160,6 +162,7 @@ fn every_acked_row_is_read_back_once_after_twenty_kills() {
     }
     let stamps: BTreeSet<i64> = answer[0].samples.iter().map(|(at, _)| *at).collect();
     assert_eq!(stamps.len(), answer[0].samples.len(), "two rows with one stamp");
+    println!("killed: {killed:?}");
     println!("acked, by run: {:?}", pair.acked);
     println!("kept, by run: {:?}", rows.iter().map(|(run, n)| (run, n.len())).collect::<Vec<_>>());
     for (run, acked) in &pair.acked {

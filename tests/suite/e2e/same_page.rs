@@ -7,26 +7,36 @@ use std::time::Duration;
 use bellwether_tests::harness::{Daemon, Process, daemon, free_port, get, peer, skip, until};
 
 /// The inputs whose pages must be alike.
-const INPUTS: [&str; 13] = [
+const INPUTS: [&str; 21] = [
     "arp",
     "conntrack",
+    "cpu",
+    "diskstats",
     "entropy",
     "filefd",
     "filesystem",
+    "loadavg",
+    "meminfo",
     "netclass",
+    "netdev",
     "netstat",
     "pressure",
     "schedstat",
     "sockstat",
     "softnet",
+    "stat",
+    "time",
     "timex",
+    "uname",
     "vmstat",
 ];
 /// Patterns of this agent's: packages of node_exporter have others.
 const MOUNT_POINTS: &str = "--collector.filesystem.mount-points-exclude=^/(dev|proc|\
     run/credentials/.+|sys|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)";
-/// A label that node_exporter has since 1.6.
-const NEWER_LABEL: &str = "adminstate";
+const DISKS: &str =
+    r"--collector.diskstats.device-exclude=^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$";
+/// Labels that later versions of node_exporter have than Debian's.
+const NEWER_LABELS: [&str; 2] = ["adminstate", "rotational"];
 
 /// Series of a page without empty labels, each with the type of its family.
 fn series(page: &str) -> BTreeMap<String, String> {
@@ -43,7 +53,8 @@ fn series(page: &str) -> BTreeMap<String, String> {
             let mut labels: Vec<&str> = labels
                 .map(|label| label.trim_end_matches('"'))
                 .filter(|label| !label.is_empty() && !label.ends_with('='))
-                .filter(|label| !label.ends_with("=\"") && !label.starts_with(NEWER_LABEL))
+                .filter(|label| !label.ends_with("=\""))
+                .filter(|label| !NEWER_LABELS.iter().any(|newer| label.starts_with(newer)))
                 .collect();
             labels.sort_unstable();
             all.insert(format!("{name}{{{}}}", labels.join(",")), types[name].clone());
@@ -64,7 +75,7 @@ fn once_has_every_series_of_node_exporter_under_its_labels_and_type() {
     };
     let address = format!("127.0.0.1:{}", free_port());
     let mut command = Command::new(exporter);
-    command.arg(format!("--web.listen-address={address}")).arg(MOUNT_POINTS);
+    command.arg(format!("--web.listen-address={address}")).arg(MOUNT_POINTS).arg(DISKS);
     command.args(["--collector.disable-defaults", "--web.disable-exporter-metrics"]);
     command.args(INPUTS.map(|input| format!("--collector.{input}")));
     let _exporter = Process::start("node_exporter", &mut command);

@@ -265,10 +265,15 @@ impl Drive {
         self.spool.close()
     }
 
-    /// Declares to all before anything is sent: a request must name all that it passes over.
+    /// Declares to all before anything is sent: a request must name all that it passes over. What
+    /// every collector has of a segment that goes is no loss.
     fn declare(&mut self, skips: &[Skip], actions: &mut Vec<Action>) {
+        let acked = self.lanes.iter().map(|lane| lane.shipper.cursor()).min().unwrap_or(Seq(0));
         for skip in skips {
-            actions.push(Action::Skipped(*skip));
+            let lost = Skip { first: skip.first.max(Seq(acked.0 + 1)), ..*skip };
+            if lost.first <= lost.last {
+                actions.push(Action::Skipped(lost));
+            }
             self.lanes.iter_mut().for_each(|lane| {
                 lane.shipper.declare(*skip);
             });

@@ -1,0 +1,96 @@
+#!/bin/sh
+# The long runs: kills of real processes, power cuts, simulator seeds, fuzzing, a day in the
+# simulator. Each part prints its count; the report is at the end.
+set -u
+
+usage() {
+    cat <<'END'
+usage: sh tests/soak.sh [PART…]
+
+Runs the parts named, or all of them:
+
+  kills   kill -9 of collector and agent at random moments, 1,000 times; every acknowledged row is
+          then read back once                                                 (about 25 minutes)
+  power   simulated power cuts of both sides, 10,000 seeds
+  seeds   all faults of the simulator together, 10,000 seeds
+  day     24 hours of one host in simulated time, 3 seeds
+  fuzz    every reader of bytes from outside, for 10 minutes
+
+PART=COUNT runs that many (seconds for fuzz), PART=COUNT@FIRST from that seed on:
+sh tests/soak.sh kills=50 seeds=1000@20000. Exit code: 0 all passed, 1 something was found, 2 could
+not run.
+END
+}
+
+cd "$(dirname -- "$0")/.." || exit 2
+[ $# -gt 0 ] || set -- kills power seeds day fuzz
+for asked in "$@"; do
+    case "${asked%%=*}" in
+        kills | power | seeds | day | fuzz) ;;
+        -h | --help) usage; exit 0 ;;
+        *) usage >&2; exit 2 ;;
+    esac
+done
+
+PATH=$PATH:${CARGO_HOME:-${HOME:-/nonexistent}/.cargo}/bin
+export PATH
+cargo build --release --locked --quiet -p bellwether-tests --bin soak || exit 2
+target=$(cargo metadata --no-deps --offline --format-version 1 |
+    sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+report=
+failed=0
+
+kills() {
+    # The program itself, so that cargo holds no lock for half an hour.
+    suite=$(cargo test --release --locked --quiet -p bellwether-tests --test suite --no-run \
+        --message-format=json | sed -n 's/.*"executable":"\([^"]*suite-[^"]*\)".*/\1/p' | tail -n 1)
+    [ -n "$suite" ] || return 2
+    BELLWETHER_KILLS=$1 "$suite" --exact --nocapture \
+        e2e::exactly_once::every_acked_row_is_read_back_once_after_kills_of_both
+}
+
+# part NAME COUNT FIRST
+part() {
+    printf '\n== %s: %s\n' "$1" "$2"
+    start=$(date +%s)
+    status=$({ {
+        case "$1" in
+            kills) kills "$2" ;;
+            *) "$target/release/soak" "$1" "$2" "$3" ;;
+        esac 2>&1
+        echo $? >&3
+    } | tee "$log" >&4; } 3>&1) 4>&1
+    seconds=$(($(date +%s) - start))
+    if [ "$status" = 0 ]; then
+        case "$1" in
+            kills) word="passed $2 kills: $(sed -n 's/^killed: //p' "$log")" ;;
+            *) word=$(tail -n 1 "$log") ;;
+        esac
+    else
+        failed=1
+        word="FAILED (exit code $status): $(tail -n 1 "$log")"
+    fi
+    report="$report$(printf '%-6s %6s s  %s' "$1" "$seconds" "$word")
+"
+}
+
+for asked in "$@"; do
+    name=${asked%%=*}
+    case "$name" in
+        kills) count=1000 ;;
+        day) count=3 ;;
+        fuzz) count=600 ;;
+        *) count=10000 ;;
+    esac
+    first=0
+    case "$asked" in
+        *=*@*) count=${asked#*=}; first=${count#*@}; count=${count%@*} ;;
+        *=*) count=${asked#*=} ;;
+    esac
+    part "$name" "$count" "$first"
+done
+
+printf '\n%s' "$report"
+[ "$failed" = 0 ]

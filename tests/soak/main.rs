@@ -1,0 +1,110 @@
+//! The long runs that `tests/soak.sh` asks for, part by part, each with its count.
+//!
+//! `soak seeds|power|day COUNT [FIRST]` runs so many seeds of a scenario of the simulator, `soak fuzz
+//! SECONDS [SEED]` mutated inputs through every target in turn. Exit code 1: something was found, and
+//! said so that it can be repeated.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bellwether_platform::clock::Clock;
+use bellwether_tests::fuzz::{TARGETS, drive};
+use bellwether_tests::sim::{Scenario, run};
+
+/// Inputs of one target before the next has its turn.
+const INPUTS: u64 = 20_000;
+/// From one line of progress to the next.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let number = |at: usize| words.get(at).map(|word| word.parse::<u64>());
+    let (part, Some(Ok(count)), Ok(first)) =
+        (words.first().copied(), number(1), number(2).unwrap_or(Ok(0)))
+    else {
+        return usage();
+    };
+    let found = match part {
+        Some("seeds") => simulate(count, first, Scenario::everything),
+        Some("power") => simulate(count, first, |seed| Scenario::power_cuts(seed, None)),
+        Some("day") => simulate(count, first, |_| Scenario::day()),
+        Some("fuzz") => fuzz(Duration::from_secs(count), first),
+        _ => return usage(),
+    };
+    match found {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            println!("{what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: soak seeds|power|day COUNT [FIRST]\n       soak fuzz SECONDS [SEED]");
+    ExitCode::from(2)
+}
+
+/// Says so from time to time how far it is.
+struct Progress {
+    clock: Clock,
+    next: Duration,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        let clock = Clock::collector();
+        let next = clock.now().mono.0 + TOLD_EVERY;
+        Progress { clock, next }
+    }
+
+    fn tell(&mut self, what: impl Fn() -> String) {
+        if self.clock.now().mono.0 >= self.next {
+            self.next += TOLD_EVERY;
+            println!("  {}", what());
+        }
+    }
+}
+
+fn simulate(count: u64, first: u64, scenario: impl Fn(u64) -> Scenario) -> Result<(), String> {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut progress = Progress::new();
+    for (done, seed) in (first..first.saturating_add(count)).enumerate() {
+        progress.tell(|| format!("{done} of {count} seeds"));
+        let summary = run(&scenario(seed), seed)
+            .map_err(|what| format!("{what}\nFAILED after {done} of {count} seeds"))?;
+        for (what, times) in summary.counts {
+            *counts.entry(what).or_default() += times;
+        }
+    }
+    let counts: Vec<String> =
+        counts.iter().map(|(what, times)| format!("{what} {times}")).collect();
+    println!("{}", counts.join(", "));
+    println!("passed {count} seeds, {first} to {}", first.saturating_add(count).saturating_sub(1));
+    Ok(())
+}
+
+fn fuzz(time: Duration, first: u64) -> Result<(), String> {
+    let mut progress = Progress::new();
+    let end = progress.clock.now().mono.0 + time;
+    let mut inputs: BTreeMap<&str, u64> = BTreeMap::new();
+    for seed in first.. {
+        for target in TARGETS {
+            if progress.clock.now().mono.0 >= end {
+                let all: u64 = inputs.values().sum();
+                let each: Vec<String> =
+                    inputs.iter().map(|(name, count)| format!("{name} {count}")).collect();
+                println!("{}", each.join(", "));
+                println!("passed {all} inputs, seeds {first} to {seed}");
+                return Ok(());
+            }
+            progress.tell(|| format!("{} inputs", inputs.values().sum::<u64>()));
+            drive(target, seed, INPUTS)
+                .map_err(|failure| format!("{failure:?}\nFAILED at seed {seed}"))?;
+            *inputs.entry(target.name).or_default() += INPUTS;
+        }
+    }
+    Ok(())
+}
