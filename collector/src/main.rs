@@ -1,4 +1,5 @@
-//! `bellwether`: the command line, and the exit codes 0 fine, 1 findings, 2 could not run.
+//! `bellwether`: the command line, and the exit codes 0 fine, 1 findings, 2 could not run; `judge`
+//! has 3 for a verdict that is open.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -6,7 +7,9 @@ use std::sync::Arc;
 
 use bellwether_collector::shell::cli::{Check, Cli, Command, Serve, Test};
 use bellwether_collector::shell::serve::Collector;
-use bellwether_collector::shell::{check, hosts_cli, query_cli, startup, test_cli, up};
+use bellwether_collector::shell::{
+    check, hosts_cli, judge, key, query_cli, startup, test_cli, up, verify,
+};
 use bellwether_platform::log;
 use bellwether_platform::stop::{self, Signals};
 use clap::Parser;
@@ -20,6 +23,9 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve(&arguments),
         Command::Up(arguments) => up::run(&arguments),
         Command::Check(Check::Config(arguments)) => check::run(&arguments),
+        Command::Judge(arguments) => judge::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Key(arguments) => key::run(&arguments),
         Command::Host(host) => {
             runtime().and_then(|runtime| runtime.block_on(hosts_cli::run(&host)))
         }

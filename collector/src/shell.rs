@@ -5,7 +5,9 @@ pub mod blocks;
 pub mod check;
 pub mod cli;
 pub mod hosts_cli;
+pub mod judge;
 pub mod keep;
+pub mod key;
 pub mod push;
 pub mod query_cli;
 
@@ -23,3 +25,4 @@ pub mod status;
 mod table;
 pub mod test_cli;
 pub mod up;
+pub mod verify;

@@ -1,5 +1,6 @@
-//! What the tests of the whole share: real processes, the mutation driver, the simulator.
+//! What the tests of the whole share: real processes, the mutation driver, the simulator, rollouts.
 
 pub mod fuzz;
 pub mod harness;
+pub mod rollouts;
 pub mod sim;

@@ -9,6 +9,7 @@ mod daemons;
 mod exactly_once;
 mod faults;
 mod host_agrees;
+mod judge;
 mod pair;
 mod peers;
 mod promql;

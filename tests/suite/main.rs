@@ -7,6 +7,7 @@
 
 mod contract;
 mod e2e;
+mod rollouts;
 mod scripts;
 mod sim;
 mod tidy;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bellwether_model::config::parse_duration;
+use bellwether_rules::record::Hash;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::pure::config::Overrides;
@@ -28,6 +29,13 @@ pub enum Command {
     /// Say what is wrong with files; exit with 1 if something is
     #[command(subcommand)]
     Check(Check),
+    /// Judge a canary by the counts of a file; exit with 0 for pass, 1 for fail, 3 for inconclusive
+    Judge(Judge),
+    /// Check decision records and judge them again; exit with 1 if one is not as it was signed
+    Verify(Verify),
+    /// Make or show the keys that sign decision records
+    #[command(subcommand)]
+    Key(Key),
     /// List the hosts that ship to a running collector, retire one in order, or forget it
     #[command(subcommand)]
     Host(Host),
@@ -107,6 +115,90 @@ pub struct CheckConfig {
     /// The agent's program, which checks the agent's files
     #[arg(long, value_name = "FILE")]
     pub agent_bin: Option<PathBuf>,
+}
+
+/// The arguments of `judge`.
+#[derive(Clone, Debug, Args)]
+pub struct Judge {
+    /// Table with a header: second, canary_n, canary_bad, baseline_n, baseline_bad and, where arms
+    /// are compared route by route, stratum
+    #[arg(value_name = "FILE.csv")]
+    pub file: PathBuf,
+    /// Bound of the probability that a healthy canary is ever failed, such as 0.001
+    #[arg(long, value_name = "A")]
+    pub alpha: f64,
+    /// Ratio of the canary's part of bad requests to the baseline's that is tolerated
+    /// [default: 1.2]
+    #[arg(long, value_name = "R")]
+    pub rho: Option<f64>,
+    /// A canary passes once its ratio is at most R (1 + D) [default: 1]
+    #[arg(long, value_name = "D")]
+    pub delta: Option<f64>,
+    /// Seconds at the start that are shown but not judged [default: 0]
+    #[arg(long, value_name = "SECONDS")]
+    pub warm_up: Option<u32>,
+    /// Part of all requests that the canary is meant to get; what differs is no verdict
+    #[arg(long, value_name = "S")]
+    pub share: Option<f64>,
+    /// Whether bad requests that come in trains, as retries do, are guarded against
+    #[arg(long, value_name = "ON|OFF", default_value = "on")]
+    pub guard: Switch,
+    /// Show the verdict as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write the decision record, signed, to this file
+    #[arg(long, value_name = "OUT")]
+    pub record: Option<PathBuf>,
+    /// Signing key of the record [default: record.key in the directory of all state, made at the
+    /// first use]
+    #[arg(long, value_name = "FILE", requires = "record")]
+    pub key: Option<PathBuf>,
+    /// Directory of all state, where this machine's key is
+    #[arg(long, value_name = "DIR", env = "BELLWETHER_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The record that this one follows in its chain
+    #[arg(long, value_name = "RECORD", requires = "record")]
+    pub previous: Option<PathBuf>,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is done
+    On,
+    /// It is left out
+    Off,
+}
+
+/// The arguments of `verify`.
+#[derive(Clone, Debug, Args)]
+pub struct Verify {
+    /// Records, in the order of their chain, from its beginning
+    #[arg(value_name = "RECORD", required = true)]
+    pub records: Vec<PathBuf>,
+    /// File with the public key that must have signed them
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Hash of the record that the first one follows, where it is not the beginning of its chain
+    #[arg(long, value_name = "HASH")]
+    pub after: Option<Hash>,
+}
+
+/// What `key` does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Key {
+    /// Make a signing key in a new file, its public key beside it in FILE.pub, and print that
+    Make(KeyFile),
+    /// Print the public key of a signing key
+    Show(KeyFile),
+}
+
+/// The file of a signing key.
+#[derive(Clone, Debug, Args)]
+pub struct KeyFile {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// What `host` does.
@@ -267,6 +359,32 @@ mod tests {
         assert_eq!(up.agent_listen.map(|address| address.to_string()), Some("[::1]:0".into()));
         assert_eq!(up.run_for, Some(Duration::from_secs(90)));
         for bad in ["up --for 0s", "up --for 5", "up --listen 9797", "serve --for 5s", "up x"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn judge_takes_options_that_belong_together() {
+        let line = "judge a.csv --alpha 1e-3 --rho 2 --json --record r --key k --guard off";
+        let Ok(Command::Judge(judge)) = parse(line) else { panic!("not judge") };
+        assert_eq!((judge.alpha, judge.rho, judge.delta), (0.001, Some(2.0), None));
+        assert_eq!((judge.guard, judge.json), (Switch::Off, true));
+        let zeros = "0".repeat(64);
+        let Ok(Command::Verify(verify)) = parse(&format!("verify a b --key k --after {zeros}"))
+        else {
+            panic!("not verify")
+        };
+        assert_eq!((verify.records.len(), verify.after), (2, Some(Hash([0; 32]))));
+        for bad in [
+            "judge a.csv",
+            "judge --alpha 0.1",
+            "judge a.csv --alpha 0.1 --key k",
+            "judge a.csv --alpha 0.1 --previous r",
+            "verify --key k",
+            "verify a",
+            "verify a --key k --after 00",
+            "key make",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -4,7 +4,7 @@ use bellwether_model::config::{self, Environment};
 use bellwether_model::exposition::{self, Bounds, Writer};
 use bellwether_model::matcher::{MatchOp, Matcher};
 
-use super::{Target, formats, state};
+use super::{Target, formats, rollout, state};
 
 /// Everything that reads bytes from outside.
 pub static TARGETS: &[Target] = &[
@@ -250,6 +250,59 @@ pub static TARGETS: &[Target] = &[
             b"`",
             b"stale",
             "é".as_bytes(),
+        ],
+    },
+    Target {
+        name: "record",
+        run: rollout::read_record,
+        seeds: rollout::record_seeds,
+        dictionary: &[
+            b"null",
+            b"[0,\"0000000000000000\"]",
+            b"[\"NaN\",\"7ff8000000000000\"]",
+            b"[1e+300,\"7e37e43c8800759c\"]",
+            b"{\"kind\":\"share\"}",
+            b"{\"kind\":\"warm_up\",\"seconds\":3}",
+            b"{\"canary\":3,\"kind\":\"requests\"}",
+            b"\"pass\"",
+            b"9007199254740992",
+            b"[0,0,1,0,1,0]",
+            b",",
+            b"[",
+            b"]",
+            b"-",
+            b"\\u001f",
+            b"\\\"",
+            "é".as_bytes(),
+        ],
+    },
+    Target {
+        name: "table",
+        run: rollout::read_table,
+        seeds: || {
+            texts(&[
+                "second,canary_n,canary_bad,baseline_n,baseline_bad\n0,9,0,80,1\n1,9,9,80,0\n",
+                "\u{feff}stratum,second,canary_n,canary_bad,baseline_n,baseline_bad\r\n\
+                 \"a \"\"b\"\"\",-5,9,0,80,1\r\n\r\nc,-5,9,1,80,0\r\n",
+            ])
+        },
+        dictionary: &[
+            b",",
+            b"\n",
+            b"\r\n",
+            b"\"",
+            b"\"\"",
+            b"\",",
+            b"-1",
+            b"9007199254740993",
+            b"4294967297",
+            b"stratum",
+            b"second",
+            b"\n2,9,0,80,1",
+            b";",
+            b"\t",
+            "é".as_bytes(),
+            b"\xff",
         ],
     },
 ];

@@ -1,0 +1,105 @@
+//! `judge`: a verdict on the counts of a file, without a collector.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use bellwether_platform::disk::{RealDisk, replace_file};
+use bellwether_rules::record::{Context, Hash, RECORD_BYTES_MAX, Record, TEXT_BYTES_MAX};
+use bellwether_rules::verdict::{Config, Guard, Verdict};
+
+use super::cli::{Judge, Switch};
+use super::key;
+use crate::pure::judge::{self, Screen, TABLE_BYTES_MAX};
+
+const FAILED: u8 = 1;
+const INCONCLUSIVE: u8 = 3;
+/// Characters across where the environment names no other number.
+const COLUMNS: usize = 80;
+
+/// Judges the counts of a file, and shows and records what follows.
+///
+/// # Errors
+/// The file cannot be read or has problems, an option is out of its range, the record cannot be
+/// signed or written, or the output cannot be written.
+pub fn run(judge: &Judge) -> anyhow::Result<ExitCode> {
+    let file = judge.file.display().to_string();
+    let table =
+        read(&judge.file, TABLE_BYTES_MAX).with_context(|| format!("cannot read {file}"))?;
+    let counts = match judge::read(&file, &table) {
+        Ok(counts) => counts,
+        Err(problems) => bail!("{file} cannot be judged\n\n{problems}"),
+    };
+    drop(table);
+    let context = Context {
+        previous: judge.previous.as_deref().map(previous).transpose()?,
+        subject: BTreeMap::from([("source".to_owned(), clipped(&file))]),
+        strata: counts.strata,
+    };
+    let record = Record::judge(config(judge), counts.ticks, context)?;
+    if let Some(out) = &judge.record {
+        let key = key::signing(judge.key.as_deref(), judge.data_dir.as_deref())?;
+        replace_file(&RealDisk, out, &record.seal(&key))
+            .with_context(|| format!("cannot write the record {}", out.display()))?;
+    }
+    let shown = if judge.json {
+        format!("{}\n", serde_json::to_string_pretty(&judge::json(&record))?)
+    } else {
+        judge::text(&record, screen())
+    };
+    io::stdout().write_all(shown.as_bytes())?;
+    Ok(match record.outcome.verdict {
+        Verdict::Pass => ExitCode::SUCCESS,
+        Verdict::Fail => ExitCode::from(FAILED),
+        Verdict::Inconclusive { .. } => ExitCode::from(INCONCLUSIVE),
+    })
+}
+
+fn config(judge: &Judge) -> Config {
+    let default = Config::default();
+    Config {
+        alpha: judge.alpha,
+        rho: judge.rho.unwrap_or(default.rho),
+        delta: judge.delta.unwrap_or(default.delta),
+        warm_up_seconds: judge.warm_up.unwrap_or(default.warm_up_seconds),
+        share: judge.share,
+        guard: match judge.guard {
+            Switch::On => default.guard,
+            Switch::Off => Guard::OFF,
+        },
+        ..default
+    }
+}
+
+/// Reads a file of at most so many bytes and one more, by which the reader knows that it is longer.
+pub(super) fn read(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The hash of the record that the new one follows.
+fn previous(path: &Path) -> anyhow::Result<Hash> {
+    let file = path.display();
+    let bytes = read(path, RECORD_BYTES_MAX).with_context(|| format!("cannot read {file}"))?;
+    bellwether_rules::record::read(&bytes).with_context(|| format!("{file} is no record"))?;
+    Ok(Hash::of(&bytes))
+}
+
+/// The end of a text that is too long to be kept.
+fn clipped(text: &str) -> String {
+    let least = text.len().saturating_sub(TEXT_BYTES_MAX);
+    let start = (least..=text.len()).find(|at| text.is_char_boundary(*at));
+    text.get(start.unwrap_or(0)..).unwrap_or_default().to_owned()
+}
+
+/// What the environment says of the terminal; shells that do not export it leave the default.
+fn screen() -> Screen {
+    let columns = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    Screen { columns: columns.unwrap_or(COLUMNS) }
+}

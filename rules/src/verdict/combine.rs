@@ -1,0 +1,96 @@
+//! Verdicts taken together: several measures of one rollout, many rollouts at once, and the α that
+//! a risk asks for.
+//!
+//! An e-value is what [`super::Outcome::log_e`] is the logarithm of: its expectation is at most 1
+//! if the canary is healthy, so that 1/α is reached with a probability of at most α.
+
+/// How much a rollout can harm (DESIGN §9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Risk {
+    /// Undone in a moment, few would notice.
+    Low,
+    /// The usual one.
+    Medium,
+    /// A change that many depend on.
+    High,
+    /// One where a false rollback, too, is an incident.
+    Critical,
+}
+
+impl Risk {
+    /// The bound of false rollbacks that the risk asks for.
+    pub fn alpha(self) -> f64 {
+        match self {
+            Self::Low => 1e-2,
+            Self::Medium | Self::High => 1e-3,
+            Self::Critical => 1e-4,
+        }
+    }
+}
+
+/// The logarithm of the mean of e-values given as logarithms: again that of an e-value, however
+/// the measures depend on each other. 0 without any.
+pub fn log_average(log_es: &[f64]) -> f64 {
+    let most = log_es.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if !most.is_finite() {
+        return 0.0;
+    }
+    let mut sum = 0.0;
+    for log_e in log_es {
+        sum += libm::exp(log_e - most);
+    }
+    most + libm::log(sum / log_es.len() as f64)
+}
+
+/// Which of the rollouts judged together to fail, so that of those failed at most the share `alpha`
+/// is expected to be healthy, however they depend on each other (e-BH, Wang and Ramdas 2022): the
+/// `k` with the greatest evidence, for the greatest `k` of which the least has an e-value of
+/// `m/(k·alpha)`, `m` being the number of all. Each answer stands at its rollout's place.
+pub fn discoveries(log_es: &[f64], alpha: f64) -> Vec<bool> {
+    let mut sorted: Vec<f64> = log_es.to_vec();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    let all = sorted.len() as f64;
+    let mut least = f64::INFINITY;
+    for (rank, log_e) in sorted.iter().enumerate() {
+        if *log_e >= libm::log(all / ((rank as f64 + 1.0) * alpha)) {
+            least = *log_e;
+        }
+    }
+    log_es.iter().map(|log_e| *log_e >= least).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn averages_are_means_of_what_the_logarithms_are_of() {
+        assert_eq!(log_average(&[]).to_bits(), 0.0_f64.to_bits());
+        let mean = libm::exp(log_average(&[libm::log(8.0), 0.0, libm::log(3.0)]));
+        assert!((mean - 4.0).abs() < 1e-12, "{mean}");
+        let huge = log_average(&[2000.0, 0.0]);
+        assert!((huge - (2000.0 - libm::log(2.0))).abs() < 1e-9, "{huge}");
+    }
+
+    #[test]
+    fn discoveries_are_those_of_e_bh() {
+        let found = |e: &[f64]| {
+            let logs: Vec<f64> = e.iter().map(|e| libm::log(*e)).collect();
+            discoveries(&logs, 0.1)
+        };
+        // Alone, 1/α; of four, 40 is the first's, 20 the second's, 13.3 the third's.
+        assert_eq!(found(&[10.1]), [true]);
+        assert_eq!(found(&[9.9]), [false]);
+        assert_eq!(found(&[1.0, 39.0, 2.0, 3.0]), [false; 4]);
+        assert_eq!(found(&[1.0, 39.0, 21.0, 3.0]), [false, true, true, false]);
+        assert_eq!(found(&[14.0, 14.0, 1.0, 14.0]), [true, true, false, true]);
+        assert!(found(&[]).is_empty());
+    }
+
+    #[test]
+    fn the_higher_the_risk_the_smaller_the_bound() {
+        let risks = [Risk::Low, Risk::Medium, Risk::High, Risk::Critical];
+        let alphas = risks.map(Risk::alpha);
+        assert_eq!(alphas, [1e-2, 1e-3, 1e-3, 1e-4]);
+    }
+}
