@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod diagnostic;
+pub mod duration;
 pub mod exposition;
 pub mod id;
 pub mod label;

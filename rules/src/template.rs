@@ -129,7 +129,7 @@ impl Template {
         let root = self.root(data);
         loop {
             let mut out = Bounded(String::new());
-            let outcome = template.execute_fmt(&mut out, &root);
+            let outcome = template.execute_template_fmt(&mut out, name, &root);
             let asked = std::mem::take(&mut shared.kept().asked);
             if asked.is_empty() {
                 let failed = |error| format!("error executing template {name}: {error}");

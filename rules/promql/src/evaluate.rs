@@ -1,8 +1,12 @@
-//! Evaluation of a [`Query`] over a view, at one time or at the steps of a range.
+//! A tree to its answer over a view.
 //!
-//! Windows are open on the left. A stale marker ends a series: it makes an instant selector answer
-//! nothing and is left out of ranges. Results are in the view's order, by labels, the metric's name
-//! kept.
+//! A query is evaluated node by node; each node yields whole columns: one value per series and
+//! step. Samples of a series are read once for all steps. Semantics are those of Prometheus 3.14
+//! with delayed removal of the metric's name.
+
+pub(crate) mod calendar;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,86 +17,204 @@ use bellwether_model::select::{Column, Select, Window};
 use bellwether_model::series::is_stale;
 use bellwether_model::time::Timestamp;
 
-use crate::query::{Query, Selector};
+use crate::annotation::Annotations;
+use crate::pool::Pool;
+use crate::tree::{At, BinaryOp, Expr, Kind, Length, Node, Selector, Sign, Span, When};
 
-/// How far back an instant selector looks if nothing else is said, as in Prometheus.
+/// How old a sample an instant selector still takes, unless asked otherwise.
 pub const LOOKBACK: Duration = Duration::from_secs(300);
 
-/// What one query may take.
+/// Distance of the steps of a subquery that says none: Prometheus' default evaluation interval.
+pub const SUBQUERY_STEP: Duration = Duration::from_secs(60);
+
+/// What one evaluation may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget<'a> {
     /// Samples held at once, results included.
     pub samples_max: usize,
-    /// Set by the caller when the answer is no longer wanted.
+    /// Set to end the evaluation soon.
     pub stop: &'a AtomicBool,
 }
 
-/// Why a query has no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EvaluateError {
-    /// [`Budget::samples_max`] is exceeded.
-    #[error("query processing would load too many samples into memory in query execution")]
-    TooManySamples,
-    /// [`Budget::stop`] was set.
-    #[error("query was canceled in query execution")]
-    Stopped,
-    /// Ranges are made of instant vectors and scalars only; the query yields this.
-    #[error("invalid expression type {0:?} for range query, must be Scalar or instant Vector")]
-    NotForRange(&'static str),
+/// The times of an evaluation: `start`, `start + step`, … up to `end`.
+#[derive(Clone, Copy, Debug)]
+pub struct Steps {
+    pub(crate) start: Timestamp,
+    pub(crate) end: Timestamp,
+    /// 0 of an instant.
+    pub(crate) step: i64,
+}
+
+impl Steps {
+    /// `None` if the step is shorter than 1 ms or longer than [`bellwether_model::duration::LONGEST`],
+    /// or the end is before the start.
+    #[must_use]
+    pub fn new(start: Timestamp, end: Timestamp, step: Duration) -> Option<Steps> {
+        let step = i64::try_from(step.as_millis()).ok().filter(|step| *step > 0)?;
+        (start <= end).then_some(Steps { start, end, step })
+    }
+
+    /// One time.
+    #[must_use]
+    pub fn instant(at: Timestamp) -> Steps {
+        Steps { start: at, end: at, step: 0 }
+    }
+
+    /// Whether it is one time, asked for as such: its answer is a vector and keeps its order.
+    #[must_use]
+    pub fn is_instant(&self) -> bool {
+        self.step == 0
+    }
+
+    /// How many times.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let span = i128::from(self.end.0) - i128::from(self.start.0);
+        let after = span / i128::from(self.step.max(1));
+        usize::try_from(after).map_or(usize::MAX, |after| after.saturating_add(1))
+    }
+
+    /// All times.
+    pub fn iter(&self) -> impl Iterator<Item = Timestamp> + use<> {
+        let (start, step) = (self.start.0, self.step);
+        (0..self.count()).map(move |i| {
+            let after = i64::try_from(i).unwrap_or(i64::MAX).saturating_mul(step);
+            Timestamp(start.saturating_add(after))
+        })
+    }
+}
+
+/// What an evaluation takes from its server.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How old a sample an instant selector still takes.
+    pub lookback: Duration,
+    /// Distance of the steps of a subquery that says none.
+    pub subquery_step: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { lookback: LOOKBACK, subquery_step: SUBQUERY_STEP }
+    }
 }
 
 /// What a query yields.
 #[derive(Clone, Debug)]
 pub enum Value {
-    /// One number.
+    /// A number.
     Scalar(f64),
-    /// One string.
+    /// A string.
     Text(String),
-    /// One value per series, all at the time of evaluation.
+    /// Series with one value; sorted if the query sorts, else in no particular order.
     Vector(Vec<(LabelSet, f64)>),
-    /// Samples per series; no series is without.
+    /// Series with samples, sorted by labels.
     Matrix(Vec<(LabelSet, Column)>),
 }
 
-/// The times of a range query: `start`, `start + step`, … up to `end`.
-#[derive(Clone, Copy, Debug)]
-pub struct Steps {
-    start: Timestamp,
-    end: Timestamp,
-    step: i64,
+/// A query's value and what it must be read with.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The value.
+    pub value: Value,
+    /// Warnings and infos.
+    pub annotations: Annotations,
 }
 
-impl Steps {
-    /// Builds the times; `None` if `step` is under a millisecond or `end` before `start`.
-    #[must_use]
-    pub fn new(start: Timestamp, end: Timestamp, step: Duration) -> Option<Steps> {
-        let step = i64::try_from(step.as_millis()).ok()?;
-        (step > 0 && start <= end).then_some(Steps { start, end, step })
-    }
-
-    fn iter(self) -> impl Iterator<Item = Timestamp> {
-        let next = move |at: &Timestamp| at.0.checked_add(self.step).map(Timestamp);
-        std::iter::successors(Some(self.start), next).take_while(move |at| *at <= self.end)
-    }
+/// A query could not be answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvaluateError {
+    /// Strings and range vectors have no value per step.
+    #[error("invalid expression type {0:?} for range query, must be Scalar or instant Vector")]
+    NotForRange(&'static str),
+    /// The budget's samples were not enough.
+    #[error("query processing would load too many samples into memory in query execution")]
+    TooManySamples,
+    /// The budget's stop flag was set.
+    #[error("query was stopped")]
+    Stopped,
+    /// The data or a value does not allow it.
+    #[error("{0}")]
+    Failed(String),
+    /// The evaluator does not know it.
+    #[error("not supported yet: {what}")]
+    Unsupported {
+        /// What.
+        what: String,
+        /// Where in the query's text.
+        span: Span,
+    },
 }
 
-/// Evaluates at one time. `lookback` bounds the age of an instant selector's samples.
+/// Evaluates a query at the steps given.
 ///
 /// # Errors
-/// The budget is exceeded or the stop flag set.
-pub fn evaluate_instant(
+/// See [`EvaluateError`].
+pub fn evaluate(
     view: &dyn Select,
-    query: &Query,
+    expr: &Expr,
+    steps: Steps,
+    options: &Options,
+    _pool: &dyn Pool,
+    budget: Budget<'_>,
+) -> Result<Answer, EvaluateError> {
+    let value = if steps.is_instant() {
+        instant(view, expr, steps.start, options.lookback, budget)?
+    } else {
+        range(view, expr, steps, options.lookback, budget)?
+    };
+    Ok(Answer { value, annotations: Annotations::default() })
+}
+
+fn unsupported(expr: &Expr) -> EvaluateError {
+    EvaluateError::Unsupported { what: expr.to_string(), span: expr.span }
+}
+
+fn fold(expr: &Expr) -> Option<f64> {
+    match &expr.node {
+        Node::Number(number) => Some(number.value),
+        Node::Paren(inner) | Node::Unary(Sign::Plus, inner) => fold(inner),
+        Node::Unary(Sign::Minus, inner) => fold(inner).map(|value| -value),
+        Node::Binary(binary) => {
+            let (left, right) = (fold(&binary.left)?, fold(&binary.right)?);
+            match binary.op {
+                BinaryOp::Add => Some(left + right),
+                BinaryOp::Sub => Some(left - right),
+                BinaryOp::Mul => Some(left * right),
+                BinaryOp::Div => Some(left / right),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn read_at(when: &When, step: Timestamp, start: Timestamp, end: Timestamp) -> Timestamp {
+    let base = match when.at {
+        None => step,
+        Some(At::Time(time)) => time,
+        Some(At::Start) => start,
+        Some(At::End) => end,
+    };
+    let offset = match when.offset {
+        Length::Millis(millis) => millis,
+        Length::Computed(_) => 0,
+    };
+    Timestamp(base.0.saturating_sub(offset))
+}
+
+fn instant(
+    view: &dyn Select,
+    expr: &Expr,
     at: Timestamp,
     lookback: Duration,
     budget: Budget<'_>,
 ) -> Result<Value, EvaluateError> {
     let mut spent = Spent::new(budget);
-    match query {
-        Query::Number(value) => Ok(Value::Scalar(*value)),
-        Query::Text(text) => Ok(Value::Text(text.clone())),
-        Query::Instant(selector) => {
-            let window = Window::ending(selector.read_at(at, at, at), lookback);
+    match &expr.bare().node {
+        Node::Text(text) => Ok(Value::Text(text.clone())),
+        Node::Selector(selector) => {
+            let window = Window::ending(read_at(&selector.when, at, at, at), lookback);
             let mut vector = Vec::new();
             each_series(view, &selector.matchers, window, &mut spent, |labels, column| {
                 if let Some(value) = column.values.last().filter(|value| !is_stale(**value)) {
@@ -102,10 +224,12 @@ pub fn evaluate_instant(
             })?;
             Ok(Value::Vector(vector))
         }
-        Query::Range(selector, range) => {
-            let window = Window::ending(selector.read_at(at, at, at), *range);
+        Node::Range(range) => {
+            let Length::Millis(millis) = range.range else { return Err(unsupported(expr)) };
+            let length = Duration::from_millis(millis.unsigned_abs());
+            let window = Window::ending(read_at(&range.selector.when, at, at, at), length);
             let mut matrix = Vec::new();
-            each_series(view, &selector.matchers, window, &mut spent, |labels, column| {
+            each_series(view, &range.selector.matchers, window, &mut spent, |labels, column| {
                 let mut kept = Column::default();
                 for (time, value) in column.times.iter().zip(&column.values) {
                     if !is_stale(*value) {
@@ -116,49 +240,39 @@ pub fn evaluate_instant(
             })?;
             Ok(Value::Matrix(matrix))
         }
+        _ => fold(expr).map(Value::Scalar).ok_or_else(|| unsupported(expr)),
     }
 }
 
-/// Evaluates at each step; a series has a sample for each step at which it has a value.
-///
-/// # Errors
-/// A range selector or string, the budget exceeded, or the stop flag set.
-pub fn evaluate_range(
+fn range(
     view: &dyn Select,
-    query: &Query,
+    expr: &Expr,
     steps: Steps,
     lookback: Duration,
     budget: Budget<'_>,
 ) -> Result<Value, EvaluateError> {
     let mut spent = Spent::new(budget);
-    match query {
-        Query::Range(..) | Query::Text(_) => Err(EvaluateError::NotForRange(query.kind())),
-        Query::Number(value) => {
-            let mut column = Column::default();
-            for at in steps.iter() {
-                spent.take(1)?;
-                column.push(at, *value);
-            }
-            Ok(Value::Matrix(vec![(LabelSet::default(), column)]))
-        }
-        Query::Instant(selector) => {
-            let read = |at| selector.read_at(at, steps.start, steps.end);
-            let window = Window {
-                start: Window::ending(read(steps.start), lookback).start,
-                end: read(steps.end),
-            };
-            let mut matrix = Vec::new();
-            each_series(view, &selector.matchers, window, &mut spent, |labels, column| {
-                let kept = at_steps(selector, steps, lookback, column, budget.samples_max);
-                keep(&mut matrix, labels, kept)
-            })?;
-            Ok(Value::Matrix(matrix))
-        }
+    if matches!(expr.kind(), Kind::Matrix | Kind::Text) {
+        return Err(EvaluateError::NotForRange(expr.kind().documented()));
     }
+    let Node::Selector(selector) = &expr.bare().node else {
+        let value = fold(expr).ok_or_else(|| unsupported(expr))?;
+        let mut column = Column::default();
+        spent.take(steps.count())?;
+        steps.iter().for_each(|at| column.push(at, value));
+        return Ok(Value::Matrix(vec![(LabelSet::default(), column)]));
+    };
+    let read = |at| read_at(&selector.when, at, steps.start, steps.end);
+    let start = Window::ending(read(steps.start), lookback).start;
+    let window = Window { start, end: read(steps.end) };
+    let mut matrix = Vec::new();
+    each_series(view, &selector.matchers, window, &mut spent, |labels, column| {
+        let kept = at_steps(selector, steps, lookback, column, budget.samples_max);
+        keep(&mut matrix, labels, kept)
+    })?;
+    Ok(Value::Matrix(matrix))
 }
 
-/// The value of one series at each step. One walk: the times read never go back. It ends at
-/// `samples_max`, which the caller then finds exceeded.
 fn at_steps(
     selector: &Selector,
     steps: Steps,
@@ -170,7 +284,7 @@ fn at_steps(
     let mut samples = column.times.iter().zip(&column.values).peekable();
     let mut last = None;
     for at in steps.iter() {
-        let window = Window::ending(selector.read_at(at, steps.start, steps.end), lookback);
+        let window = Window::ending(read_at(&selector.when, at, steps.start, steps.end), lookback);
         while let Some(sample) = samples.next_if(|(time, _)| **time <= window.end) {
             last = Some(sample);
         }
@@ -187,16 +301,9 @@ fn at_steps(
     kept
 }
 
-/// Adds a series that has samples; says how many.
-fn keep(
-    matrix: &mut Vec<(LabelSet, Column)>,
-    labels: LabelSet,
-    mut column: Column,
-) -> Option<usize> {
+fn keep(matrix: &mut Vec<(LabelSet, Column)>, labels: LabelSet, column: Column) -> Option<usize> {
     let len = column.len();
     if len > 0 {
-        column.times.shrink_to_fit();
-        column.values.shrink_to_fit();
         matrix.push((labels, column));
     }
     Some(len)
@@ -256,6 +363,3 @@ impl<'a> Spent<'a> {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,11 +1,18 @@
-//! The query language: reading, lowering to our own tree, evaluation. Pure.
+//! The query language: reading, evaluating and printing, with the semantics of Prometheus 3.14. Pure.
 //!
-//! For now it answers selectors, numbers and strings; whatever else the grammar knows is refused by
-//! name. Semantics are those of Prometheus 3.
+//! - [`parse`] makes a [`tree`] of a text; every expression knows its place;
+//! - [`evaluate`] answers a tree over a `Select`, column by column;
+//! - [`print`] writes a tree as Prometheus does.
+//!
+//! Native histograms and the modifiers `anchored` and `smoothed` are refused with their place.
 #![warn(missing_docs)]
 
-pub mod duration;
+pub mod annotation;
 pub mod evaluate;
+pub mod function;
+mod lex;
 pub mod parse;
-pub mod query;
-mod scan;
+pub mod pool;
+pub mod print;
+mod quote;
+pub mod tree;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bellwether_model::exposition::number::push_float;
+use bellwether_model::exposition::push_float;
 use gotmpl::Value;
 use gotmpl::parse::{ActionNode, BranchNode, CommandNode, Expr, ListNode, Node};
 

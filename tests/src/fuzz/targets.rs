@@ -228,7 +228,7 @@ fn read_exposition(input: &[u8]) {
 
 fn parse_selector(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    drop(bellwether_promql::parse::parse_selector(&text));
+    drop(bellwether_promql::parse::parse(&text));
 }
 
 /// Whatever an index is told holds for every value tried.

@@ -7,8 +7,9 @@ use bellwether_model::label::LabelSet;
 use bellwether_model::matcher::Matcher;
 use bellwether_model::select::Select;
 use bellwether_model::time::Timestamp;
-use bellwether_promql::evaluate::{Budget, EvaluateError, Value, evaluate_instant, evaluate_range};
-use bellwether_promql::parse::{parse_matchers, parse_selector};
+use bellwether_promql::evaluate::{Budget, EvaluateError, Options, Steps, Value, evaluate};
+use bellwether_promql::parse::{parse, parse_matchers};
+use bellwether_promql::pool::Serial;
 
 use super::error::{ApiError, ErrorKind};
 use super::json::{Answer, TooLong};
@@ -45,7 +46,7 @@ pub(crate) fn answer(
     let mut answer = Answer::new(limits.body_bytes_max);
     let written = match request {
         Request::Instant { .. } | Request::Range { .. } => {
-            let (value, at, limit) = evaluate(request, view, limits, stop)?;
+            let (value, at, limit) = evaluated(request, view, limits, stop)?;
             answer.value(&value, at, limit)
         }
         Request::Series(selection) => {
@@ -83,34 +84,27 @@ pub(crate) fn build_info(version: &str) -> Vec<u8> {
     answer.finish()
 }
 
-fn evaluate(
+fn evaluated(
     request: &Request,
     view: &dyn Select,
     limits: &Limits,
     stop: &AtomicBool,
 ) -> Result<(Value, Timestamp, Option<usize>), ApiError> {
     let budget = Budget { samples_max: limits.samples_max, stop };
-    let parse =
-        |query: &str| parse_selector(query).map_err(|error| ApiError::parameter("query", error));
-    let (value, at, limit) = match request {
-        Request::Instant { query, at, options } => {
-            let query = parse(query)?;
-            let value = evaluate_instant(view, &query, *at, options.lookback, budget);
-            (value, *at, options.limit)
-        }
-        Request::Range { query, steps, options } => {
-            let query = parse(query)?;
-            let value = evaluate_range(view, &query, *steps, options.lookback, budget);
-            (value, Timestamp::default(), options.limit)
-        }
+    let (query, steps, at, options) = match request {
+        Request::Instant { query, at, options } => (query, Steps::instant(*at), *at, options),
+        Request::Range { query, steps, options } => (query, *steps, Timestamp::default(), options),
         _ => return Err(ApiError::new(ErrorKind::Internal, "the request is not a query")),
     };
-    let value = value.map_err(|error| match error {
-        EvaluateError::NotForRange(_) => ApiError::parameter("query", error),
-        EvaluateError::TooManySamples => ApiError::new(ErrorKind::Execution, error.to_string()),
-        EvaluateError::Stopped => stopped(),
-    })?;
-    Ok((value, at, limit))
+    let expr = parse(query).map_err(|error| ApiError::parameter("query", error))?;
+    let lookback = Options { lookback: options.lookback, ..Options::default() };
+    let answer =
+        evaluate(view, &expr, steps, &lookback, &Serial, budget).map_err(|error| match error {
+            EvaluateError::NotForRange(_) => ApiError::parameter("query", error),
+            EvaluateError::Stopped => stopped(),
+            _ => ApiError::new(ErrorKind::Execution, error.to_string()),
+        })?;
+    Ok((answer.value, at, options.limit))
 }
 
 /// The error of a query whose time is over.

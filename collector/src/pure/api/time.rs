@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use bellwether_model::duration;
 use bellwether_model::time::Timestamp;
-use bellwether_promql::duration;
 
 /// What Prometheus' clients send for "from the beginning" and "to the end".
 const FIRST: &str = "-292273086-05-16T16:47:06Z";
