@@ -4,4 +4,6 @@
 //! `bellwether-promql`.
 #![warn(missing_docs)]
 
+pub mod file;
+mod reading;
 pub mod template;

@@ -18,9 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bellwether_model::label::LabelSet;
 use bellwether_model::time::Timestamp;
 use gotmpl::parse::{Expr, ListNode, Node, PipeNode};
-use gotmpl::{MissingKey, Value};
+use gotmpl::{MissingKey, TemplateError, Value};
 
-pub(crate) use functions::escape;
 use functions::{FUNCTIONS, bound};
 
 /// Bytes of a template as written, and of what it makes.
@@ -89,9 +88,10 @@ impl Template {
         }
         let mut names = Names::default();
         if text.contains("{{") {
+            parsed(name, text)?;
             let parsed = parsed(name, &format!("{text}{SENTINEL}"))?;
             if !parsed.lookup(name).is_some_and(ends_with_sentinel) {
-                return Err(format!("error parsing template {name}: unexpected {{{{end}}}}"));
+                return Err("unexpected {{end}}".to_owned());
             }
             for tree in parsed.templates() {
                 parsed.lookup(tree).into_iter().for_each(|list| names.list(list));
@@ -101,6 +101,12 @@ impl Template {
             return Err(format!("function {unknown:?} not defined"));
         }
         Ok(Template { text: text.to_owned(), names: Arc::new(names.fields) })
+    }
+
+    /// A text that is never expanded, unchecked.
+    #[must_use]
+    pub fn plain(text: &str) -> Template {
+        Template { text: text.to_owned(), names: Arc::default() }
     }
 
     /// The text as written.
@@ -222,7 +228,14 @@ fn parsed(name: &str, text: &str) -> Result<gotmpl::Template, String> {
         .missing_key(MissingKey::ZeroValue)
         .max_range_iters(RANGE_MAX)
         .parse(&format!("{PRELUDE}{text}"));
-    template.map_err(|error| format!("error parsing template {name}: {error}"))
+    template.map_err(|error| match error {
+        TemplateError::Parse { line, col, message, .. }
+        | TemplateError::Lex { line, col, message, .. } => {
+            let before = if line == 1 { PRELUDE.len() } else { 0 };
+            format!("{line}:{}: {message}", col.saturating_sub(before))
+        }
+        other => other.to_string(),
+    })
 }
 
 fn ends_with_sentinel(list: &ListNode) -> bool {

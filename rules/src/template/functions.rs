@@ -259,7 +259,7 @@ fn title(words: &str) -> String {
 }
 
 /// Go's `url.QueryEscape`.
-pub(crate) fn escape(text: &str) -> String {
+fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
