@@ -4,6 +4,8 @@
 //! `bellwether-promql`.
 #![warn(missing_docs)]
 
+pub mod alert;
 pub mod file;
+pub mod group;
 mod reading;
 pub mod template;
