@@ -2,7 +2,8 @@
 //!
 //! - [`parse`] makes a [`tree`] of a text; every expression knows its place;
 //! - [`evaluate`] answers a tree over a `Select`, column by column;
-//! - [`print`] writes a tree as Prometheus does.
+//! - [`print`] writes a tree as Prometheus does;
+//! - [`script`] runs scripts of evaluations and compares.
 //!
 //! Native histograms and the modifiers `anchored` and `smoothed` are refused with their place.
 #![warn(missing_docs)]
@@ -15,4 +16,5 @@ pub mod parse;
 pub mod pool;
 pub mod print;
 mod quote;
+pub mod script;
 pub mod tree;
