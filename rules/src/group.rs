@@ -97,7 +97,8 @@ impl GroupState {
         GroupState { rules: vec![RuleState::default(); group.rules.len()] }
     }
 
-    /// Evaluates the group's rules at a slot over a view that ends there; slots rise.
+    /// Evaluates the group's rules at a slot; slots rise. The view ends at the slot, and what the
+    /// rules write is laid over it.
     ///
     /// # Panics
     /// The state is another group's.
@@ -105,17 +106,16 @@ impl GroupState {
         &mut self,
         group: &RuleGroup,
         slot: Timestamp,
-        view: &dyn Select,
+        overlay: &mut Overlay<'_>,
         means: Means<'_>,
     ) -> Outcome {
         assert_eq!(self.rules.len(), group.rules.len(), "invariant: the state is this group's");
         let mut outcome = Outcome::default();
-        let mut overlay = Overlay::new(view);
         let at = slot.saturating_sub(group.query_offset.unwrap_or_default());
         for (number, (rule, state)) in group.rules.iter().zip(&mut self.rules).enumerate() {
             let run = Run { rule, limit: group.limit, slot, at, means };
             state.evaluated_at = Some(slot);
-            match run.evaluate(state, &overlay) {
+            match run.evaluate(state, overlay) {
                 Ok((series, transitions)) => {
                     state.error = None;
                     let told = transitions.into_iter().map(|transition| (number, transition));

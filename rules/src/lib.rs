@@ -9,3 +9,4 @@ pub mod file;
 pub mod group;
 mod reading;
 pub mod template;
+pub mod unit;

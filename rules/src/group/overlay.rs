@@ -1,4 +1,4 @@
-//! A view with some samples laid over it: what the rules before have written at this slot.
+//! A view that ends at a slot, with some samples laid over it: what the rules before have written.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,10 +13,11 @@ use bellwether_model::time::Timestamp;
 /// Numbers of series that the view below does not have.
 const OWN: u32 = 1 << 31;
 
-/// A view and samples newer than its own. A sample at a time that the view has too takes its
-/// place.
+/// A view without what is later than a time, and samples newer than its own. A sample at a time
+/// that the view has too takes its place.
 pub struct Overlay<'a> {
     below: &'a dyn Select,
+    end: Timestamp,
     /// Sorted by labels.
     added: Vec<Added>,
 }
@@ -30,10 +31,19 @@ struct Added {
 }
 
 impl<'a> Overlay<'a> {
-    /// Nothing laid over.
+    /// Nothing laid over; nothing later than `end` shows, whatever a query asks for.
     #[must_use]
-    pub fn new(below: &'a dyn Select) -> Overlay<'a> {
-        Overlay { below, added: Vec::new() }
+    pub fn new(below: &'a dyn Select, end: Timestamp) -> Overlay<'a> {
+        Overlay { below, end, added: Vec::new() }
+    }
+
+    /// Lets later samples show, up to another end.
+    pub fn extend(&mut self, end: Timestamp) {
+        self.end = end;
+    }
+
+    fn cut(&self, window: Window) -> Window {
+        Window { end: window.end.min(self.end), ..window }
     }
 
     /// Lays a sample over. Later samples of a series are not older.
@@ -81,6 +91,7 @@ fn find(view: &dyn Select, labels: &LabelSet) -> Option<SeriesRef> {
 
 impl Select for Overlay<'_> {
     fn series(&self, matchers: &[Matcher], window: Window, limit: usize) -> Vec<SeriesRef> {
+        let window = self.cut(window);
         let below = self.below.series(matchers, window, limit);
         let added = self.matched(matchers, window);
         if added.is_empty() {
@@ -105,6 +116,7 @@ impl Select for Overlay<'_> {
     }
 
     fn samples(&self, series: SeriesRef, window: Window, out: &mut Column) {
+        let window = self.cut(window);
         let added = self.by_ref(series);
         match added.map(|added| added.below) {
             Some(None) => out.clear(),
@@ -121,6 +133,7 @@ impl Select for Overlay<'_> {
     }
 
     fn label_names(&self, matchers: &[Matcher], window: Window) -> Vec<String> {
+        let window = self.cut(window);
         let mut names: BTreeSet<String> =
             self.below.label_names(matchers, window).into_iter().collect();
         for added in self.matched(matchers, window) {
@@ -130,6 +143,7 @@ impl Select for Overlay<'_> {
     }
 
     fn label_values(&self, name: &str, matchers: &[Matcher], window: Window) -> Vec<String> {
+        let window = self.cut(window);
         let mut values: BTreeSet<String> =
             self.below.label_values(name, matchers, window).into_iter().collect();
         let added = self.matched(matchers, window).into_iter();
