@@ -4,22 +4,36 @@
 //! step. Samples of a series are read once for all steps. Semantics are those of Prometheus 3.14
 //! with delayed removal of the metric's name.
 
+mod aggregate;
+mod arithmetic;
+mod binary;
 pub(crate) mod calendar;
+mod call;
+mod context;
+mod finish;
+mod frame;
+mod histogram;
+mod key;
+mod labels;
+mod node;
+mod select;
+mod sort;
 #[cfg(test)]
 mod tests;
+mod window;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bellwether_model::label::LabelSet;
-use bellwether_model::matcher::Matcher;
-use bellwether_model::select::{Column, Select, Window};
-use bellwether_model::series::is_stale;
+use bellwether_model::select::{Column, Select};
 use bellwether_model::time::Timestamp;
+
+use self::context::{Context, Grid, Notes};
 
 use crate::annotation::Annotations;
 use crate::pool::Pool;
-use crate::tree::{At, BinaryOp, Expr, Kind, Length, Node, Selector, Sign, Span, When};
+use crate::tree::{Expr, Span};
 
 /// How old a sample an instant selector still takes, unless asked otherwise.
 pub const LOOKBACK: Duration = Duration::from_secs(300);
@@ -155,211 +169,20 @@ pub fn evaluate(
     expr: &Expr,
     steps: Steps,
     options: &Options,
-    _pool: &dyn Pool,
+    pool: &dyn Pool,
     budget: Budget<'_>,
 ) -> Result<Answer, EvaluateError> {
+    let context = Context::new(view, pool, steps, options, budget);
+    let grid = Grid::of(&steps);
+    let mut notes = Notes::default();
     let value = if steps.is_instant() {
-        instant(view, expr, steps.start, options.lookback, budget)?
+        finish::instant(&context, expr, grid, &mut notes)?
     } else {
-        range(view, expr, steps, options.lookback, budget)?
+        finish::range(&context, expr, grid, &mut notes)?
     };
-    Ok(Answer { value, annotations: Annotations::default() })
+    Ok(Answer { value, annotations: notes.into_annotations() })
 }
 
 fn unsupported(expr: &Expr) -> EvaluateError {
     EvaluateError::Unsupported { what: expr.to_string(), span: expr.span }
-}
-
-fn fold(expr: &Expr) -> Option<f64> {
-    match &expr.node {
-        Node::Number(number) => Some(number.value),
-        Node::Paren(inner) | Node::Unary(Sign::Plus, inner) => fold(inner),
-        Node::Unary(Sign::Minus, inner) => fold(inner).map(|value| -value),
-        Node::Binary(binary) => {
-            let (left, right) = (fold(&binary.left)?, fold(&binary.right)?);
-            match binary.op {
-                BinaryOp::Add => Some(left + right),
-                BinaryOp::Sub => Some(left - right),
-                BinaryOp::Mul => Some(left * right),
-                BinaryOp::Div => Some(left / right),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
-}
-
-fn read_at(when: &When, step: Timestamp, start: Timestamp, end: Timestamp) -> Timestamp {
-    let base = match when.at {
-        None => step,
-        Some(At::Time(time)) => time,
-        Some(At::Start) => start,
-        Some(At::End) => end,
-    };
-    let offset = match when.offset {
-        Length::Millis(millis) => millis,
-        Length::Computed(_) => 0,
-    };
-    Timestamp(base.0.saturating_sub(offset))
-}
-
-fn instant(
-    view: &dyn Select,
-    expr: &Expr,
-    at: Timestamp,
-    lookback: Duration,
-    budget: Budget<'_>,
-) -> Result<Value, EvaluateError> {
-    let mut spent = Spent::new(budget);
-    match &expr.bare().node {
-        Node::Text(text) => Ok(Value::Text(text.clone())),
-        Node::Selector(selector) => {
-            let window = Window::ending(read_at(&selector.when, at, at, at), lookback);
-            let mut vector = Vec::new();
-            each_series(view, &selector.matchers, window, &mut spent, |labels, column| {
-                if let Some(value) = column.values.last().filter(|value| !is_stale(**value)) {
-                    vector.push((labels, *value));
-                }
-                None
-            })?;
-            Ok(Value::Vector(vector))
-        }
-        Node::Range(range) => {
-            let Length::Millis(millis) = range.range else { return Err(unsupported(expr)) };
-            let length = Duration::from_millis(millis.unsigned_abs());
-            let window = Window::ending(read_at(&range.selector.when, at, at, at), length);
-            let mut matrix = Vec::new();
-            each_series(view, &range.selector.matchers, window, &mut spent, |labels, column| {
-                let mut kept = Column::default();
-                for (time, value) in column.times.iter().zip(&column.values) {
-                    if !is_stale(*value) {
-                        kept.push(*time, *value);
-                    }
-                }
-                keep(&mut matrix, labels, kept)
-            })?;
-            Ok(Value::Matrix(matrix))
-        }
-        _ => fold(expr).map(Value::Scalar).ok_or_else(|| unsupported(expr)),
-    }
-}
-
-fn range(
-    view: &dyn Select,
-    expr: &Expr,
-    steps: Steps,
-    lookback: Duration,
-    budget: Budget<'_>,
-) -> Result<Value, EvaluateError> {
-    let mut spent = Spent::new(budget);
-    if matches!(expr.kind(), Kind::Matrix | Kind::Text) {
-        return Err(EvaluateError::NotForRange(expr.kind().documented()));
-    }
-    let Node::Selector(selector) = &expr.bare().node else {
-        let value = fold(expr).ok_or_else(|| unsupported(expr))?;
-        let mut column = Column::default();
-        spent.take(steps.count())?;
-        steps.iter().for_each(|at| column.push(at, value));
-        return Ok(Value::Matrix(vec![(LabelSet::default(), column)]));
-    };
-    let read = |at| read_at(&selector.when, at, steps.start, steps.end);
-    let start = Window::ending(read(steps.start), lookback).start;
-    let window = Window { start, end: read(steps.end) };
-    let mut matrix = Vec::new();
-    each_series(view, &selector.matchers, window, &mut spent, |labels, column| {
-        let kept = at_steps(selector, steps, lookback, column, budget.samples_max);
-        keep(&mut matrix, labels, kept)
-    })?;
-    Ok(Value::Matrix(matrix))
-}
-
-fn at_steps(
-    selector: &Selector,
-    steps: Steps,
-    lookback: Duration,
-    column: &Column,
-    samples_max: usize,
-) -> Column {
-    let mut kept = Column::default();
-    let mut samples = column.times.iter().zip(&column.values).peekable();
-    let mut last = None;
-    for at in steps.iter() {
-        let window = Window::ending(read_at(&selector.when, at, steps.start, steps.end), lookback);
-        while let Some(sample) = samples.next_if(|(time, _)| **time <= window.end) {
-            last = Some(sample);
-        }
-        if let Some((time, value)) = last
-            && window.contains(*time)
-            && !is_stale(*value)
-        {
-            kept.push(at, *value);
-        }
-        if kept.len() > samples_max {
-            break;
-        }
-    }
-    kept
-}
-
-fn keep(matrix: &mut Vec<(LabelSet, Column)>, labels: LabelSet, column: Column) -> Option<usize> {
-    let len = column.len();
-    if len > 0 {
-        matrix.push((labels, column));
-    }
-    Some(len)
-}
-
-/// Calls `visit` with each series that has samples in the window. `visit` says how many samples it
-/// keeps; `None` is one.
-fn each_series(
-    view: &dyn Select,
-    matchers: &[Matcher],
-    window: Window,
-    spent: &mut Spent<'_>,
-    mut visit: impl FnMut(LabelSet, &Column) -> Option<usize>,
-) -> Result<(), EvaluateError> {
-    let series = view.series(matchers, window, spent.left());
-    if series.len() > spent.left() {
-        return Err(EvaluateError::TooManySamples);
-    }
-    let mut column = Column::default();
-    for one in series {
-        view.samples(one, window, &mut column);
-        spent.check(column.len())?;
-        if !column.is_empty() {
-            let kept = visit(view.labels(one), &column).unwrap_or(1);
-            spent.take(kept)?;
-        }
-    }
-    Ok(())
-}
-
-/// Counts against a budget.
-struct Spent<'a> {
-    budget: Budget<'a>,
-    samples: usize,
-}
-
-impl<'a> Spent<'a> {
-    fn new(budget: Budget<'a>) -> Spent<'a> {
-        Spent { budget, samples: 0 }
-    }
-
-    fn left(&self) -> usize {
-        self.budget.samples_max.saturating_sub(self.samples)
-    }
-
-    /// Whether `more` samples fit for a while.
-    fn check(&self, more: usize) -> Result<(), EvaluateError> {
-        if self.budget.stop.load(Ordering::Relaxed) {
-            return Err(EvaluateError::Stopped);
-        }
-        if more > self.left() { Err(EvaluateError::TooManySamples) } else { Ok(()) }
-    }
-
-    fn take(&mut self, samples: usize) -> Result<(), EvaluateError> {
-        self.check(samples)?;
-        self.samples += samples;
-        Ok(())
-    }
 }

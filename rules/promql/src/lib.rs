@@ -16,5 +16,7 @@ pub mod parse;
 pub mod pool;
 pub mod print;
 mod quote;
+#[cfg(test)]
+mod reference;
 pub mod script;
 pub mod tree;

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use bellwether_model::duration::show;
 use bellwether_model::exposition::push_float;
-use bellwether_model::label::METRIC_NAME;
+use bellwether_model::label::{LabelSet, METRIC_NAME};
 use bellwether_model::matcher::{MatchOp, Matcher};
 
 use crate::quote::quote;
@@ -246,6 +246,13 @@ impl Display for Modifier<'_> {
             }
         }
     }
+}
+
+/// A label set as Prometheus prints it, the metric's name among the others: `{a="b", c="d"}`.
+pub(crate) fn label_set(set: &LabelSet) -> String {
+    let pairs: Vec<String> =
+        set.iter().map(|(name, value)| format!("{}={}", label(name), quote(value))).collect();
+    format!("{{{}}}", pairs.join(", "))
 }
 
 /// A float as Go's `%v` and `%g`.

@@ -1,0 +1,46 @@
+//! Differences that the random queries found, kept as they shrank. What is expected is what
+//! Prometheus 3.14 answers.
+
+use bellwether_model::label::{LabelSet, METRIC_NAME};
+
+use super::compare::answer;
+use super::data::Data;
+use crate::reference::Times;
+
+fn one(name: &str, x: &str, value: f64) -> (LabelSet, Vec<(i64, f64)>) {
+    (LabelSet::new([(METRIC_NAME, name), ("x", x)]).unwrap(), vec![(10_000, value)])
+}
+
+fn at(start: i64, end: i64, step: i64) -> Times {
+    Times { start, end, step, lookback: 60_000, subquery_step: 10_000 }
+}
+
+#[test]
+fn what_was_found_stays_found() {
+    let data = Data::new([one("many", "1", 1.0), one("many", "2", 2.0), one("one", "3", 8.0)]);
+    let warned = "sort is ineffective for range queries since results are always ordered by labels";
+    for (text, times, expected) in [
+        // The fill values of `group_right` are not turned around with its sides.
+        ("one + on (x) group_right () fill_left(1) many", at(20_000, 20_000, 0), "{x=\"3\"} 9"),
+        (
+            "one + on (x) group_right () fill_right(1) many",
+            at(20_000, 20_000, 0),
+            "{x=\"1\"} 2, {x=\"2\"} 3",
+        ),
+        // Moments before 1970 are cut towards it.
+        ("year()", at(-1, -1, 0), "{} 1970"),
+        // Of two zeros the negative one is the lesser.
+        ("1 / min_of(0, -0)", at(0, 0, 0), "-inf"),
+        // A quantile of zero is written without a sign.
+        (
+            "histogram_quantiles(label_replace(one, \"le\", \"+Inf\", \"\", \"\"), \"q\", -0)",
+            at(20_000, 20_000, 0),
+            "{q=\"0.0\",x=\"3\"} NaN",
+        ),
+        // A range with one step is a range.
+        ("sort(one)[1s:7s]", at(20_000, 20_000, 0), ""),
+        ("sort(one)", at(20_000, 20_001, 10_000), &format!("one{{x=\"3\"}} 8; {warned}")),
+    ] {
+        assert_eq!(answer(&data, text, times), expected, "{text}");
+    }
+}
