@@ -135,3 +135,6 @@ start serve "$bin/bellwether" serve --config "$work/collector.yaml" --data-dir "
 serve_pid=$pid
 "$bin/bench-ingest" "$(address serve bellwether)" "$work/token" "$serve_pid"
 printf 'resident         %12s  MiB\n' "$(resident "$serve_pid")"
+
+# shellcheck source=tests/bench/promql.sh
+. tests/bench/promql.sh

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bellwether_collector::shell::cli::{Check, Cli, Command, Serve};
+use bellwether_collector::shell::cli::{Check, Cli, Command, Serve, Test};
 use bellwether_collector::shell::serve::Collector;
-use bellwether_collector::shell::{check, hosts_cli, startup, up};
+use bellwether_collector::shell::{check, hosts_cli, query_cli, rules_cli, startup, test_cli, up};
 use bellwether_platform::stop::{self, Signals};
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
@@ -19,9 +19,15 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve(&arguments),
         Command::Up(arguments) => up::run(&arguments),
         Command::Check(Check::Config(arguments)) => check::run(&arguments),
+        Command::Check(Check::Rules(arguments)) => rules_cli::check(&arguments),
         Command::Host(host) => {
             runtime().and_then(|runtime| runtime.block_on(hosts_cli::run(&host)))
         }
+        Command::Query(query) => {
+            runtime().and_then(|runtime| runtime.block_on(query_cli::run(&query)))
+        }
+        Command::Test(Test::Promql(test)) => test_cli::run(&test),
+        Command::Test(Test::Rules(test)) => rules_cli::test(&test),
     };
     result.unwrap_or_else(|error| {
         eprintln!("bellwether: {error:#}");

@@ -1,17 +1,22 @@
 //! The hands of the collector: sockets, threads, files, own metrics.
+mod ask;
 mod auth;
 pub mod check;
 pub mod cli;
 pub mod hosts_cli;
 pub mod keep;
 pub mod push;
+pub mod query_cli;
 
 pub(crate) mod api;
 pub(crate) mod federate;
 pub mod hosts;
 pub mod metrics;
 pub mod program;
+pub mod rules_cli;
 pub mod serve;
 pub mod startup;
 pub mod status;
+mod table;
+pub mod test_cli;
 pub mod up;

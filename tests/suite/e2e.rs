@@ -6,6 +6,7 @@
 mod exactly_once;
 mod host_agrees;
 mod peers;
+mod promql;
 mod same_page;
 mod sync_before_ack;
 mod tls;
@@ -35,11 +36,16 @@ struct Up {
 
 impl Up {
     fn start() -> Up {
+        Up::start_with(&[])
+    }
+
+    fn start_with(arguments: &[&str]) -> Up {
         let folder = Folder::new("up");
         let process = Process::start(
             "bellwether up",
             Command::new(daemon(Daemon::Collector))
                 .arg("up")
+                .args(arguments)
                 .arg("--data-dir")
                 .arg(folder.join("data"))
                 .args(["--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0", "--for", "180s"])

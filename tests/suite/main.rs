@@ -6,5 +6,6 @@
 )]
 
 mod e2e;
+mod scripts;
 mod sim;
 mod tidy;

@@ -36,6 +36,9 @@ const BYTES_MIN: u64 = 16 << 20;
 const BYTES_MAX: u64 = 1 << 40;
 const SERIES_PER_AGENT_MAX: u64 = 1_000_000;
 const AGENTS_MAX: u64 = 100_000;
+const QUERY_SAMPLES_MAX: u64 = 10_000_000_000;
+const QUERY_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
+const QUERIES_MAX: u64 = 1000;
 
 /// Sections that are to come, and whether their value is a list.
 const LATER: [(&str, bool); 7] = [
@@ -69,8 +72,27 @@ pub struct Plan {
     pub store: StoreLimits,
     /// Bounds of the keeper.
     pub keeper: KeeperLimits,
+    /// Bounds of queries.
+    pub queries: QueryLimits,
     /// Added to federated series that lack them.
     pub external_labels: LabelSet,
+}
+
+/// Bounds of queries, as in Prometheus unless told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Samples that one query may hold.
+    pub samples_max: usize,
+    /// How long one may take.
+    pub timeout: Duration,
+    /// Queries at once, those of rules among them.
+    pub at_once: usize,
+}
+
+impl Default for QueryLimits {
+    fn default() -> QueryLimits {
+        QueryLimits { samples_max: 50_000_000, timeout: Duration::from_secs(120), at_once: 20 }
+    }
 }
 
 /// What stands over the file: flags, then environment variables.
@@ -159,7 +181,8 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
         beyond_loopback(fields, over);
     }
     let store = fields.section("store", store);
-    let keeper = fields.section("limits", |f| limits(f, store.retention));
+    let (keeper, queries) =
+        fields.section("limits", |f| (limits(f, store.retention), query_limits(f)));
     let labels = fields
         .map("external_labels", "Labels added to federated series that lack them.", label)
         .or(BTreeMap::new());
@@ -173,6 +196,7 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
         anonymous,
         store,
         keeper,
+        queries,
         external_labels,
     }
 }
@@ -219,6 +243,23 @@ fn limits(f: &mut Fields<'_>, retention: Duration) -> KeeperLimits {
         .between(1, AGENTS_MAX)
         .or(wide(default.agents));
     KeeperLimits { series_per_agent: narrow(series), agents: narrow(agents), retention }
+}
+
+fn query_limits(f: &mut Fields<'_>) -> QueryLimits {
+    let default = QueryLimits::default();
+    let samples = f
+        .integer("query_samples", "Samples that one query may hold; 16 bytes each.")
+        .between(1, QUERY_SAMPLES_MAX)
+        .or(wide(default.samples_max));
+    let timeout = f
+        .duration("query_timeout", "How long one query may take; a client may say less.")
+        .between(Duration::from_secs(1), QUERY_TIMEOUT_MAX)
+        .or(default.timeout);
+    let at_once = f
+        .integer("queries", "Queries at once; more are refused. One place is kept for rules.")
+        .between(2, QUERIES_MAX)
+        .or(wide(default.at_once));
+    QueryLimits { samples_max: narrow(samples), timeout, at_once: narrow(at_once) }
 }
 
 fn label(name: &str, item: &mut Item<'_>) -> (Place, String) {

@@ -4,6 +4,7 @@
 //! put on the pool, and its answer given a status.
 
 pub(crate) mod queries;
+mod threads;
 
 use std::sync::Arc;
 
@@ -14,12 +15,14 @@ use axum::extract::{Path, Request as HttpRequest, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
+use bellwether_model::time::Timestamp;
 
 use self::queries::Queries;
 use crate::pure::api::answer::{answer, build_info};
 use crate::pure::api::error::{ApiError, ErrorKind};
 use crate::pure::api::params::Params;
 use crate::pure::api::request::Request;
+use crate::pure::api::status::About;
 
 /// Bytes of a form; queries are bounded further by the parser.
 const FORM_BYTES: usize = 1 << 20;
@@ -27,14 +30,28 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The routes under `/api/v1`; any other path there is a 404 in JSON.
-pub(crate) fn router(queries: Arc<Queries>) -> Router {
+pub(crate) fn router(queries: Arc<Queries>, about: About) -> Router {
+    let about = Arc::new(about);
+    let status = |page: fn(&About, Timestamp) -> Vec<u8>| {
+        let about = Arc::clone(&about);
+        let say = move |State(queries): State<Arc<Queries>>| async move {
+            replied(StatusCode::OK, page(&about, queries.now()))
+        };
+        get_or_post(get(say))
+    };
     Router::new()
         .route("/api/v1/query", get_or_post(get(instant).post(instant)))
         .route("/api/v1/query_range", get_or_post(get(range).post(range)))
         .route("/api/v1/series", get_or_post(get(series).post(series)))
         .route("/api/v1/labels", get_or_post(get(label_names).post(label_names)))
         .route("/api/v1/label/{name}/values", get_or_post(get(label_values)))
+        .route("/api/v1/metadata", get_or_post(get(metadata)))
+        .route("/api/v1/format_query", get_or_post(get(format).post(format)))
         .route("/api/v1/status/buildinfo", get_or_post(get(build)))
+        .route("/api/v1/status/runtimeinfo", status(About::runtime))
+        .route("/api/v1/status/flags", status(|about, _| about.flags()))
+        .route("/api/v1/status/config", status(|about, _| about.config()))
+        .route("/api/v1/status/tsdb", get_or_post(get(head)))
         .route("/api/v1/{*rest}", any(nowhere))
         .with_state(queries)
 }
@@ -78,6 +95,18 @@ async fn label_values(
     }
 }
 
+async fn metadata(State(queries): State<Arc<Queries>>, request: HttpRequest) -> Response {
+    answered(&queries, request, Request::metadata).await
+}
+
+async fn format(State(queries): State<Arc<Queries>>, request: HttpRequest) -> Response {
+    answered(&queries, request, Request::format).await
+}
+
+async fn head(State(queries): State<Arc<Queries>>, request: HttpRequest) -> Response {
+    answered(&queries, request, Request::head).await
+}
+
 async fn build() -> Response {
     replied(StatusCode::OK, build_info(env!("CARGO_PKG_VERSION")))
 }
@@ -91,9 +120,7 @@ async fn answered(
     let outcome = match params(request).await.and_then(|params| read(&params)) {
         Ok(asked) => {
             let timeout = asked.timeout();
-            queries
-                .run(timeout, move |view, _, limits, stop| answer(&asked, view, limits, stop))
-                .await
+            queries.run(timeout, move |view, _, means| answer(&asked, view, means)).await
         }
         Err(error) => Err(error),
     };

@@ -31,6 +31,11 @@ pub enum Command {
     /// List the hosts that ship to a running collector, or forget one
     #[command(subcommand)]
     Host(Host),
+    /// Ask a running collector a PromQL query; with `--range` draw the answer
+    Query(Query),
+    /// Run tests; exit with 1 if one fails
+    #[command(subcommand)]
+    Test(Test),
 }
 
 /// Flags over environment variables over the configuration file.
@@ -88,6 +93,16 @@ pub struct Up {
 pub enum Check {
     /// Configuration files of the collector or the agent, told apart by their keys
     Config(CheckConfig),
+    /// Alert and recording rules in Prometheus' files
+    Rules(CheckRules),
+}
+
+/// The arguments of `check rules`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckRules {
+    /// Files, or directories of files that end in `.yml` or `.yaml`
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
 }
 
 /// The arguments of `check config`.
@@ -133,6 +148,58 @@ pub struct HostForget {
     /// The agent's id, as `host list` shows it
     #[arg(value_name = "AGENT")]
     pub agent: String,
+}
+
+/// The arguments of `query`.
+#[derive(Clone, Debug, Args)]
+pub struct Query {
+    /// The query
+    #[arg(value_name = "EXPR", allow_hyphen_values = true)]
+    pub expression: String,
+    /// Ask for this long up to the time, such as 1h, and draw it
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub range: Option<Duration>,
+    /// From one point of the range to the next [default: as many as the terminal shows]
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "range")]
+    pub step: Option<Duration>,
+    /// The time asked for, or the end of the range: seconds since 1970, or
+    /// 2026-11-25T18:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub time: Option<String>,
+    /// Which collector.
+    #[command(flatten)]
+    pub target: Target,
+    /// How the answer is shown
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+}
+
+/// What `test` runs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Test {
+    /// Scripts of PromQL evaluations, as Prometheus' `promqltest` reads them
+    Promql(TestPromql),
+    /// Unit tests of rules, in promtool's files
+    Rules(TestRules),
+}
+
+/// The arguments of `test rules`.
+#[derive(Clone, Debug, Args)]
+pub struct TestRules {
+    /// Test files; the rule files they name are looked for beside them
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// The arguments of `test promql`.
+#[derive(Clone, Debug, Args)]
+pub struct TestPromql {
+    /// Scripts, or directories of files that end in `.test`
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Show every difference, not only the first of each script
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// A running collector.
@@ -209,6 +276,24 @@ mod tests {
         };
         assert_eq!((check.paths.len(), check.output), (2, Output::Table));
         for bad in ["check config", "host forget", "host drain x", "host list -o yaml", ""] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn queries_and_tests_are_read() {
+        let Ok(Command::Query(query)) = parse("query -up --range 1h --step 15s --time -5") else {
+            panic!("not query")
+        };
+        assert_eq!((query.expression.as_str(), query.time.as_deref()), ("-up", Some("-5")));
+        assert_eq!(query.range, Some(Duration::from_secs(3600)));
+        assert_eq!(query.step, Some(Duration::from_secs(15)));
+        let Ok(Command::Test(Test::Promql(test))) = parse("test promql a.test b") else {
+            panic!("not test promql")
+        };
+        assert_eq!(test.paths.len(), 2);
+        for bad in ["query", "query up --step 15s", "query up --range 0s", "test promql", "test x"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

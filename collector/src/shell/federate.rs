@@ -46,24 +46,24 @@ async fn page(
     request: Request,
 ) -> Result<Vec<u8>, ApiError> {
     let federation = Federation::read(&params(request).await?)?;
-    let write = move |view: &dyn bellwether_model::select::Select, now, limits: &_, stop: &_| {
-        federation.page(&external, view, now, limits, stop)
-    };
-    queries.run(None, write).await
+    queries
+        .run(None, move |view, now, means| {
+            federation.page(&external, view, now, &means.limits, means.stop)
+        })
+        .await
 }
 
 #[cfg(test)]
 mod tests {
     use axum::http::Method;
 
-    use super::super::api::queries::PLACES;
     use super::super::api::tests::{clock, send, views};
     use super::*;
-    use crate::pure::api::answer::Limits;
+    use crate::pure::config::QueryLimits;
 
     #[tokio::test]
     async fn pages_are_text() {
-        let queries = Queries::new(views(), clock(), Limits::default(), PLACES);
+        let queries = Queries::new(views(), clock(), QueryLimits::default());
         let external = LabelSet::new([("site", "north")]).unwrap();
         let router = router(Arc::new(queries), external);
         let path = "/federate?match[]=up&match[]={job=%22node%22}";

@@ -29,10 +29,11 @@ use prometheus::{Registry, TextEncoder};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing::{error, info, warn};
 
-use super::api::queries::{PLACES, Queries, ViewSource};
+use super::api::queries::{Queries, ViewSource};
 use super::keep::{KeeperHandle, KeeperThread, Snapshots, keeper_thread};
 use super::{api, auth, federate, hosts, metrics, push};
-use crate::pure::api::answer::Limits as ApiLimits;
+use crate::pure::api::status::About;
+use crate::pure::config::QueryLimits;
 use crate::pure::entry::Entry;
 use crate::pure::keeper::{JournalClosed, Keeper, KeeperLimits};
 
@@ -64,6 +65,8 @@ pub struct ServePlan {
     pub store: StoreLimits,
     /// Bounds of the keeper.
     pub keeper: KeeperLimits,
+    /// Bounds of queries.
+    pub queries: QueryLimits,
     /// Added to federated series that lack them.
     pub external_labels: LabelSet,
     /// Whether to start although commands in the journal are lost.
@@ -139,6 +142,8 @@ impl Collector {
     /// # Errors
     /// [`ServeError`].
     pub fn open(plan: ServePlan, stopper: &Stopper) -> Result<Collector, ServeError> {
+        let clock = Clock::collector();
+        let about = about(&plan, clock.now().wall);
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         make_dir(&*disk, &plan.data_dir)?;
         let lock = lock(&plan.data_dir.join("lock"))?;
@@ -146,7 +151,6 @@ impl Collector {
         let principals =
             Principals::new(plan.principals, plan.anonymous).map_err(ServeError::Principals)?;
         let tls = plan.tls.map(ServerTls::open).transpose()?;
-        let clock = Clock::collector();
         let (store, writer) = Store::new(plan.store);
         let mut keeper = Keeper::new(new_store_id(), plan.keeper, writer);
         let dir = plan.data_dir.join("journal");
@@ -180,7 +184,7 @@ impl Collector {
         };
         let parts = Parts { store: &store, clock: &clock, principals: &principals, registry };
         let (reads, administers) = hosts::routers(handle.clone(), queue.clone());
-        let reads = reads.merge(parts.reading(plan.external_labels));
+        let reads = reads.merge(parts.reading(plan.queries, about));
         let router = parts.routes(reads, administers).merge(push::router(Arc::new(push)));
         Ok(Collector {
             listener,
@@ -244,14 +248,15 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn reading(&self, external: LabelSet) -> Router {
+    fn reading(&self, limits: QueryLimits, about: About) -> Router {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let views: ViewSource = Arc::new(move |now| Some(Box::new(store.view(now))));
         let clock = Arc::new(move || clock.now().wall);
-        let queries = Arc::new(Queries::new(views, clock, ApiLimits::default(), PLACES));
+        let queries = Arc::new(Queries::new(views, clock, limits));
+        let external = about.external_labels.clone();
         let registry = self.registry.clone();
         let page = move || async move { page(&registry) };
-        api::router(Arc::clone(&queries))
+        api::router(Arc::clone(&queries), about)
             .merge(federate::router(queries, external))
             .route("/metrics", get(page))
             .route("/", get(|| async { INDEX }))
@@ -266,6 +271,23 @@ impl Parts<'_> {
             .route("/-/ready", get(|| async { "Bellwether is Ready.\n" }));
         let reads = reads.layer(middleware::from_fn_with_state(principals(), auth::reads));
         reads.merge(administers).merge(health)
+    }
+}
+
+/// What the process says of itself.
+fn about(plan: &ServePlan, now: Timestamp) -> About {
+    let directory = std::env::current_dir().unwrap_or_default();
+    About {
+        started: now,
+        directory: directory.display().to_string(),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        listen: plan.listen.to_string(),
+        retention: plan.store.retention,
+        timeout: plan.queries.timeout,
+        places: plan.queries.at_once,
+        samples_max: plan.queries.samples_max,
+        external_labels: plan.external_labels.clone(),
     }
 }
 

@@ -70,6 +70,7 @@ pub fn serve_plan(plan: Plan, settings: &Settings) -> ServePlan {
         anonymous: plan.anonymous,
         store: plan.store,
         keeper: plan.keeper,
+        queries: plan.queries,
         external_labels: plan.external_labels,
         loss: if settings.accept_loss { Loss::Accept } else { Loss::Refuse },
     }

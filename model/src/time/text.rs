@@ -69,6 +69,16 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
     valid.then_some(Timestamp((minutes * 60 + second) * 1000 + millis))
 }
 
+/// A time to the second as RFC 3339 writes it, in UTC; what [`parse`] reads.
+#[must_use]
+pub fn date(at: Timestamp) -> String {
+    let seconds = at.0.div_euclid(1000);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Takes exactly `digits` digits.
 fn number(rest: &mut &str, digits: usize) -> Option<i64> {
     let (number, tail) = rest.split_at_checked(digits)?;
@@ -99,6 +109,21 @@ fn days_before(year: i64, month: i64, day: i64) -> i64 {
     let leaps = |years: i64| years.div_euclid(4) - years.div_euclid(100) + years.div_euclid(400);
     let years = (year - 1970) * 365 + leaps(year - 1) - leaps(1969);
     years + (1..month).map(|m| days_in(year, m)).sum::<i64>() + day - 1
+}
+
+/// Year, month and day of a day since 1970, in the Gregorian calendar (Howard Hinnant's
+/// `civil_from_days`: years begin in March).
+#[must_use]
+pub fn civil(day: i64) -> (i64, i64, i64) {
+    let day = day + 719_468;
+    let era = day.div_euclid(146_097);
+    let of_era = day.rem_euclid(146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    (year, month, of_year - (153 * shifted + 2) / 5 + 1)
 }
 
 #[cfg(test)]
@@ -149,6 +174,21 @@ mod tests {
         ] {
             let refusal = format!("cannot parse {text:?} to a valid timestamp");
             assert_eq!(parse(text), Err(refusal));
+        }
+    }
+
+    #[test]
+    fn dates_are_read_back() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (1_709_164_800_999, "2024-02-29T00:00:00Z"),
+            (951_868_800_000, "2000-03-01T00:00:00Z"),
+            (-2_203_891_200_000, "1900-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(date(Timestamp(millis)), text);
+            let whole = Timestamp(millis.div_euclid(1000) * 1000);
+            assert_eq!(parse(text), Ok(whole));
         }
     }
 }

@@ -191,6 +191,37 @@ pub static TARGETS: &[Target] = &[
             b"`",
         ],
     },
+    Target {
+        name: "script",
+        run: read_script,
+        seeds: || {
+            texts(&[
+                "load 5m\n a{b=\"c\"} 1 2+3x4 _ _x2 stale {{count:1 buckets:[1 2]}}x3\n\nclear\n",
+                "eval instant at 1m up\n expect warn msg: x (1:5)\n up{a='b'} NaN\n",
+                "eval range from 0 to 5m step 1m up\n expect fail regex: a|b\n {} 1-1x3\n",
+                "eval instant at 0 'a'\n expect string \"\\x41\\u00e9\"\n",
+            ])
+        },
+        dictionary: &[
+            b"\n",
+            b"\n\n",
+            b" expect ",
+            b"range vector from 0 to 1m step 1m\n",
+            b"{{",
+            b"}}",
+            b"{",
+            b"}",
+            b"x9",
+            b"+",
+            b"-",
+            b"_",
+            b"\"",
+            b"\\",
+            b"`",
+            b"stale",
+            "é".as_bytes(),
+        ],
+    },
 ];
 
 /// Numbers at which binary readers stumble.
@@ -229,6 +260,11 @@ fn read_exposition(input: &[u8]) {
 fn parse_selector(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     drop(bellwether_promql::parse::parse(&text));
+}
+
+fn read_script(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    drop(bellwether_promql::script::read::read(&text));
 }
 
 /// Whatever an index is told holds for every value tried.

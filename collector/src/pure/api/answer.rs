@@ -3,17 +3,22 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bellwether_model::label::LabelSet;
+use bellwether_model::label::{LabelSet, METRIC_NAME};
 use bellwether_model::matcher::Matcher;
-use bellwether_model::select::Select;
+use bellwether_model::select::{Select, Window};
 use bellwether_model::time::Timestamp;
-use bellwether_promql::evaluate::{Budget, EvaluateError, Options, Steps, Value, evaluate};
+use bellwether_promql::annotation::{Annotations, Level};
+use bellwether_promql::evaluate::{
+    Answer as Evaluated, Budget, EvaluateError, Options as EvaluateOptions, Steps, evaluate,
+};
 use bellwether_promql::parse::{parse, parse_matchers};
-use bellwether_promql::pool::Serial;
+use bellwether_promql::pool::Pool;
+use bellwether_promql::print::pretty;
 
 use super::error::{ApiError, ErrorKind};
 use super::json::{Answer, TooLong};
-use super::request::{Request, Selection};
+use super::request::{MetadataRequest, Options, Request, Selection};
+use super::status::head;
 
 /// What one answer may take.
 #[derive(Clone, Copy, Debug)]
@@ -27,34 +32,60 @@ pub(crate) struct Limits {
 }
 
 impl Default for Limits {
-    /// With 20 queries at once: 1.6 GiB of samples and 1.3 GiB of answers at the very worst.
+    /// Samples as in Prometheus.
     fn default() -> Limits {
-        Limits { samples_max: 5_000_000, series_max: 500_000, body_bytes_max: 64 << 20 }
+        Limits { samples_max: 50_000_000, series_max: 500_000, body_bytes_max: 64 << 20 }
     }
 }
 
-/// Answers a question; `stop` is set when the answer is no longer wanted.
+/// What an answer is made with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Means<'a> {
+    /// What it may take.
+    pub(crate) limits: Limits,
+    /// Threads that help.
+    pub(crate) pool: &'a dyn Pool,
+    /// Set when the answer is no longer wanted.
+    pub(crate) stop: &'a AtomicBool,
+}
+
+/// Warnings or infos of one answer, as in Prometheus; how many there are more is said.
+const ANNOTATIONS: usize = 10;
+
+/// Answers a question.
 ///
 /// # Errors
 /// The query or a selector is wrong, a limit is exceeded, or the stop flag was set.
 pub(crate) fn answer(
     request: &Request,
     view: &dyn Select,
-    limits: &Limits,
-    stop: &AtomicBool,
+    means: &Means<'_>,
 ) -> Result<Vec<u8>, ApiError> {
+    let Means { limits, stop, .. } = *means;
     let mut answer = Answer::new(limits.body_bytes_max);
     let written = match request {
-        Request::Instant { .. } | Request::Range { .. } => {
-            let (value, at, limit) = evaluated(request, view, limits, stop)?;
-            answer.value(&value, at, limit)
+        Request::Instant { query, at, options } => {
+            let evaluated = evaluated(query, Steps::instant(*at), options, view, means)?;
+            annotate(&mut answer, &evaluated.annotations, query);
+            answer.value(&evaluated.value, *at, options.limit)
         }
+        Request::Range { query, steps, options } => {
+            let evaluated = evaluated(query, *steps, options, view, means)?;
+            annotate(&mut answer, &evaluated.annotations, query);
+            answer.value(&evaluated.value, Timestamp::default(), options.limit)
+        }
+        Request::Format(query) => {
+            let expr = parse(query).map_err(|error| ApiError::parameter("query", error))?;
+            answer.text(&pretty(&expr))
+        }
+        Request::Metadata(asked) => metadata(&mut answer, asked, view, stop),
+        Request::Head(top) => answer.json(&head(view, *top, &limits, stop)?),
         Request::Series(selection) => {
             let sets = parse_selection(selection, stop).map_err(|error| match error.kind {
                 ErrorKind::BadData => ApiError::parameter("match[]", error.message),
                 _ => error,
             })?;
-            let series = series(&sets, selection, view, limits, stop)?;
+            let series = series(&sets, selection, view, &limits, stop)?;
             answer.series(&series, selection.limit)
         }
         Request::LabelNames(selection) => {
@@ -85,26 +116,58 @@ pub(crate) fn build_info(version: &str) -> Vec<u8> {
 }
 
 fn evaluated(
-    request: &Request,
+    query: &str,
+    steps: Steps,
+    options: &Options,
     view: &dyn Select,
-    limits: &Limits,
-    stop: &AtomicBool,
-) -> Result<(Value, Timestamp, Option<usize>), ApiError> {
-    let budget = Budget { samples_max: limits.samples_max, stop };
-    let (query, steps, at, options) = match request {
-        Request::Instant { query, at, options } => (query, Steps::instant(*at), *at, options),
-        Request::Range { query, steps, options } => (query, *steps, Timestamp::default(), options),
-        _ => return Err(ApiError::new(ErrorKind::Internal, "the request is not a query")),
-    };
+    means: &Means<'_>,
+) -> Result<Evaluated, ApiError> {
     let expr = parse(query).map_err(|error| ApiError::parameter("query", error))?;
-    let lookback = Options { lookback: options.lookback, ..Options::default() };
-    let answer =
-        evaluate(view, &expr, steps, &lookback, &Serial, budget).map_err(|error| match error {
-            EvaluateError::NotForRange(_) => ApiError::parameter("query", error),
-            EvaluateError::Stopped => stopped(),
-            _ => ApiError::new(ErrorKind::Execution, error.to_string()),
-        })?;
-    Ok((answer.value, at, options.limit))
+    let from_server = EvaluateOptions { lookback: options.lookback, ..EvaluateOptions::default() };
+    let budget = Budget { samples_max: means.limits.samples_max, stop: means.stop };
+    evaluate(view, &expr, steps, &from_server, means.pool, budget).map_err(|error| match error {
+        EvaluateError::NotForRange(_) => ApiError::parameter("query", error),
+        EvaluateError::Stopped => stopped(),
+        EvaluateError::Unsupported { span, .. } => {
+            let place = span.position(query);
+            let message = format!("{}:{}: {error}", place.line, place.column);
+            ApiError::new(ErrorKind::Execution, message)
+        }
+        _ => ApiError::new(ErrorKind::Execution, error.to_string()),
+    })
+}
+
+fn annotate(answer: &mut Answer, annotations: &Annotations, query: &str) {
+    for (level, word) in [(Level::Warning, "warning"), (Level::Info, "info")] {
+        let mut texts = annotations.rendered(level, query);
+        let omitted = texts.len().saturating_sub(ANNOTATIONS);
+        if omitted > 0 {
+            texts.truncate(ANNOTATIONS);
+            texts.push(format!("{omitted} more {word} annotations omitted"));
+        }
+        match level {
+            Level::Warning => answer.warnings.extend(texts),
+            Level::Info => answer.infos.extend(texts),
+        }
+    }
+}
+
+/// What is known of metrics, by name; a metric of which nothing is known is left out.
+fn metadata(
+    answer: &mut Answer,
+    asked: &MetadataRequest,
+    view: &dyn Select,
+    stop: &AtomicBool,
+) -> Result<(), TooLong> {
+    let always = Window { start: Timestamp::MIN, end: Timestamp::MAX };
+    let names = match asked.metric.as_str() {
+        "" => view.label_values(METRIC_NAME, &[], always),
+        name => vec![name.to_owned()],
+    };
+    // One that has waited too long gets no more than it has.
+    let names = names.iter().take_while(|_| !stop.load(Ordering::Relaxed));
+    let known = names.filter_map(|name| Some((name.as_str(), view.metadata(name)?)));
+    answer.metadata(known.take(asked.limit.unwrap_or(usize::MAX)))
 }
 
 /// The error of a query whose time is over.

@@ -1,11 +1,17 @@
 //! Answers as JSON, in the order and form that Prometheus writes.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use bellwether_model::exposition::push_json_float;
 use bellwether_model::label::LabelSet;
+use bellwether_model::select::Metadata;
+use bellwether_model::series::MetricType;
 use bellwether_model::time::Timestamp;
 use bellwether_promql::evaluate::Value;
+
+/// The warning of a list that was cut.
+const TRUNCATED: &str = "results truncated due to limit";
 
 /// An answer grew over its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +22,17 @@ pub(crate) struct TooLong;
 pub(crate) struct Answer {
     out: Vec<u8>,
     bytes_max: usize,
-    truncated: bool,
+    /// What the answer must be read with.
+    pub(crate) warnings: Vec<String>,
+    /// What may not be meant so.
+    pub(crate) infos: Vec<String>,
 }
 
 impl Answer {
     /// Opens an answer of at most `bytes_max` bytes.
     pub(crate) fn new(bytes_max: usize) -> Answer {
-        Answer { out: br#"{"status":"success","data":"#.to_vec(), bytes_max, truncated: false }
+        let out = br#"{"status":"success","data":"#.to_vec();
+        Answer { out, bytes_max, warnings: Vec::new(), infos: Vec::new() }
     }
 
     /// Writes a query's value taken at `at`, its series cut to `limit`.
@@ -105,10 +115,71 @@ impl Answer {
         self.out.push(b'}');
     }
 
-    /// Closes the answer; a cut list is said in a warning.
+    /// Writes one text.
+    ///
+    /// # Errors
+    /// The bound is exceeded.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), TooLong> {
+        push_text(&mut self.out, text);
+        self.fits()
+    }
+
+    /// Writes a value that is small.
+    ///
+    /// # Errors
+    /// The bound is exceeded.
+    pub(crate) fn json(&mut self, value: &serde_json::Value) -> Result<(), TooLong> {
+        serde_json::to_writer(&mut self.out, value).expect("invariant: memory takes every byte");
+        self.fits()
+    }
+
+    /// Writes what is known of metrics.
+    ///
+    /// # Errors
+    /// The bound is exceeded.
+    pub(crate) fn metadata<'m>(
+        &mut self,
+        metrics: impl Iterator<Item = (&'m str, Cow<'m, Metadata>)>,
+    ) -> Result<(), TooLong> {
+        self.out.push(b'{');
+        for (i, (name, known)) in metrics.enumerate() {
+            if i > 0 {
+                self.out.push(b',');
+            }
+            push_text(&mut self.out, name);
+            let kind = match known.kind {
+                MetricType::Untyped => "unknown",
+                kind => kind.as_str(),
+            };
+            self.out.extend_from_slice(br#":[{"type":"#);
+            push_text(&mut self.out, kind);
+            self.out.extend_from_slice(br#","help":"#);
+            push_text(&mut self.out, &known.help);
+            self.out.extend_from_slice(br#","unit":"#);
+            push_text(&mut self.out, &known.unit);
+            self.out.extend_from_slice(b"}]");
+            self.fits()?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    /// Closes the answer with its warnings and infos.
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        if self.truncated {
-            self.out.extend_from_slice(br#","warnings":["results truncated due to limit"]"#);
+        for (name, texts) in [("warnings", &self.warnings), ("infos", &self.infos)] {
+            for (i, text) in texts.iter().enumerate() {
+                if i == 0 {
+                    self.out.extend_from_slice(b",\"");
+                    self.out.extend_from_slice(name.as_bytes());
+                    self.out.extend_from_slice(b"\":[");
+                } else {
+                    self.out.push(b',');
+                }
+                push_text(&mut self.out, text);
+            }
+            if !texts.is_empty() {
+                self.out.push(b']');
+            }
         }
         self.out.push(b'}');
         self.out
@@ -127,7 +198,9 @@ impl Answer {
         push: impl Fn(&mut Vec<u8>, &T),
     ) -> Result<(), TooLong> {
         let limit = limit.unwrap_or(usize::MAX);
-        self.truncated |= items.len() > limit;
+        if items.len() > limit {
+            self.warnings.push(TRUNCATED.to_owned());
+        }
         self.out.push(b'[');
         for (i, item) in items.iter().take(limit).enumerate() {
             if i > 0 {

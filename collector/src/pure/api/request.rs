@@ -15,6 +15,10 @@ const STEPS_MAX: i128 = 11_000;
 /// Selectors of one request; each is a search of its own.
 pub(crate) const SELECTORS_MAX: usize = 100;
 
+/// The largest that `/status/tsdb` names unless told, and at most.
+const TOP: usize = 10;
+const TOP_MAX: usize = 10_000;
+
 /// A question to the store.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
@@ -28,6 +32,21 @@ pub(crate) enum Request {
     LabelNames(Selection),
     /// `/label/<name>/values`
     LabelValues(String, Selection),
+    /// `/metadata`
+    Metadata(MetadataRequest),
+    /// `/format_query`
+    Format(String),
+    /// `/status/tsdb`: how many of the largest are named.
+    Head(usize),
+}
+
+/// Which metrics' types and helps are asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct MetadataRequest {
+    /// One; all if empty.
+    pub(crate) metric: String,
+    /// Metrics of the answer.
+    pub(crate) limit: Limit,
 }
 
 /// What both kinds of query may say.
@@ -130,11 +149,54 @@ impl Request {
         Ok(Request::LabelValues(name.to_owned(), selection(params)?))
     }
 
+    /// Reads the parameters of `/metadata`. `limit_per_metric` must be a number; a metric has one
+    /// type here.
+    ///
+    /// # Errors
+    /// The first that is wrong.
+    pub(crate) fn metadata(params: &Params) -> Result<Request, ApiError> {
+        let number = |name: &str| match params.first(name) {
+            "" => Ok(None),
+            text => text
+                .parse::<i64>()
+                .map(Some)
+                .map_err(|_| ApiError::new(ErrorKind::BadData, format!("{name} must be a number"))),
+        };
+        let limit = number("limit")?;
+        number("limit_per_metric")?;
+        let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+        Ok(Request::Metadata(MetadataRequest { metric: params.first("metric").to_owned(), limit }))
+    }
+
+    /// Reads the parameters of `/format_query`.
+    ///
+    /// # Errors
+    /// None; the query is read later.
+    pub(crate) fn format(params: &Params) -> Result<Request, ApiError> {
+        Ok(Request::Format(params.first("query").to_owned()))
+    }
+
+    /// Reads the parameters of `/status/tsdb`.
+    ///
+    /// # Errors
+    /// The limit is none.
+    pub(crate) fn head(params: &Params) -> Result<Request, ApiError> {
+        let refused = || ApiError::new(ErrorKind::BadData, "limit must be a positive number");
+        match params.first("limit") {
+            "" => Ok(Request::Head(TOP)),
+            text => match text.parse() {
+                Ok(limit) if (1..=TOP_MAX).contains(&limit) => Ok(Request::Head(limit)),
+                Ok(limit) if limit > TOP_MAX => Ok(Request::Head(TOP_MAX)),
+                _ => Err(refused()),
+            },
+        }
+    }
+
     /// How long the client waits, if it says so.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         match self {
             Request::Instant { options, .. } | Request::Range { options, .. } => options.timeout,
-            Request::Series(_) | Request::LabelNames(_) | Request::LabelValues(..) => None,
+            _ => None,
         }
     }
 }

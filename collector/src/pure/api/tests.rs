@@ -3,7 +3,9 @@ use std::sync::atomic::AtomicBool;
 use bellwether_model::series::STALE;
 use bellwether_model::time::Timestamp;
 
-use super::answer::{Limits, answer, build_info};
+use bellwether_promql::pool::Serial;
+
+use super::answer::{Limits, Means, answer, build_info};
 use super::error::ApiError;
 use super::map_view::MapView;
 use super::params::Params;
@@ -30,6 +32,8 @@ fn ask(path: &str, query: &str) -> Result<Request, ApiError> {
         "query_range" => Request::range(&params),
         "series" => Request::series(&params),
         "labels" => Request::label_names(&params),
+        "format_query" => Request::format(&params),
+        "metadata" => Request::metadata(&params),
         name => Request::label_values(name, &params),
     }
 }
@@ -37,7 +41,9 @@ fn ask(path: &str, query: &str) -> Result<Request, ApiError> {
 fn with(path: &str, query: &str, limits: &Limits) -> String {
     let stop = AtomicBool::new(false);
     let body = ask(path, query)
-        .and_then(|request| answer(&request, &view(), limits, &stop))
+        .and_then(|request| {
+            answer(&request, &view(), &Means { limits: *limits, pool: &Serial, stop: &stop })
+        })
         .unwrap_or_else(|error| error.to_json());
     String::from_utf8(body).unwrap()
 }
@@ -101,7 +107,8 @@ fn limits_and_stops_are_errors() {
     for (path, query) in [("query", "query=up"), ("labels", "match[]=up"), ("series", "match[]=up")]
     {
         let request = ask(path, query).unwrap();
-        let error = answer(&request, &view(), &Limits::default(), &stop).unwrap_err();
+        let means = Means { limits: Limits::default(), pool: &Serial, stop: &stop };
+        let error = answer(&request, &view(), &means).unwrap_err();
         assert_eq!(error.kind.status(), 503, "{path}");
         assert_eq!(error.kind.word(), "timeout");
     }

@@ -29,6 +29,7 @@ fn an_empty_file_is_a_whole_plan() {
     assert_eq!(plan.store.retention, Duration::from_secs(3 * 3600));
     assert_eq!((plan.store.series_max, plan.store.bytes_max), (1_000_000, 2 << 30));
     assert_eq!(plan.keeper, KeeperLimits::default());
+    assert_eq!(plan.queries, QueryLimits::default());
     assert!(plan.external_labels.is_empty());
 }
 
@@ -40,7 +41,8 @@ fn everything_can_be_said() {
          principals:\n  agents: {{token_file: /etc/t, scopes: [ingest]}}\n  \
          people: {{token_hash: '{HASH}', scopes: [read, admin]}}\n\
          store: {{retention: 1h, series_max: 5000, bytes_max: 1GiB}}\n\
-         limits: {{series_per_agent: 100, agents: 3}}\n\
+         limits: {{series_per_agent: 100, agents: 3, query_samples: 7, query_timeout: 5s, \
+         queries: 2}}\n\
          external_labels: {{site: '${{SITE}}'}}\n"
     ));
     assert_eq!(plan.listen.to_string(), "[::1]:1");
@@ -61,6 +63,8 @@ fn everything_can_be_said() {
     );
     let limits = KeeperLimits { series_per_agent: 100, agents: 3, retention: hour };
     assert_eq!(plan.keeper, limits);
+    let queries = QueryLimits { samples_max: 7, timeout: Duration::from_secs(5), at_once: 2 };
+    assert_eq!(plan.queries, queries);
     assert_eq!(plan.external_labels.to_string(), r#"{site="north"}"#);
 }
 

@@ -5,10 +5,10 @@ use bellwether_model::select::Select;
 use bellwether_model::time::Timestamp;
 use tower_service::Service;
 
-use super::queries::{Clock, PLACES, ViewSource};
+use super::queries::{Clock, ViewSource};
 use super::*;
-use crate::pure::api::answer::Limits;
 use crate::pure::api::map_view::MapView;
+use crate::pure::config::QueryLimits;
 
 pub(crate) fn clock() -> Clock {
     Arc::new(|| Timestamp(10_000))
@@ -21,8 +21,32 @@ pub(crate) fn views() -> ViewSource {
     Arc::new(move |_| Some(Box::new(view.clone()) as Box<dyn Select + Send>))
 }
 
+/// As Prometheus has.
+const PLACES: usize = 20;
+
+/// So many places, and the one of the rules.
 fn queries(views: ViewSource, places: usize) -> Arc<Queries> {
-    Arc::new(Queries::new(views, clock(), Limits::default(), places))
+    let limits = QueryLimits { at_once: places + 1, ..QueryLimits::default() };
+    Arc::new(Queries::new(views, clock(), limits))
+}
+
+fn about() -> About {
+    About {
+        started: Timestamp(0),
+        directory: "/".to_owned(),
+        host: "host".to_owned(),
+        cores: 2,
+        listen: "127.0.0.1:9797".to_owned(),
+        retention: std::time::Duration::from_secs(3600),
+        timeout: std::time::Duration::from_secs(120),
+        places: PLACES,
+        samples_max: 1000,
+        external_labels: bellwether_model::label::LabelSet::default(),
+    }
+}
+
+fn router(queries: Arc<Queries>) -> Router {
+    super::router(queries, about())
 }
 
 /// Status, type and body.
@@ -52,6 +76,7 @@ async fn routes_take_their_methods() {
         ("query_range", "query=up&start=9&end=10&step=1"),
         ("series", "match[]=up"),
         ("labels", ""),
+        ("format_query", "query=up"),
     ];
     for (path, query) in both {
         let path = format!("/api/v1/{path}");
@@ -63,7 +88,16 @@ async fn routes_take_their_methods() {
         let (status, kind, body) = send(&router, Method::PUT, &path, None).await;
         assert_eq!((status, kind.as_str()), (405, "application/json"), "{path}: {body}");
     }
-    for path in ["label/job/values", "status/buildinfo"] {
+    let reading = [
+        "label/job/values",
+        "metadata",
+        "status/buildinfo",
+        "status/runtimeinfo",
+        "status/flags",
+        "status/config",
+        "status/tsdb",
+    ];
+    for path in reading {
         let path = format!("/api/v1/{path}");
         assert_eq!(send(&router, Method::GET, &path, None).await.0, 200, "{path}");
         assert_eq!(send(&router, Method::POST, &path, Some("")).await.0, 405, "{path}");
@@ -80,7 +114,8 @@ async fn errors_have_their_status() {
     let router = router(queries(views(), PLACES));
     let status = async |path: &str| send(&router, Method::GET, path, None).await.0;
     assert_eq!(status("/api/v1/query?query=up{").await, 400);
-    assert_eq!(status("/api/v1/query?query=rate(up[5m])").await, 400);
+    assert_eq!(status("/api/v1/query?query=rate(up)").await, 400);
+    assert_eq!(status("/api/v1/query?query=up*on()up").await, 422);
     assert_eq!(status("/api/v1/series").await, 400);
     assert_eq!(status("/api/v1/label/%ff/values").await, 400);
     assert_eq!(status("/api/v1/query?query=up&timeout=0").await, 503);
@@ -159,8 +194,8 @@ async fn a_query_out_of_time_is_told_to_stop() {
     let queries = queries(source, 1);
     let (told, tells) = mpsc::channel();
     let outcome = queries
-        .run(Some(std::time::Duration::from_millis(1)), move |_, _, _, stop| {
-            told.send(stop.load(std::sync::atomic::Ordering::Relaxed)).unwrap();
+        .run(Some(std::time::Duration::from_millis(1)), move |_, _, means| {
+            told.send(means.stop.load(std::sync::atomic::Ordering::Relaxed)).unwrap();
             Ok(())
         })
         .await;
@@ -168,4 +203,26 @@ async fn a_query_out_of_time_is_told_to_stop() {
     go.send(()).unwrap();
     tokio::task::spawn_blocking(move || opened.recv().unwrap()).await.unwrap();
     assert!(tokio::task::spawn_blocking(move || tells.recv().unwrap()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_query_whose_client_goes_away_is_told_to_stop() {
+    let queries = queries(views(), 1);
+    let (begun, begins) = mpsc::channel();
+    let (told, tells) = mpsc::channel();
+    let running = tokio::spawn(async move {
+        let wait = move |_: &dyn Select, _, means: &crate::pure::api::answer::Means<'_>| {
+            begun.send(()).unwrap();
+            while !means.stop.load(std::sync::atomic::Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            told.send(()).unwrap();
+            Ok(())
+        };
+        queries.run(None, wait).await
+    });
+    tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
+    // As the listener does with the future of a connection that is gone.
+    running.abort();
+    tokio::task::spawn_blocking(move || tells.recv().unwrap()).await.unwrap();
 }

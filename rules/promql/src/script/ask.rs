@@ -13,6 +13,9 @@ use crate::pool::Serial;
 /// counting, which is none of theirs.
 const SAMPLES_MAX: usize = 50_000_000;
 
+/// How the parser begins a refusal of what a later version will have.
+const UNSUPPORTED: &str = "not supported yet";
+
 /// An answer.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -25,7 +28,7 @@ pub(super) struct Asked {
 pub(super) enum Failure {
     /// The text is no query.
     #[error(transparent)]
-    Parse(#[from] ParseError),
+    Parse(ParseError),
     /// It cannot be answered over these data.
     #[error("{0}")]
     Evaluate(String),
@@ -42,7 +45,13 @@ pub(super) enum Failure {
 /// # Errors
 /// [`Failure`].
 pub(super) fn ask(query: &str, when: When, loaded: &Loaded) -> Result<Asked, Failure> {
-    let expr = parse(query)?;
+    let expr = parse(query).map_err(|error| {
+        if error.message.starts_with(UNSUPPORTED) {
+            Failure::Unsupported(error.to_string())
+        } else {
+            Failure::Parse(error)
+        }
+    })?;
     let steps = match when {
         When::At(at) => Steps::instant(at),
         When::Over(span) => Steps::new(span.start, span.end, span.step).ok_or(Failure::NoSteps)?,
