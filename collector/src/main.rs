@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bellwether_collector::shell::cli::{Check, Cli, Command, Serve, Test};
 use bellwether_collector::shell::serve::Collector;
 use bellwether_collector::shell::{
-    check, hosts_cli, judge, key, query_cli, startup, test_cli, up, verify,
+    check, hosts_cli, judge, key, query_cli, rules_cli, startup, test_cli, up, verify,
 };
 use bellwether_platform::log;
 use bellwether_platform::stop::{self, Signals};
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve(&arguments),
         Command::Up(arguments) => up::run(&arguments),
         Command::Check(Check::Config(arguments)) => check::run(&arguments),
+        Command::Check(Check::Rules(arguments)) => rules_cli::check(&arguments),
         Command::Judge(arguments) => judge::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Key(arguments) => key::run(&arguments),
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
             runtime().and_then(|runtime| runtime.block_on(query_cli::run(&query)))
         }
         Command::Test(Test::Promql(test)) => test_cli::run(&test),
+        Command::Test(Test::Rules(test)) => rules_cli::test(&test),
     };
     result.unwrap_or_else(|error| {
         eprintln!("bellwether: {error:#}");

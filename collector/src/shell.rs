@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod program;
 pub mod recover;
 pub mod reload;
+pub mod rules_cli;
 pub mod serve;
 pub mod startup;
 pub mod status;

@@ -46,7 +46,7 @@ mod tests;
 pub use field::{Field, FieldDoc, Presence};
 pub use fields::{Choice, Fields, Item};
 pub use secret::{Secret, SecretSource};
-pub use tree::{Entry, Node, Value, parse};
+pub use tree::{Entry, Node, Value, parse, parse_within};
 pub use value::{parse_duration, parse_size, show_duration, show_size};
 
 /// Names and values of the process' environment, as the caller read them.

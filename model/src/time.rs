@@ -1,8 +1,12 @@
 //! Time as values. Nothing here reads a clock: `platform::clock` does, and hands `Now` in.
 
+mod text;
+
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
+
+pub use text::{civil, date, parse};
 
 /// Milliseconds since the Unix epoch: the stamp of samples, slots and marks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,8 +1,14 @@
 //! Decisions: alert rules, recording rules, SLOs, rollout policies and verdicts. Pure.
 //!
-//! So far there are the verdict of a rollout and its signed record. The rule files, their schedule and their states will
-//! live here too. The query language they use is in `bellwether-promql`.
+//! So far there are rule groups and the states of alerts, the verdict of a rollout and its signed record. The
+//! query language is in `bellwether-promql`.
 #![warn(missing_docs)]
 
+pub mod alert;
+pub mod file;
+pub mod group;
+mod reading;
 pub mod record;
+pub mod template;
+pub mod unit;
 pub mod verdict;

@@ -5,9 +5,7 @@
 
 use std::fmt::Write;
 
-use bellwether_model::time::Timestamp;
-
-use crate::pure::api::time::date;
+use bellwether_model::time::{Timestamp, date};
 
 /// Series drawn; the legend says how many more there are.
 const SERIES_MAX: usize = 26;

@@ -101,6 +101,16 @@ pub struct Up {
 pub enum Check {
     /// Configuration files of the collector or the agent, told apart by their keys
     Config(CheckConfig),
+    /// Alert and recording rules in Prometheus' files
+    Rules(CheckRules),
+}
+
+/// The arguments of `check rules`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckRules {
+    /// Files, or directories of files that end in `.yml` or `.yaml`
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
 }
 
 /// The arguments of `check config`.
@@ -284,6 +294,16 @@ pub struct Query {
 pub enum Test {
     /// Scripts of PromQL evaluations, as Prometheus' `promqltest` reads them
     Promql(TestPromql),
+    /// Unit tests of rules, in promtool's files
+    Rules(TestRules),
+}
+
+/// The arguments of `test rules`.
+#[derive(Clone, Debug, Args)]
+pub struct TestRules {
+    /// Test files; the rule files they name are looked for beside them
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
 }
 
 /// The arguments of `test promql`.

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bellwether_model::time::Timestamp;
+use bellwether_model::time::{self, Timestamp};
 use bellwether_platform::clock::Clock;
 use form_urlencoded::Serializer;
 use hyper::{Method, StatusCode};
@@ -15,7 +15,6 @@ use serde_json::Value;
 use super::ask::{AskError, Form, ask, refused};
 use super::cli::{Output, Query};
 use super::table::{columns, printable};
-use crate::pure::api::time::parse_time;
 use crate::pure::chart::{Frame, Line, draw};
 
 const INSTANT: &str = "/api/v1/query";
@@ -80,7 +79,7 @@ impl Screen {
 
 fn span(query: &Query, range: Duration, columns: usize) -> anyhow::Result<Span> {
     let end = match &query.time {
-        Some(text) => parse_time(text).map_err(|reason| anyhow::anyhow!("--time: {reason}"))?,
+        Some(text) => time::parse(text).map_err(|reason| anyhow::anyhow!("--time: {reason}"))?,
         None => Clock::collector().now().wall,
     };
     // As many points as a plot across the terminal has dots.
@@ -211,7 +210,7 @@ fn samples(values: &Value) -> Vec<(Timestamp, f64)> {
     let pairs = values.as_array().into_iter().flatten();
     pairs
         .filter_map(|pair| {
-            let at = parse_time(&pair[0].to_string()).ok()?;
+            let at = time::parse(&pair[0].to_string()).ok()?;
             Some((at, pair[1].as_str()?.parse().ok()?))
         })
         .collect()

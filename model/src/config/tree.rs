@@ -14,7 +14,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, Place, Source};
 
 use super::code;
 
-/// Bytes of one file.
+/// Bytes of one configuration file.
 pub(super) const TEXT_BYTES: usize = 1 << 20;
 
 /// Bytes of one line; a place costs a walk along its line.
@@ -23,7 +23,7 @@ pub(super) const LINE_BYTES: usize = 16 << 10;
 /// Collections within collections.
 pub(super) const DEPTH: usize = 32;
 
-/// Cost of all nodes, copies by alias included.
+/// Cost of all nodes of a text as large as [`TEXT_BYTES`], copies by alias included.
 const COST_MAX: usize = 16 << 20;
 
 /// Cost of a node beside its text: about its size in memory.
@@ -82,10 +82,16 @@ impl Node {
 /// stop; repeated keys and features of YAML that are not supported leave a tree and are reported.
 #[must_use]
 pub fn parse(source: Source) -> (Option<Node>, Diagnostics) {
+    parse_within(source, TEXT_BYTES)
+}
+
+/// As [`parse`], of a text of at most so many bytes; the tree may cost sixteen times as much.
+#[must_use]
+pub fn parse_within(source: Source, bytes_max: usize) -> (Option<Node>, Diagnostics) {
     let start = source.place(0..0);
     let mut problems = Diagnostics::of(source.clone());
-    if source.text().len() > TEXT_BYTES {
-        let message = format!("the file is larger than {TEXT_BYTES} bytes");
+    if source.text().len() > bytes_max {
+        let message = format!("the file is larger than {bytes_max} bytes");
         problems.push(Diagnostic::error(code::TOO_LARGE, Some(start), message));
         return (None, problems);
     }
@@ -94,7 +100,8 @@ pub fn parse(source: Source) -> (Option<Node>, Diagnostics) {
         problems.push(Diagnostic::error(code::TOO_LARGE, Some(source.place(at..at)), message));
         return (None, problems);
     }
-    let mut builder = Builder { problems, ..Builder::new(&source) };
+    let cost_max = (COST_MAX / TEXT_BYTES).saturating_mul(bytes_max);
+    let mut builder = Builder { problems, cost_max, ..Builder::new(&source) };
     let read = builder.read();
     let Builder { problems, root, .. } = builder;
     let empty = Node { place: start, value: Value::Mapping(Vec::new()) };
@@ -148,6 +155,7 @@ struct Builder<'a> {
     open: Vec<Open>,
     anchors: BTreeMap<usize, Built>,
     cost: usize,
+    cost_max: usize,
     documents: usize,
     root: Option<Node>,
 }
@@ -163,6 +171,7 @@ impl<'a> Builder<'a> {
             open: Vec::new(),
             anchors: BTreeMap::new(),
             cost: 0,
+            cost_max: COST_MAX,
             documents: 0,
             root: None,
         }
@@ -253,7 +262,7 @@ impl<'a> Builder<'a> {
     fn finished(&mut self, built: Built, anchor: usize) -> Step {
         let copies = 1 + usize::from(anchor > 0);
         self.cost = self.cost.saturating_add(built.cost.saturating_mul(copies));
-        if self.cost > COST_MAX {
+        if self.cost > self.cost_max {
             let message = "too many values; aliases count with all they stand for";
             return self.stop(code::TOO_LARGE, built.node.place.span, message);
         }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bellwether_collector::pure::keeper::{
     Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, Submit,
 };
+use bellwether_collector::pure::recount::Recount;
 use bellwether_collector::shell::blocks::{BlockWriter, CheckpointDue, Done, Job, Upkeep};
 use bellwether_collector::shell::recover::{RecoverError, Recovered, Start, recover};
-use bellwether_collector::pure::recount::Recount;
 use bellwether_model::id::{AgentId, Position, Seq, StoreId, Stream};
 use bellwether_model::label::LabelSet;
 use bellwether_model::select::{Column, Select, Window};

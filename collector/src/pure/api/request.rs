@@ -8,7 +8,7 @@ use bellwether_promql::evaluate::{LOOKBACK, Steps};
 
 use super::error::{ApiError, ErrorKind};
 use super::params::Params;
-use super::time::{parse_duration, parse_time};
+use super::time::parse_duration;
 
 /// Steps of a range query after the first; enough for a minute's resolution over a week.
 const STEPS_MAX: i128 = 11_000;
@@ -91,7 +91,7 @@ impl Request {
     pub(crate) fn range(params: &Params) -> Result<Request, ApiError> {
         let limit = limit(params)?;
         let time = |name| {
-            parse_time(params.first(name)).map_err(|reason| ApiError::parameter(name, reason))
+            time::parse(params.first(name)).map_err(|reason| ApiError::parameter(name, reason))
         };
         let (start, end) = (time("start")?, time("end")?);
         if end < start {
@@ -239,7 +239,7 @@ fn limit(params: &Params) -> Result<Limit, ApiError> {
 fn time_or(params: &Params, name: &str, default: Timestamp) -> Result<Timestamp, ApiError> {
     match params.first(name) {
         "" => Ok(default),
-        text => parse_time(text).map_err(|reason| {
+        text => time::parse(text).map_err(|reason| {
             ApiError::parameter(name, format!("invalid time value for '{name}': {reason}"))
         }),
     }

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use bellwether_model::label::{LabelSet, METRIC_NAME};
 use bellwether_model::select::{Select, Window};
-use bellwether_model::time::Timestamp;
+use bellwether_model::time::{Timestamp, date};
 use serde_json::{Value, json};
 
 use super::answer::{Limits, check};
 use super::error::{ApiError, ErrorKind};
 use super::json::Answer;
-use super::time::date;
 
 /// What the process knows of itself.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! Seconds since the epoch as a date of the proleptic Gregorian calendar in UTC.
 
+use bellwether_model::time::{Timestamp, civil, date};
+
 /// A moment, to the second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
@@ -8,8 +10,6 @@ pub(crate) struct Moment {
 }
 
 const DAY: i64 = 86_400;
-/// Days of 400 years.
-const ERA: i64 = 146_097;
 
 impl Moment {
     /// The moment of a value, cut to seconds; values out of range saturate.
@@ -24,15 +24,7 @@ impl Moment {
 
     /// Year, month from 1, day from 1.
     fn date(self) -> (i64, i64, i64) {
-        // Years that begin in March, counted from the one before year 1.
-        let shifted = self.days + 719_468;
-        let (era, day) = (shifted.div_euclid(ERA), shifted.rem_euclid(ERA));
-        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-        let year_day = day - (365 * year + year / 4 - year / 100);
-        let march_month = (5 * year_day + 2) / 153;
-        let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-        let year = year + era * 400 + i64::from(month <= 2);
-        (year, month, year_day - (153 * march_month + 2) / 5 + 1)
+        civil(self.days)
     }
 
     pub(crate) fn year(self) -> f64 {
@@ -74,10 +66,7 @@ impl Moment {
 
     /// `2006-01-02T15:04:05Z`
     pub(crate) fn rfc3339(self) -> String {
-        let (year, month, day) = self.date();
-        let (hour, minute, second) =
-            (self.seconds / 3600, self.seconds / 60 % 60, self.seconds % 60);
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+        date(Timestamp((self.days * DAY + self.seconds).saturating_mul(1000)))
     }
 }
 

@@ -1,0 +1,166 @@
+//! One rule, from its mapping.
+
+use bellwether_model::diagnostic::Place;
+
+use super::*;
+
+/// Reads one rule; `None` if it lacks what makes it one. Its problems have been reported.
+pub(super) fn rule(
+    reading: &mut Reading,
+    node: &Node,
+    shared: &BTreeMap<String, Template>,
+) -> Option<Rule> {
+    let mut keys = reading.keys(node, "a rule");
+    let record = name(keys.take("record"), reading, "`record`");
+    let alert = name(keys.take("alert"), reading, "`alert`");
+    let written = keys.take("expr");
+    let parsed = expression(reading, written, &keys.place);
+    let hold = keys.take("for");
+    let hold = hold.map(|node| (reading.duration(node, "`for`"), &node.place));
+    let keep = keys.take("keep_firing_for");
+    let keep = keep.map(|node| (reading.duration(node, "`keep_firing_for`"), &node.place));
+    let owner = alert.as_ref().map(|(name, _)| name.clone());
+    let labels = keys.take("labels").map(|node| labels(reading, node, owner.as_deref()));
+    let written_annotations = keys.take("annotations");
+    let annotations = written_annotations.map(|node| annotations(reading, node, owner.as_deref()));
+    reading.close(&keys);
+
+    let kind = match (record, alert) {
+        (Some(_), Some((_, place))) => {
+            reading.error(RULE_KIND, place, "only one of `record` and `alert` must be set");
+            return None;
+        }
+        (None, None) => {
+            let message = "one of `record` and `alert` must be set";
+            reading.error(RULE_KIND, &keys.place, message);
+            return None;
+        }
+        (Some((name, place)), None) => {
+            recorded_name(reading, &name, place);
+            let extra = [
+                ("annotations", written_annotations.map(|node| &node.place)),
+                ("for", hold.map(|(_, place)| place)),
+                ("keep_firing_for", keep.map(|(_, place)| place)),
+            ];
+            for (key, place) in extra {
+                if let Some(place) = place {
+                    let message = format!("a recording rule has no `{key}`");
+                    reading.error(RECORDING, place, message);
+                }
+            }
+            RuleKind::Record(name)
+        }
+        (None, Some((name, _))) => RuleKind::Alert(AlertRule {
+            name,
+            hold: hold.and_then(|(hold, _)| hold).unwrap_or_default(),
+            keep_firing_for: keep.and_then(|(keep, _)| keep).unwrap_or_default(),
+            annotations: annotations.unwrap_or_default(),
+        }),
+    };
+    let expr = parsed?;
+    let mut all = shared.clone();
+    all.extend(labels.unwrap_or_default());
+    let query = expr.to_string();
+    Some(Rule { expr, query, labels: all, kind, line: node.place.line })
+}
+
+fn name<'n>(
+    node: Option<&'n Node>,
+    reading: &mut Reading,
+    what: &str,
+) -> Option<(String, &'n Place)> {
+    let node = node?;
+    let name = reading.text(node, what);
+    (!name.is_empty()).then_some((name, &node.place))
+}
+
+fn expression(reading: &mut Reading, node: Option<&Node>, within: &Place) -> Option<Expr> {
+    let Some(node) = node else {
+        reading.error(EXPRESSION, within, "the key `expr` is missing");
+        return None;
+    };
+    let text = reading.text(node, "`expr`");
+    match parse(&text) {
+        Ok(expr) => {
+            if matches!(expr.kind(), Kind::Matrix | Kind::Text) {
+                let what = expr.kind().documented();
+                let message = format!("a rule cannot use a {what}: it will never evaluate");
+                reading.warning(NO_VECTOR, &node.place, message);
+            }
+            Some(expr)
+        }
+        Err(error) => {
+            let place = match error.position {
+                Some(at) => reading.within(node, at.line, at.column),
+                None => node.place.clone(),
+            };
+            let message = format!("the expression does not parse: {}", error.message);
+            reading.error(EXPRESSION, &place, message);
+            None
+        }
+    }
+}
+
+/// `record` must be a metric's name; an expression in its place is a common mistake.
+fn recorded_name(reading: &mut Reading, name: &str, place: &Place) {
+    if name.contains(['{', '}']) {
+        let message = "braces stand in the name of the series; should it be in `expr`?";
+        reading.error(RECORDING, place, message);
+    }
+}
+
+/// Labels of a rule, or of a group (then they belong to no alert, and nothing is a template).
+pub(super) fn labels(
+    reading: &mut Reading,
+    node: &Node,
+    alert: Option<&str>,
+) -> BTreeMap<String, Template> {
+    let mut labels = BTreeMap::new();
+    for (entry, text) in reading.texts(node, "`labels`") {
+        if entry.key.is_empty() || entry.key == METRIC_NAME {
+            let message = format!("{:?} cannot be a label's name here", entry.key);
+            reading.error(LABEL, &entry.place, message);
+        }
+        let what = format!("label {:?}", entry.key);
+        if let Some(template) = template(reading, &entry.node, &what, &text, alert) {
+            labels.insert(entry.key.clone(), template);
+        }
+    }
+    labels
+}
+
+fn annotations(
+    reading: &mut Reading,
+    node: &Node,
+    alert: Option<&str>,
+) -> BTreeMap<String, Template> {
+    let mut annotations = BTreeMap::new();
+    for (entry, text) in reading.texts(node, "`annotations`") {
+        if entry.key.is_empty() {
+            reading.error(LABEL, &entry.place, "an annotation must have a name");
+        }
+        let what = format!("annotation {:?}", entry.key);
+        if let Some(template) = template(reading, &entry.node, &what, &text, alert) {
+            annotations.insert(entry.key.clone(), template);
+        }
+    }
+    annotations
+}
+
+/// A text as a template; outside of alerts it is never expanded, so that nothing is checked.
+fn template(
+    reading: &mut Reading,
+    node: &Node,
+    what: &str,
+    text: &str,
+    alert: Option<&str>,
+) -> Option<Template> {
+    let Some(alert) = alert else { return Some(Template::plain(text)) };
+    match Template::new(&format!("__alert_{alert}"), text) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            reading.error(TEMPLATE, &node.place, format!("{what}: {error}"));
+            None
+        }
+    }
+}

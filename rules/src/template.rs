@@ -1,0 +1,304 @@
+//! Templates in the labels and annotations of alerts: Go's `text/template` with Prometheus'
+//! functions and the variables `$labels`, `$externalLabels`, `$externalURL`, `$value`.
+//!
+//! A text without `{{` costs nothing. A query inside a template is answered by the caller: the
+//! template is run until no query is new, so that nothing of the caller's has to outlive the run.
+//! The language itself is the crate `gotmpl`.
+
+mod functions;
+mod humanize;
+mod print;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bellwether_model::label::LabelSet;
+use bellwether_model::time::Timestamp;
+use gotmpl::parse::{Expr, ListNode, Node, PipeNode};
+use gotmpl::{MissingKey, TemplateError, Value};
+
+use functions::{FUNCTIONS, bound};
+
+/// Bytes of a template as written, and of what it makes.
+pub const TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// Items that one expansion walks over.
+const RANGE_MAX: u64 = 10_000;
+
+/// Queries of one expansion, one inside the other's text.
+const QUERIES_MAX: usize = 16;
+
+/// What stands before every template.
+const PRELUDE: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}\
+                       {{$externalURL := .ExternalURL}}{{$value := .Value}}";
+
+/// Put behind a text that is checked: the engine stops at an `end` too many without a word.
+const SENTINEL: &str = "\u{1}";
+
+/// Functions of the language itself.
+const BUILTINS: &[&str] = &[
+    "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or",
+    "print", "printf", "println", "slice", "urlquery",
+];
+
+/// A template that parses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    text: String,
+    /// Names after a dot: labels that a sample may not have are empty, not absent.
+    names: Arc<BTreeSet<String>>,
+}
+
+/// What one expansion sees.
+#[derive(Clone, Copy, Debug)]
+pub struct Data<'a> {
+    /// Labels of the sample, its metric's name among them.
+    pub labels: &'a LabelSet,
+    /// Its value.
+    pub value: f64,
+    /// The time of evaluation.
+    pub now: Timestamp,
+    /// What is the same for all alerts of this collector.
+    pub site: &'a Site,
+}
+
+/// How this collector is known outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Site {
+    /// Added to alerts that go out.
+    pub external_labels: LabelSet,
+    /// Under which people reach it, without a slash at the end; empty if unsaid.
+    pub external_url: String,
+}
+
+/// Answers the queries inside templates: samples in order, or why there are none.
+pub type Queries<'a> = dyn FnMut(&str) -> Result<Vec<(LabelSet, f64)>, String> + 'a;
+
+impl Template {
+    /// Checks a text. `name` is how errors call it.
+    ///
+    /// # Errors
+    /// In words: the text does not parse, names a function that is not there, or is too long.
+    pub fn new(name: &str, text: &str) -> Result<Template, String> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(format!("the template is longer than {TEXT_BYTES_MAX} bytes"));
+        }
+        let mut names = Names::default();
+        if text.contains("{{") {
+            parsed(name, text)?;
+            let parsed = parsed(name, &format!("{text}{SENTINEL}"))?;
+            if !parsed.lookup(name).is_some_and(ends_with_sentinel) {
+                return Err("unexpected {{end}}".to_owned());
+            }
+            for tree in parsed.templates() {
+                parsed.lookup(tree).into_iter().for_each(|list| names.list(list));
+            }
+        }
+        if let Some(unknown) = names.functions.iter().find(|name| !is_function(name)) {
+            return Err(format!("function {unknown:?} not defined"));
+        }
+        Ok(Template { text: text.to_owned(), names: Arc::new(names.fields) })
+    }
+
+    /// A text that is never expanded, unchecked.
+    #[must_use]
+    pub fn plain(text: &str) -> Template {
+        Template { text: text.to_owned(), names: Arc::default() }
+    }
+
+    /// The text as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The text with everything filled in. What fails shows in its place, as in Prometheus:
+    /// `<error expanding template: …>`.
+    #[must_use]
+    pub fn expand(&self, name: &str, data: Data<'_>, queries: &mut Queries<'_>) -> String {
+        if !self.text.contains("{{") {
+            return self.text.clone();
+        }
+        match self.run(name, data, queries) {
+            Ok(text) => text,
+            Err(error) => format!("<error expanding template: {error}>"),
+        }
+    }
+
+    fn run(&self, name: &str, data: Data<'_>, queries: &mut Queries<'_>) -> Result<String, String> {
+        let external_url = data.site.external_url.clone();
+        let shared = Arc::new(Shared { now: data.now, external_url, kept: Mutex::default() });
+        let template = print::rewritten(parsed(name, &self.text)?).funcs(bound(&shared));
+        let root = self.root(data);
+        loop {
+            let mut out = Bounded(String::new());
+            let outcome = template.execute_template_fmt(&mut out, name, &root);
+            let asked = std::mem::take(&mut shared.kept().asked);
+            if asked.is_empty() {
+                let failed = |error| format!("error executing template {name}: {error}");
+                return outcome.map(|()| out.0).map_err(failed);
+            }
+            for query in asked {
+                if shared.kept().answers.len() == QUERIES_MAX {
+                    return Err(format!("more than {QUERIES_MAX} queries in one template"));
+                }
+                let answer = queries(&query).map(|samples| self.samples(&samples));
+                shared.kept().answers.insert(query, answer.map_err(QueryError));
+            }
+        }
+    }
+
+    fn root(&self, data: Data<'_>) -> Value {
+        let site = data.site;
+        map([
+            ("Labels", self.labels(data.labels)),
+            ("ExternalLabels", self.labels(&site.external_labels)),
+            ("ExternalURL", Value::String(Arc::from(site.external_url.as_str()))),
+            ("Value", Value::Float(data.value)),
+        ])
+    }
+
+    fn samples(&self, samples: &[(LabelSet, f64)]) -> Value {
+        let sample = |(labels, value): &(LabelSet, f64)| {
+            map([("Labels", self.labels(labels)), ("Value", Value::Float(*value))])
+        };
+        Value::List(samples.iter().map(sample).collect())
+    }
+
+    /// Labels, with an empty one for each name that the template asks for and the set lacks.
+    fn labels(&self, labels: &LabelSet) -> Value {
+        let missing = self.names.iter().map(|name| (name.as_str(), ""));
+        let entries = missing.chain(labels.iter());
+        let string = |text: &str| Value::String(Arc::from(text));
+        Value::Map(Arc::new(entries.map(|(n, v)| (Arc::from(n), string(v))).collect()))
+    }
+}
+
+/// What the functions of one expansion share.
+struct Shared {
+    now: Timestamp,
+    external_url: String,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    answers: BTreeMap<String, Result<Value, QueryError>>,
+    asked: Vec<String>,
+}
+
+/// Why a query has no answer.
+#[derive(Clone)]
+struct QueryError(String);
+
+impl Shared {
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer of a query if it is there; else the run ends and begins anew with it.
+    fn answer(&self, query: &str) -> Result<Value, QueryError> {
+        let mut kept = self.kept();
+        if let Some(answer) = kept.answers.get(query) {
+            return answer.clone();
+        }
+        kept.asked.push(query.to_owned());
+        Err(QueryError("the query is not answered yet".to_owned()))
+    }
+}
+
+/// Text up to [`TEXT_BYTES_MAX`].
+struct Bounded(String);
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() > TEXT_BYTES_MAX {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
+fn parsed(name: &str, text: &str) -> Result<gotmpl::Template, String> {
+    let template = gotmpl::Template::new(name)
+        .missing_key(MissingKey::ZeroValue)
+        .max_range_iters(RANGE_MAX)
+        .parse(&format!("{PRELUDE}{text}"));
+    template.map_err(|error| match error {
+        TemplateError::Parse { line, col, message, .. }
+        | TemplateError::Lex { line, col, message, .. } => {
+            let before = if line == 1 { PRELUDE.len() } else { 0 };
+            format!("{line}:{}: {message}", col.saturating_sub(before))
+        }
+        other => other.to_string(),
+    })
+}
+
+fn ends_with_sentinel(list: &ListNode) -> bool {
+    matches!(list.nodes.last(), Some(Node::Text(text)) if text.text.ends_with(SENTINEL))
+}
+
+fn is_function(name: &str) -> bool {
+    BUILTINS.contains(&name) || FUNCTIONS.iter().any(|(function, ..)| *function == name)
+}
+
+fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    Value::Map(Arc::new(entries.into_iter().map(|(key, value)| (Arc::from(key), value)).collect()))
+}
+
+/// What a template's tree names.
+#[derive(Default)]
+struct Names {
+    functions: BTreeSet<String>,
+    fields: BTreeSet<String>,
+}
+
+impl Names {
+    fn list(&mut self, list: &ListNode) {
+        for node in &list.nodes {
+            match node {
+                Node::List(list) => self.list(list),
+                Node::Action(action) => self.pipe(&action.pipe),
+                Node::If(branch) => self.branch(branch),
+                Node::Range(branch) => self.branch(branch),
+                Node::With(branch) => self.branch(branch),
+                Node::Template(call) => call.pipe.iter().for_each(|pipe| self.pipe(pipe)),
+                Node::Define(define) => self.list(&define.body),
+                Node::Text(_) | Node::Break(_) | Node::Continue(_) => {}
+            }
+        }
+    }
+
+    fn branch(&mut self, branch: &gotmpl::parse::BranchNode) {
+        self.pipe(&branch.pipe);
+        self.list(&branch.body);
+        branch.else_body.iter().for_each(|list| self.list(list));
+    }
+
+    fn pipe(&mut self, pipe: &PipeNode) {
+        pipe.commands.iter().flat_map(|command| &command.args).for_each(|arg| self.expr(arg));
+    }
+
+    fn expr(&mut self, expr: &Expr) {
+        match expr {
+            Expr::Field(_, names) | Expr::Variable(_, _, names) => self.fields(names),
+            Expr::Chain(_, inner, names) => {
+                self.expr(inner);
+                self.fields(names);
+            }
+            Expr::Identifier(_, name) => {
+                self.functions.insert(name.to_string());
+            }
+            Expr::Pipe(_, pipe) => self.pipe(pipe),
+            _ => {}
+        }
+    }
+
+    fn fields(&mut self, names: &[impl ToString]) {
+        self.fields.extend(names.iter().map(ToString::to_string));
+    }
+}
