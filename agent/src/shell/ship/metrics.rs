@@ -7,9 +7,7 @@ use bellwether_model::wire::answer::Case;
 use bellwether_model::wire::envelope::{Skip, SkipReason};
 use bellwether_platform::clock::Clock;
 use prometheus::core::Collector;
-use prometheus::{
-    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::tallies::Tallies;
 use crate::pure::input::own::Figures;
