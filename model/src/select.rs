@@ -77,8 +77,8 @@ pub struct Metadata {
     pub unit: Box<str>,
 }
 
-/// An immutable view: it shows whole rows only and stays the same for its life (DESIGN §4). Threads
-/// of one query share it.
+/// An immutable view: it shows whole rows only and stays the same for its life (DESIGN §4). The
+/// threads of one query share it.
 pub trait Select: Sync {
     /// The series that meet every matcher and may have a sample in the window, sorted by labels.
     /// At most `limit + 1` are returned: one more than the caller can use tells it so.

@@ -60,8 +60,7 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// `None` if the step is shorter than 1 ms or longer than
-    /// [`bellwether_model::duration::LONGEST`], or the end is before the start.
+    /// `None` if the step is shorter than 1 ms or does not fit, or the end is before the start.
     #[must_use]
     pub fn new(start: Timestamp, end: Timestamp, step: Duration) -> Option<Steps> {
         let step = i64::try_from(step.as_millis()).ok().filter(|step| *step > 0)?;

@@ -1,5 +1,4 @@
-//! The query language: reading, evaluating and printing, with the semantics of Prometheus 3.14.
-//! Pure.
+//! The query language: reading, evaluating and printing, as Prometheus 3.14 does. Pure.
 //!
 //! - [`parse`] makes a [`tree`] of a text; every expression knows its place;
 //! - [`evaluate`] answers a tree over a `Select`, column by column;
