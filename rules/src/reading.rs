@@ -12,7 +12,7 @@ use bellwether_model::duration;
 macro_rules! codes {
     ($($constant:ident $name:literal $meaning:literal;)*) => {
         $(#[doc = concat!("`", $name, "`: ", $meaning)]
-        pub const $constant: Code = Code { name: $name, meaning: $meaning };)*
+        pub(crate) const $constant: Code = Code { name: $name, meaning: $meaning };)*
 
         /// All codes of rule files and their tests, in order.
         pub const ALL: &[Code] = &[$($constant),*];
@@ -31,6 +31,7 @@ codes! {
     REPEATED_RULE "rul009" "two rules of a file write the same series";
     NO_VECTOR "rul010" "an expression yields neither a vector nor a number";
     TEST_FILE "rul011" "a test file does not make sense";
+    UNEXPECTED "rul012" "what a test expects is not what the rules do";
 }
 
 /// Bytes of a file.

@@ -99,7 +99,7 @@ pub(super) async fn ask(
         request.headers_mut().insert(AUTHORIZATION, value);
     }
     let unreachable = |reason| AskError::Unreachable { url: target.url.clone(), reason };
-    let proxy = from_environment(&server, &startup::surroundings().environment)
+    let proxy = from_environment(&server, &startup::around().environment)
         .map_err(|name| unreachable(format!("{name} names no proxy that can be used")))?;
     let dialer = Dialer::new(Route {
         target: server,

@@ -41,7 +41,7 @@ pub(super) fn signing(path: Option<&Path>, dir: Option<&Path>) -> anyhow::Result
     if let Some(path) = path {
         return read(path);
     }
-    let dir = dir.map_or_else(|| startup::surroundings().data_dir, Path::to_owned);
+    let dir = dir.map_or_else(|| startup::around().data_dir, Path::to_owned);
     let path = dir.join(DEFAULT);
     make_dir(&RealDisk, &dir).with_context(|| format!("cannot make {}", dir.display()))?;
     match make(&path) {

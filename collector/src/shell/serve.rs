@@ -14,6 +14,7 @@ use axum::{Router, middleware};
 use bellwether_model::exposition::Writer;
 use bellwether_model::id::StoreId;
 use bellwether_model::label::LabelSet;
+use bellwether_model::time::Timestamp;
 use bellwether_platform::clock::Clock;
 use bellwether_platform::disk::{
     Access, Disk, DiskError, Lock, LockError, RealDisk, lock, make_dir,
@@ -25,7 +26,7 @@ use bellwether_platform::principal::{PrincipalError, Principals};
 use bellwether_platform::process;
 use bellwether_platform::stop::{Stop, Stopper};
 use bellwether_platform::tls::{ServerTls, TlsError};
-use bellwether_store::{FileLimits, Store};
+use bellwether_store::{FileLimits, Limits as StoreLimits, Store};
 use prometheus::{Registry, TextEncoder};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::{Notify, watch};

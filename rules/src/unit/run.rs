@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use bellwether_model::diagnostic::{Code, Diagnostic};
+use bellwether_model::diagnostic::Diagnostic;
 use bellwether_promql::evaluate::{Budget, LOOKBACK, Options, Steps, Value, evaluate};
 use bellwether_promql::pool::Serial;
 use bellwether_promql::script::load::Loaded;
@@ -11,11 +11,7 @@ use super::*;
 use crate::alert::AlertState;
 use crate::file::{RuleFile, RuleGroup};
 use crate::group::{GroupState, Means, Overlay};
-use crate::reading::TEST_FILE;
-
-/// `rul012`: what a test expects is not what the rules do.
-pub const UNEXPECTED: Code =
-    Code { name: "rul012", meaning: "what a test expects is not what the rules do" };
+use crate::reading::{TEST_FILE, UNEXPECTED};
 
 /// What came of the cases of a file.
 #[derive(Clone, Debug, Default)]

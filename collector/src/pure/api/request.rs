@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether_model::select::Window;
-use bellwether_model::time::Timestamp;
+use bellwether_model::time::{self, Timestamp};
 use bellwether_promql::evaluate::{LOOKBACK, Steps};
 
 use super::error::{ApiError, ErrorKind};

@@ -141,14 +141,15 @@ impl KeeperRestoring {
         (keeper.held, keeper.believes) = (at, true);
         keeper.sources = self.agents.into_iter().collect();
         keeper.ups = self.ups.into_iter().collect();
-        for (agent, stream, session) in control.sessions {
-            keeper.held(&(agent, stream)).session = session;
+        for (agent, stream, session, recount) in control.sessions {
+            let held = keeper.held(&(agent, stream));
+            (held.session, held.recount) = (session, recount);
         }
         for (agent, stream, seen, decoder) in self.sessions {
             let held: &mut Held = keeper.held(&(agent, stream));
             (held.seen, held.decoder) = (seen, decoder);
         }
-        keeper.presence.restore(now, &control.hosts, &control.ups);
+        keeper.presence.restore(now, &control.hosts, &control.ups, &control.draining);
         keeper
     }
 }
