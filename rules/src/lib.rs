@@ -1,7 +1,7 @@
 //! Decisions: alert rules, recording rules, SLOs, rollout policies and verdicts. Pure.
 //!
-//! So far there are rule groups and the states of alerts, the verdict of a rollout and its signed record. The
-//! query language is in `bellwether-promql`.
+//! So far there are rule groups and the states of alerts, the verdict of a rollout and its signed
+//! record. The query language is in `bellwether-promql`.
 #![warn(missing_docs)]
 
 pub mod alert;

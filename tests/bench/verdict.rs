@@ -2,8 +2,8 @@
 //! `rules/BENCHMARK.md`.
 //!
 //! `bench-verdict [HEALTHY [BAD]]`: rollouts of each scenario (3,000 unless told), and of each cell
-//! of the tables of speed (400 unless told); 0 leaves the tables out. Seeds are 0, 1, 2, …; the same
-//! numbers come out on every machine.
+//! of the tables of speed (400 unless told); 0 leaves the tables out. Seeds are 0, 1, 2, …; the
+//! same numbers come out on every machine.
 
 use std::process::ExitCode;
 use std::{env, thread};

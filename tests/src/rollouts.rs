@@ -1,4 +1,4 @@
-//! Rollouts second by second: traffic on two arms, healthy or with a regression, for judging judges.
+//! Rollouts second by second: traffic on two arms, healthy or with a regression, to judge judges.
 //!
 //! A rollout is an iterator of counts, drawn from a seed alone: no clock, no order of a hash, the
 //! same on every machine. Requests arrive as Poisson counts in each arm; what a [`Scenario`] adds

@@ -41,8 +41,10 @@ fn each_scenario_holds_the_bound_of_false_rollbacks() {
                 high * 100.0
             );
             println!("{line}");
-            let held = f64::from(found) <= alpha * f64::from(runs);
-            if !held && (alpha >= 0.01 || runs >= 10_000) {
+            // Few are failed at 0.001: there the bound is broken once the interval lies above it.
+            let counted = f64::from(found) <= alpha * f64::from(runs);
+            let held = if alpha >= 0.01 { counted } else { low <= alpha || runs < 10_000 };
+            if !held {
                 broken += &format!("{line}\n");
             }
         }

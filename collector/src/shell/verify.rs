@@ -29,8 +29,6 @@ pub fn run(verify: &Verify) -> anyhow::Result<ExitCode> {
             Err(error) => {
                 eprintln!("bellwether: cannot read {file}: {error}");
                 is_whole = false;
-                // The next one follows what could not be read, so that its chain is not judged by it.
-                after = None;
                 continue;
             }
         };

@@ -1,8 +1,9 @@
 //! Keys that sign records, and their texts.
 //!
 //! Ed25519 (RFC 8032). A secret key is 32 random bytes, which the shell draws, as 64 hexadecimal
-//! digits. A public key is `ed25519:` and 64 digits, so that neither is taken for the other. Records
-//! are checked with `verify_strict`, which refuses signatures that more than one key could have made.
+//! digits. A public key is `ed25519:` and 64 digits, so that neither is taken for the other.
+//! Records are checked with `verify_strict`, which refuses signatures that more than one key could
+//! have made.
 
 use std::fmt;
 use std::str::FromStr;

@@ -15,7 +15,8 @@ pub enum Scenario {
     /// Load moves as a sine of 1 to 24 h by 30 to 90 %, and errors with it, to 1 to 5 times at the
     /// peak.
     DayCurve,
-    /// For 1 to 10 minutes 1 to 100 % of all requests fail, in both arms, at 0.3 to 3 times the load.
+    /// For 1 to 10 minutes 1 to 100 % of all requests fail, in both arms, at 0.3 to 3 times the
+    /// load.
     SharedOutage,
     /// Clients retry: trains of 3 to 20 bad requests over 1 to 15 s, one every 20 to 600 s, each on
     /// the arm that its client is on.

@@ -1,4 +1,4 @@
-//! Mann and Whitney's test of the error ratios of minutes, as Kayenta judges, looked at each minute.
+//! Mann and Whitney's test of the error ratios of minutes, as Kayenta judges, each minute.
 
 use super::super::{Arms, Second};
 use super::Judging;
