@@ -382,7 +382,10 @@ mod tests {
             frame: b"frame",
         };
         assert_eq!(Entry::read(&out), Ok(Entry::Frame(expected)));
+    }
 
+    #[test]
+    fn control_state_round_trips() {
         let up = UpEntry {
             job: "node".into(),
             instance: "a".into(),

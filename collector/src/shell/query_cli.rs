@@ -39,11 +39,12 @@ pub async fn run(query: &Query) -> anyhow::Result<ExitCode> {
         return Err(failed(query, status, &body).into());
     };
     for (list, word) in [("warnings", "warning"), ("infos", "info")] {
-        for text in answer[list].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        let texts = answer.get(list).and_then(Value::as_array).into_iter().flatten();
+        for text in texts.filter_map(Value::as_str) {
             eprintln!("bellwether: {word}: {}", printable(text));
         }
     }
-    let data = &answer["data"];
+    let data = answer.get("data").unwrap_or(&Value::Null);
     let shown = match (query.output, &span) {
         (Output::Json, _) => format!("{}\n", serde_json::to_string_pretty(data)?),
         (Output::Table, None) => table(data),
@@ -113,7 +114,8 @@ fn parameters(query: &Query, span: Option<&Span>) -> (&'static str, String) {
 /// The words of an error of the interface, or what else was answered.
 fn failed(query: &Query, status: StatusCode, body: &[u8]) -> AskError {
     let said = serde_json::from_slice::<Value>(body).ok().and_then(|answer| {
-        Some(format!("{}: {}", answer["errorType"].as_str()?, answer["error"].as_str()?))
+        let word = |key| answer.get(key).and_then(Value::as_str);
+        Some(format!("{}: {}", word("errorType")?, word("error")?))
     });
     match said {
         Some(text) => refused(&query.target, status, printable(&text).as_bytes()),
@@ -172,9 +174,9 @@ fn vector(series: &[Value]) -> String {
     for one in series {
         let mut cells: Vec<String> = names
             .iter()
-            .map(|name| printable(one["metric"][*name].as_str().unwrap_or("")))
+            .map(|name| printable(text(one.get("metric").and_then(|metric| metric.get(*name)))))
             .collect();
-        cells.push(one["value"][1].as_str().unwrap_or("").to_owned());
+        cells.push(text(one.pointer("/value/1")).to_owned());
         lines.push(cells);
     }
     columns(&lines)
@@ -214,6 +216,11 @@ fn samples(values: &Value) -> Vec<(Timestamp, f64)> {
             Some((at, pair[1].as_str()?.parse().ok()?))
         })
         .collect()
+}
+
+/// A string of an answer, empty if there is none.
+fn text(value: Option<&Value>) -> &str {
+    value.and_then(Value::as_str).unwrap_or("")
 }
 
 #[cfg(test)]

@@ -62,7 +62,6 @@ pub struct Reloader {
 }
 
 /// Makes the task and the route that asks it, for administrators.
-#[must_use]
 pub fn reloader(source: ReloadSource, levers: Levers) -> (Reloader, Router) {
     let (asks, requests) = mpsc::channel(REQUESTS);
     let ask = move || ask(asks.clone());

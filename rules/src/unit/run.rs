@@ -71,7 +71,7 @@ impl Running<'_> {
             overlay.extend(at);
             for (group, state) in self.groups.iter().zip(&mut states) {
                 let outcome = state.evaluate(group, at, &mut overlay, means);
-                for (number, error) in outcome.failures {
+                if let Some((number, error)) = outcome.failures.into_iter().next() {
                     let name = group.rules.get(number).map_or("", |rule| rule.name());
                     let message = format!("rule {name:?} failed after {slot:?}: {error}");
                     return self.fail(None, message);
@@ -99,7 +99,7 @@ impl Running<'_> {
         let mut firing = Vec::new();
         for (group, state) in self.groups.iter().zip(states) {
             for (rule, state) in group.rules.iter().zip(&state.rules) {
-                if !rule.alert().is_some_and(|alert| alert.name == case.name) {
+                if rule.alert().is_none_or(|alert| alert.name != case.name) {
                     continue;
                 }
                 let active = state.alerts.active();

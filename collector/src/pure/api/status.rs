@@ -142,7 +142,7 @@ pub(crate) fn head(
 
 fn largest(counts: BTreeMap<String, usize>, top: usize) -> Vec<Value> {
     let mut sorted: Vec<(String, usize)> = counts.into_iter().collect();
-    sorted.sort_by(|a, b| b.1.cmp(&a.1));
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     sorted
         .into_iter()
         .take(top)
