@@ -3,8 +3,8 @@
 //! The columns `second`, `canary_n`, `canary_bad`, `baseline_n`, `baseline_bad` and, where arms are
 //! compared route by route, `stratum`, in any order. Fields may be quoted as RFC 4180 has it, but
 //! within a line; lines end with a feed, with or without a return; empty ones are stepped over.
-//! Every problem is reported with its line and column. Size, rows, columns and lines are bounded before
-//! anything is kept.
+//! Every problem is reported with its line and column. Size, rows, columns and lines are bounded
+//! before anything is kept.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
