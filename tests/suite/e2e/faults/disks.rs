@@ -161,8 +161,8 @@ fn devices(values: usize, line: impl Fn(usize, &str) -> String) -> String {
     words.chunks(values).enumerate().map(|(at, words)| line(at, &row(words))).collect()
 }
 
-/// An agent on a disk of this size, which has no collector until frames are lost for `reason` and the
-/// disk has grown: what is lost is counted by both sides, and everything else is there.
+/// An agent on a disk of this size, which has no collector until frames are lost for `reason` and
+/// the disk has grown: what is lost is counted by both sides, and everything else is there.
 fn lost_for(reason: &str, size: &str) -> Option<()> {
     let folder = Folder::new("full-agent");
     let disk = Mounted::memory(&folder, size)?;
