@@ -1,10 +1,10 @@
 //! Frames ingested per CPU-second of a running collector, acknowledged after their sync.
 //!
-//! `bench-ingest ADDRESS TOKEN_FILE PID [AGENTS COLUMNS ROWS SECONDS]`: so many connections, each an
-//! agent of its own, push one frame per request, a row of which a fifth of the columns changed, and
-//! wait for each answer; rows are SECONDS apart. Unless told: 50 agents, 500 columns, 600 rows, 1 s.
-//! The CPU time is that of process PID from /proc, so that the load itself is not counted. Frames are
-//! encoded before the clock starts.
+//! `bench-ingest ADDRESS TOKEN_FILE PID [AGENTS COLUMNS ROWS SECONDS]`: so many connections, each
+//! an agent of its own, push one frame per request, a row of which a fifth of the columns changed,
+//! and wait for each answer; rows are SECONDS apart. Unless told: 50 agents, 500 columns, 600 rows,
+//! 1 s. The CPU time is that of process PID from /proc, so that the load itself is not counted.
+//! Frames are encoded before the clock starts.
 
 use std::process::ExitCode;
 use std::sync::{Arc, Barrier};

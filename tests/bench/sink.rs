@@ -1,8 +1,8 @@
 //! Takes what a Prometheus writes remotely and counts the bytes of the connections, both ways.
 //!
-//! `bench-sink ADDRESS`: every POST is answered 204; `GET /bytes` tells the bytes received and sent so
-//! far, and the requests. HTTP/1.1 with a declared length, which is what Prometheus speaks without
-//! TLS. It shares the machine with what is measured and does nothing else.
+//! `bench-sink ADDRESS`: every POST is answered 204; `GET /bytes` tells the bytes received and sent
+//! so far, and the requests. HTTP/1.1 with a declared length, which is what Prometheus speaks
+//! without TLS. It shares the machine with what is measured and does nothing else.
 
 use std::io::{Read, Result, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,8 +1,8 @@
 //! The long runs that `tests/soak.sh` asks for, part by part, each with its count.
 //!
-//! `soak seeds|power|day COUNT [FIRST]` runs so many seeds of a scenario of the simulator, `soak fuzz
-//! SECONDS [SEED]` mutated inputs through every target in turn. Exit code 1: something was found, and
-//! said so that it can be repeated.
+//! `soak seeds|power|day COUNT [FIRST]` runs so many seeds of a scenario of the simulator, `soak
+//! fuzz SECONDS [SEED]` mutated inputs through every target in turn. Exit code 1: something was
+//! found, and said so that it can be repeated.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;

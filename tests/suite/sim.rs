@@ -104,8 +104,8 @@ fn a_journal_that_is_cut_at_the_front_loses_nothing_that_is_kept() {
     assert_happened(&counts, &["journal cut at the front", "base"]);
 }
 
-/// What a spool has no room for is given up by whole segments, declared and counted; everything else
-/// arrives. The host may count more: what had arrived while its answer was lost.
+/// What a spool has no room for is given up by whole segments, declared and counted; everything
+/// else arrives. The host may count more: what had arrived while its answer was lost.
 #[test]
 fn a_collector_away_for_longer_than_the_spool_holds_is_told_what_it_missed() {
     for seed in seeds(20) {
@@ -123,8 +123,8 @@ fn a_collector_away_for_longer_than_the_spool_holds_is_told_what_it_missed() {
     }
 }
 
-/// A date that jumps by an hour on either side moves no stamp: what was made is kept once, in order,
-/// and nothing is given up or refused.
+/// A date that jumps by an hour on either side moves no stamp: what was made is kept once, in
+/// order, and nothing is given up or refused.
 #[test]
 fn clocks_that_jump_by_an_hour_cost_nothing() {
     for kind in [FaultKind::JumpAgent, FaultKind::JumpCollector] {

@@ -104,7 +104,11 @@ impl Account {
     pub fn acked(&mut self, node: usize, collector: usize, seq: Seq, released: Millis) {
         for key in self.by_node.get(&node).into_iter().flatten().rev() {
             let made = self.frames.get_mut(key).unwrap();
-            if key.seq <= seq && made.acked[collector].is_none() {
+            if made.acked[collector].is_some() {
+                // Numbers of a host grow: so were all before it.
+                break;
+            }
+            if key.seq <= seq {
                 made.acked[collector] = Some(released);
             }
         }

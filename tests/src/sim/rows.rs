@@ -15,7 +15,8 @@ use bytes::Bytes;
 
 use bellwether_agent::pure::ticks::Tick;
 
-/// How fast counters move in each hour of the day: little at night, most at noon and in the evening.
+/// How fast counters move in each hour of the day: little at night, most at noon and in the
+/// evening.
 const HOURS: [u64; 24] = [
     40, 25, 15, 10, 8, 12, 40, 120, 260, 380, 430, 470, 500, 480, 440, 410, 390, 420, 480, 500,
     430, 300, 160, 80,

@@ -47,8 +47,8 @@ impl Scenario {
         }
     }
 
-    /// A day of one host, whose counters move with the hours: the network fails now and then, either
-    /// side is stopped or ends, and the power fails.
+    /// A day of one host, whose counters move with the hours: the network fails now and then,
+    /// either side is stopped or ends, and the power fails.
     #[must_use]
     pub fn day() -> Scenario {
         let kinds = [

@@ -1,5 +1,5 @@
-//! Secrets nowhere: tokens, passwords in URLs and key material are planted wherever the daemons take
-//! them, and then looked for in everything that both say.
+//! Secrets nowhere: tokens, passwords in URLs and key material are planted wherever the daemons
+//! take them, and then looked for in everything that both say.
 //!
 //! What both say: logs at `trace`, every page, answers to refused and broken requests, `check` and
 //! `host list`, Debug forms of a wrong configuration, and the journals.

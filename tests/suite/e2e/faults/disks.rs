@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use bellwether_model::wire::answer::Case;
@@ -136,27 +137,32 @@ fn a_full_disk_of_the_collector_is_503_until_there_is_room_and_loses_nothing() {
     drop((collector, watched));
 }
 
-/// A host with many network devices, so that the frames of an agent are large.
+/// A host with many devices, so that the frames of an agent are large.
 fn broad_host(folder: &Folder) -> PathBuf {
     let proc = folder.join("proc");
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/fixtures/small-vm/proc");
     let copied = Command::new("cp").arg("-a").args([&fixture, &proc]).status().unwrap();
     assert!(copied.success());
-    let mut text = "Inter-|   Receive |  Transmit\n face |bytes\n".to_owned();
-    let values = noise(600 * 16 * 4);
-    let (words, _) = values.as_chunks::<4>();
-    for (device, words) in words.chunks(16).enumerate() {
-        let values: Vec<String> =
-            words.iter().map(|word| u32::from_le_bytes(*word).to_string()).collect();
-        text += &format!("net{device}: {}\n", values.join(" "));
-    }
-    fs::create_dir_all(proc.join("net")).unwrap();
-    fs::write(proc.join("net/dev"), text).unwrap();
+    let heads = "Inter-|   Receive |  Transmit\n face |bytes\n";
+    let net = devices(16, |device, values| format!("net{device}: {values}\n"));
+    fs::write(proc.join("net/dev"), heads.to_owned() + &net).unwrap();
+    let disks = devices(17, |device, values| format!("9 {device} md{device} {values}\n"));
+    fs::write(proc.join("diskstats"), disks).unwrap();
     proc
 }
 
-/// An agent on a disk of this size, which has no collector until frames are lost for `reason` and the
-/// disk has grown: what is lost is counted by both sides, and everything else is there.
+/// Lines of devices with so many noisy values each.
+fn devices(values: usize, line: impl Fn(usize, &str) -> String) -> String {
+    const DEVICES: usize = 500;
+    let bytes = noise(DEVICES * values * 4);
+    let (words, _) = bytes.as_chunks::<4>();
+    let number = |word: &[u8; 4]| u32::from_le_bytes(*word).to_string();
+    let row = |words: &[[u8; 4]]| words.iter().map(number).collect::<Vec<_>>().join(" ");
+    words.chunks(values).enumerate().map(|(at, words)| line(at, &row(words))).collect()
+}
+
+/// An agent on a disk of this size, which has no collector until frames are lost for `reason` and
+/// the disk has grown: what is lost is counted by both sides, and everything else is there.
 fn lost_for(reason: &str, size: &str) -> Option<()> {
     let folder = Folder::new("full-agent");
     let disk = Mounted::memory(&folder, size)?;
@@ -191,18 +197,16 @@ fn lost_for(reason: &str, size: &str) -> Option<()> {
 }
 
 #[test]
-fn a_full_disk_of_the_agent_costs_what_cannot_be_written_and_is_declared() {
-    // Room for one file of the spool: the live segment cannot give way.
-    if lost_for("disk", "1500k").is_none() {
-        skip("a full disk: mounting a tmpfs is not permitted here");
-    }
-}
-
-#[test]
-fn a_collector_away_for_longer_than_there_is_room_costs_the_oldest_segments() {
-    // Room for two files: the older one gives way.
-    if lost_for("spool_full", "2800k").is_none() {
-        skip("a spool without room: mounting a tmpfs is not permitted here");
+fn an_agent_without_room_loses_what_must_go_and_declares_it() {
+    // Room for one file of the spool: the live segment cannot give way, what follows is not
+    // written. Room for two: the older one gives way, as if the spool's own bound were reached.
+    let cases = [("disk", "1500k"), ("spool_full", "2800k")];
+    let done = thread::scope(|scope| {
+        let runs = cases.map(|(reason, size)| scope.spawn(move || lost_for(reason, size)));
+        runs.map(|run| run.join().unwrap())
+    });
+    if done.contains(&None) {
+        skip("a full disk of the agent: mounting a tmpfs is not permitted here");
     }
 }
 
