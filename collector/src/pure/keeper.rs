@@ -154,7 +154,7 @@ pub struct FramesLost {
     pub last: Seq,
 }
 
-/// A session with the state that is not in snapshots.
+/// A session with its decoder.
 struct Held {
     session: Session,
     decoder: Decoder,
@@ -311,7 +311,7 @@ impl Keeper {
                     return Ok(walked.ended(Case::Gap, expected, text));
                 }
                 Verdict::Duplicate => {
-                    self.load(&key, &frame);
+                    self.reload(envelope, &frame, received, batch)?;
                     walked.at = seq;
                 }
                 Verdict::Next => {
@@ -333,20 +333,44 @@ impl Keeper {
         Ok(walked)
     }
 
-    /// A frame that was applied before fills a decoder that has lost its rows. Rows of an older
-    /// incarnation have numbers that mean others now.
-    fn load(&mut self, key: &(AgentId, Stream), frame: &Frame<'_>) {
+    /// A frame that was applied before fills a decoder that has lost its rows. That is journalled: a
+    /// replay from a checkpoint does not know the frame. Without room the decoder stays empty.
+    fn reload(
+        &mut self,
+        envelope: &Envelope,
+        frame: &Frame<'_>,
+        received: Nanos,
+        batch: &mut dyn Batch,
+    ) -> Result<(), JournalClosed> {
         self.stats.duplicates += 1;
-        let Some(held) = self.sessions.get_mut(key) else { return };
+        let key = (envelope.agent, envelope.stream);
+        if !self.load(&key, frame) {
+            return Ok(());
+        }
+        self.entry.clear();
+        entry::put_load(&mut self.entry, envelope, received, frame.bytes());
+        if batch.has_room(self.entry.len()) {
+            let position = batch.push(EntryClass::Data, &self.entry)?;
+            self.writer.publish(position);
+        } else if let Some(held) = self.sessions.get_mut(&key) {
+            held.decoder.clear();
+        }
+        Ok(())
+    }
+
+    /// Whether the decoder has changed by it. Rows of an older incarnation have numbers that mean
+    /// others now.
+    fn load(&mut self, key: &(AgentId, Stream), frame: &Frame<'_>) -> bool {
+        let Some(held) = self.sessions.get_mut(key) else { return false };
         if held.session.applied().incarnation() != frame.header().seq.incarnation() {
-            return;
+            return false;
         }
-        let Ok(sections) = frame.sections(&mut self.inflater) else { return };
-        if let Ok(touched) = held.decoder.read(frame.header(), sections, Purpose::Load) {
-            let touched = touched.to_vec();
-            // Refusals were told when the frame was applied.
-            self.describe(key, &touched).clear();
-        }
+        let Ok(sections) = frame.sections(&mut self.inflater) else { return false };
+        let touched = held.decoder.read(frame.header(), sections, Purpose::Load);
+        let touched = touched.map(<[_]>::to_vec).unwrap_or_default();
+        // Refusals were told when the frame was applied.
+        self.describe(key, &touched).clear();
+        !touched.is_empty()
     }
 
     /// Applies the next frame.

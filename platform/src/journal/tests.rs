@@ -103,7 +103,9 @@ fn entries_come_back_in_order_over_segments_and_restarts() {
 fn a_journal_goes_on_behind_what_is_held_elsewhere() {
     let disk = SimDisk::new(3);
     let (mut journal, ..) = open(&disk);
-    (0..30).for_each(|_| drop(commit(&mut journal, &[300, 300])));
+    for _ in 0..30 {
+        commit(&mut journal, &[300, 300]);
+    }
     drop(journal);
     let held = |position| Options { held: Position(position), ..SMALL };
     disk.kill();
