@@ -159,7 +159,7 @@ struct Held {
     session: Session,
     decoder: Decoder,
     source: Source,
-    /// When its last frame was applied.
+    /// When its last frame came.
     seen: Timestamp,
 }
 
@@ -311,7 +311,10 @@ impl Keeper {
                     return Ok(walked.ended(Case::Gap, expected, text));
                 }
                 Verdict::Duplicate => {
-                    self.reload(envelope, &frame, received, batch)?;
+                    if !self.reload(envelope, &frame, received, batch)? {
+                        let text = "the journal has no room".to_owned();
+                        return Ok(walked.ended(Case::Overloaded, seq, text));
+                    }
                     walked.at = seq;
                 }
                 Verdict::Next => {
@@ -334,28 +337,29 @@ impl Keeper {
     }
 
     /// A frame that was applied before fills a decoder that has lost its rows. That is journalled: a
-    /// replay from a checkpoint does not know the frame. Without room the decoder stays empty.
+    /// replay from a checkpoint does not know the frame. False without room: nothing is done then.
     fn reload(
         &mut self,
         envelope: &Envelope,
         frame: &Frame<'_>,
         received: Nanos,
         batch: &mut dyn Batch,
-    ) -> Result<(), JournalClosed> {
-        self.stats.duplicates += 1;
-        let key = (envelope.agent, envelope.stream);
-        if !self.load(&key, frame) {
-            return Ok(());
-        }
+    ) -> Result<bool, JournalClosed> {
         self.entry.clear();
         entry::put_load(&mut self.entry, envelope, received, frame.bytes());
-        if batch.has_room(self.entry.len()) {
+        if !batch.has_room(self.entry.len()) {
+            return Ok(false);
+        }
+        self.stats.duplicates += 1;
+        let key = (envelope.agent, envelope.stream);
+        if let Some(held) = self.sessions.get_mut(&key) {
+            held.seen = held.seen.max(Timestamp::from(received));
+        }
+        if self.load(&key, frame) {
             let position = batch.push(EntryClass::Data, &self.entry)?;
             self.writer.publish(position);
-        } else if let Some(held) = self.sessions.get_mut(&key) {
-            held.decoder.clear();
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether the decoder has changed by it. Rows of an older incarnation have numbers that mean

@@ -193,11 +193,12 @@ fn without_a_good_checkpoint_the_start_is_refused_unless_the_loss_is_accepted() 
     for name in bench.disk.list(&dir).unwrap() {
         bench.disk.corrupt(&dir.join(name), 100);
     }
-    let refused = bench.restart().unwrap_err().to_string();
+    bench.disk.kill();
+    let refused = start(&bench.disk, bench.second, Loss::Refuse).err().unwrap().to_string();
     assert!(refused.contains("--accept-loss") && refused.contains("damaged"), "{refused}");
-    assert!(bench.disk.list(&dir).unwrap().len() >= 2, "nothing is touched");
+    assert_eq!(bench.disk.list(&dir).unwrap().len(), 2, "nothing is touched");
     let anew = start(&bench.disk, bench.second, Loss::Accept).unwrap();
-    assert!(anew.keeper.is_new() && anew.store.stats().series == 0);
+    assert_eq!((anew.keeper.is_new(), anew.store.stats().series), (true, 0));
 }
 
 #[test]
