@@ -336,8 +336,8 @@ impl Keeper {
         Ok(walked)
     }
 
-    /// A frame that was applied before fills a decoder that has lost its rows. That is journalled: a
-    /// replay from a checkpoint does not know the frame. False without room: nothing is done then.
+    /// A frame that was applied before fills a decoder that has lost its rows. That is journalled:
+    /// a replay from a checkpoint does not know the frame. False without room: nothing is done.
     fn reload(
         &mut self,
         envelope: &Envelope,

@@ -223,8 +223,8 @@ impl Keeper {
         old.into_iter().for_each(|agent| self.drop_host(agent));
     }
 
-    /// Empties the decoders of agents that have sent nothing for longer than the store keeps samples:
-    /// their columns may be gone from it, and open anew when they come back.
+    /// Empties the decoders of agents that have sent nothing for longer than the store keeps
+    /// samples: their columns may be gone from it, and open anew when they come back.
     pub(super) fn rest(&mut self, now: Now, retention: Duration) {
         let horizon = now.wall.saturating_sub(retention);
         let silent = self.sessions.values_mut().filter(|held| held.seen < horizon);
