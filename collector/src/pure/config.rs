@@ -26,8 +26,8 @@ use crate::pure::keeper::{KeeperLimits, RETENTION};
 pub const NOT_YET: Code = Code { name: "col001", meaning: "the key belongs to a later version" };
 
 const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9797);
-/// Shorter than a journal's snapshots are apart makes no sense; the store is in memory, so that
-/// more than a day asks for more of it than a host has.
+/// Shorter than two checkpoints are apart makes no sense; longer waits for the thinning of what is
+/// old.
 const RETENTION_MIN: Duration = Duration::from_secs(10 * 60);
 const RETENTION_MAX: Duration = Duration::from_secs(48 * 3600);
 const SERIES_MIN: u64 = 1000;

@@ -16,6 +16,7 @@ const UP: u8 = 3;
 const SNAPSHOT: u8 = 4;
 const FORGET: u8 = 5;
 const DRAIN: u8 = 6;
+const LOAD: u8 = 7;
 
 /// A frame that was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +120,8 @@ pub struct UpState {
 pub enum Entry<'a> {
     /// A frame.
     Frame(FrameEntry<'a>),
+    /// A frame applied before that has filled an empty decoder.
+    Load(FrameEntry<'a>),
     /// An orderly end of an agent.
     Goodbye {
         /// Which.
@@ -151,6 +154,16 @@ pub enum Entry<'a> {
 /// Appends a frame's entry; the frame is copied once, into the journal's buffer.
 pub fn put_frame(out: &mut Vec<u8>, envelope: &Envelope, received: Nanos, frame: &[u8]) {
     out.push(FRAME);
+    put_frame_body(out, envelope, received, frame);
+}
+
+/// Appends the entry of a frame that was applied before and fills an empty decoder.
+pub fn put_load(out: &mut Vec<u8>, envelope: &Envelope, received: Nanos, frame: &[u8]) {
+    out.push(LOAD);
+    put_frame_body(out, envelope, received, frame);
+}
+
+fn put_frame_body(out: &mut Vec<u8>, envelope: &Envelope, received: Nanos, frame: &[u8]) {
     out.extend_from_slice(&envelope.agent.0);
     out.push(envelope.stream as u8);
     out.extend_from_slice(&received.0.to_le_bytes());
@@ -245,6 +258,7 @@ impl<'a> Entry<'a> {
         let mut reader = Reader::new(bytes);
         let entry = match reader.byte()? {
             FRAME => return frame(&mut reader).map(Entry::Frame),
+            LOAD => return frame(&mut reader).map(Entry::Load),
             GOODBYE => {
                 Entry::Goodbye { agent: AgentId(reader.array()?), at: Timestamp(reader.zigzag()?) }
             }

@@ -173,12 +173,12 @@ pub struct FramesLost {
     pub last: Seq,
 }
 
-/// A session with the state that is not in snapshots.
+/// A session with its decoder.
 struct Held {
     session: Session,
     decoder: Decoder,
     source: Source,
-    /// When its last frame was applied.
+    /// When its last frame came.
     seen: Timestamp,
     recount: Recount,
     pace: Pace,
@@ -349,7 +349,10 @@ impl Keeper {
                     return Ok(walked.ended(Case::Gap, expected, text));
                 }
                 Verdict::Duplicate => {
-                    self.load(&key, &frame);
+                    if !self.reload(envelope, &frame, received, batch)? {
+                        let text = "the journal has no room".to_owned();
+                        return Ok(walked.ended(Case::Overloaded, seq, text));
+                    }
                     walked.at = seq;
                 }
                 Verdict::Next => {
@@ -371,21 +374,46 @@ impl Keeper {
         Ok(walked)
     }
 
-    /// A frame that was applied before fills a decoder that has lost its rows. Rows of an older
-    /// incarnation have numbers that mean others now.
-    fn load(&mut self, key: &(AgentId, Stream), frame: &Frame<'_>) {
+    /// A frame that was applied before fills a decoder that has lost its rows. That is journalled:
+    /// a replay from a checkpoint does not know the frame. False without room: nothing is done.
+    fn reload(
+        &mut self,
+        envelope: &Envelope,
+        frame: &Frame<'_>,
+        received: Nanos,
+        batch: &mut dyn Batch,
+    ) -> Result<bool, JournalClosed> {
+        self.entry.clear();
+        entry::put_load(&mut self.entry, envelope, received, frame.bytes());
+        if !batch.has_room(self.entry.len()) {
+            return Ok(false);
+        }
         self.stats.duplicates += 1;
-        let Some(held) = self.sessions.get_mut(key) else { return };
+        let key = (envelope.agent, envelope.stream);
+        if let Some(held) = self.sessions.get_mut(&key) {
+            held.seen = held.seen.max(Timestamp::from(received));
+        }
+        if self.load(&key, frame) {
+            let position = batch.push(EntryClass::Data, &self.entry)?;
+            self.writer.publish(position);
+        }
+        Ok(true)
+    }
+
+    /// Whether the decoder has changed by it. Rows of an older incarnation have numbers that mean
+    /// others now.
+    fn load(&mut self, key: &(AgentId, Stream), frame: &Frame<'_>) -> bool {
+        let Some(held) = self.sessions.get_mut(key) else { return false };
         held.recount.duplicates += 1;
         if held.session.applied().incarnation() != frame.header().seq.incarnation() {
-            return;
+            return false;
         }
-        let Ok(sections) = frame.sections(&mut self.inflater) else { return };
-        if let Ok(touched) = held.decoder.read(frame.header(), sections, Purpose::Load) {
-            let touched = touched.to_vec();
-            // Refusals were told when the frame was applied.
-            self.describe(key, &touched).clear();
-        }
+        let Ok(sections) = frame.sections(&mut self.inflater) else { return false };
+        let touched = held.decoder.read(frame.header(), sections, Purpose::Load);
+        let touched = touched.map(<[_]>::to_vec).unwrap_or_default();
+        // Refusals were told when the frame was applied.
+        self.describe(key, &touched).clear();
+        !touched.is_empty()
     }
 
     /// Applies the next frame.

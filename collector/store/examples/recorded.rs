@@ -1,6 +1,7 @@
 //! Replays the frames of a collector's journal into a store with chunk files and measures the bytes
-//! a sample takes: `cargo run --release -p bellwether-store --example recorded -- COPY-OF-JOURNAL
-//! EMPTY-DIRECTORY [TIMES]`. The journal is read so many times, one behind the other: minutes become
+//! a sample takes:
+//! `cargo run --release -p bellwether-store --example recorded -- JOURNAL EMPTY-DIRECTORY [TIMES]`.
+//! The journal is read so many times, one behind the other: minutes become
 //! hours. With `--columns`, the metrics that take most are listed. The journal must be a copy:
 //! opening one takes space for its next segments.
 use std::collections::BTreeMap;

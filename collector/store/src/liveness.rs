@@ -76,11 +76,7 @@ impl Intervals {
                 closed: reader.byte()? != 0,
             })
         });
-        let kept = kept.collect::<Result<Vec<_>, Malformed>>()?;
-        if !kept.is_sorted_by(|a, b| a.end < b.end) {
-            return Err(reader.malformed("intervals out of order"));
-        }
-        Ok(Intervals { kept, unmarked })
+        Ok(Intervals { kept: kept.collect::<Result<_, Malformed>>()?, unmarked })
     }
 
     /// Returns whether a gap was forgotten for the bound.

@@ -144,9 +144,7 @@ pub(super) fn read_state(input: &[u8]) {
     let mut keeper = keeper.finish(NOW, Position(0), StoreId([1; 16]), writer);
     keeper.tick(NOW, &mut Nowhere(1 << 59)).expect("a tick");
     let mut again = Vec::new();
-    keeper
-        .capture(NOW.wall)
-        .put(&mut |kind, bytes| put(&mut again, kind, bytes.get(..1).unwrap_or(bytes)));
+    keeper.capture(NOW.wall).put(&mut |kind, bytes| put(&mut again, kind, bytes));
 }
 
 /// The same, of the store alone, which goes on being written.
@@ -235,8 +233,7 @@ pub(super) fn decoder_seeds() -> Vec<Vec<u8>> {
         decoder.put_state(&mut out);
         out
     };
-    let seeds = formats::section_seeds();
-    vec![state(Decoder::new(100), seeds.first().expect("invariant: there are seeds"))]
+    vec![state(Decoder::new(100), &formats::section_seeds().swap_remove(0))]
 }
 
 /// A state is refused, or comes back as it was.

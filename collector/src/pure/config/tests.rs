@@ -27,8 +27,8 @@ fn an_empty_file_is_a_whole_plan() {
     assert_eq!(plan.data_dir, PathBuf::from("/var/lib/bellwether"));
     assert!(plan.principals.is_empty());
     assert_eq!(plan.anonymous, Anonymous::ReadsOnLoopback);
-    assert_eq!(plan.store.retention, Duration::from_secs(3 * 3600));
-    assert_eq!((plan.store.series_max, plan.store.bytes_max), (1_000_000, 2 << 30));
+    assert_eq!(plan.store.retention, Duration::from_secs(48 * 3600));
+    assert_eq!((plan.store.series_max, plan.store.bytes_max), (1_000_000, 1 << 40));
     assert_eq!(plan.keeper, KeeperLimits::default());
     assert_eq!(plan.queries, QueryLimits::default());
     assert!(plan.external_labels.is_empty());

@@ -254,16 +254,12 @@ impl Keeper {
         }
     }
 
-    /// Empties the decoders of hosts silent for longer than the store keeps samples: their columns
-    /// may be gone from it, and open anew when they come back.
+    /// Empties the decoders of agents that have sent nothing for longer than the store keeps
+    /// samples: their columns may be gone from it, and open anew when they come back.
     pub(super) fn rest(&mut self, now: Now, retention: Duration) {
         let horizon = now.wall.saturating_sub(retention);
-        for (agent, host) in self.presence.hosts() {
-            if host.mark() < horizon {
-                let held = self.sessions.get_mut(&(agent, Stream::Metrics));
-                held.into_iter().for_each(|held: &mut Held| held.decoder.clear());
-            }
-        }
+        let silent = self.sessions.values_mut().filter(|held| held.seen < horizon);
+        silent.for_each(|held| held.decoder.clear());
     }
 }
 

@@ -1,5 +1,5 @@
-//! The keeper's state in a checkpoint: sessions with their decoders, sources, hosts and `up`, beside
-//! the store's. The records are listed in `collector/JOURNAL.md`.
+//! The keeper's state in a checkpoint: sessions with their decoders, sources, hosts and `up`,
+//! beside the store's. The records are listed in `collector/JOURNAL.md`.
 
 use bellwether_model::id::{AgentId, Position, StoreId, Stream};
 use bellwether_model::limit;

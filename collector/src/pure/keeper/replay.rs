@@ -35,6 +35,11 @@ impl Keeper {
         }
         match entry {
             Entry::Frame(frame) => self.replay_frame(now, position, &frame),
+            Entry::Load(entry) => {
+                if let Ok((frame, _)) = Frame::read(entry.frame) {
+                    self.load(&(entry.agent, entry.stream), &frame);
+                }
+            }
             Entry::Goodbye { agent, at } => self.end(agent, at),
             Entry::Up(up) => self.up(now, &up, position),
             Entry::Snapshot(snapshot) => self.replay_snapshot(now, &snapshot),

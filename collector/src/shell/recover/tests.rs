@@ -168,8 +168,8 @@ fn a_damaged_checkpoint_gives_way_to_the_one_before() {
     }
     assert!(bench.now.journal.first() > Position(1), "the journal is cut");
     bench.run(7);
-    let damaged = bench.newest(CHECKPOINTS);
     for offset in [20, 90, 300] {
+        let damaged = bench.newest(CHECKPOINTS);
         bench.disk.corrupt(&damaged, offset);
         bench.restart().unwrap();
         assert_eq!(bench.now.damaged.len(), 1, "{:?}", bench.now.damaged);
@@ -193,11 +193,12 @@ fn without_a_good_checkpoint_the_start_is_refused_unless_the_loss_is_accepted() 
     for name in bench.disk.list(&dir).unwrap() {
         bench.disk.corrupt(&dir.join(name), 100);
     }
-    let refused = bench.restart().unwrap_err().to_string();
+    bench.disk.kill();
+    let refused = start(&bench.disk, bench.second, Loss::Refuse).err().unwrap().to_string();
     assert!(refused.contains("--accept-loss") && refused.contains("damaged"), "{refused}");
     assert_eq!(bench.disk.list(&dir).unwrap().len(), 2, "nothing is touched");
     let anew = start(&bench.disk, bench.second, Loss::Accept).unwrap();
-    assert!(anew.keeper.is_new() && anew.store.stats().series == 0);
+    assert_eq!((anew.keeper.is_new(), anew.store.stats().series), (true, 0));
 }
 
 #[test]
@@ -262,7 +263,7 @@ fn damage_in_a_chunk_file_takes_one_page_and_is_told_with_its_agent() {
     counts.sort_unstable();
     assert_eq!(counts, [[34; 4].as_slice(), &[50; 16]].concat());
     // Its head: all of it.
-    bench.disk.corrupt(&file, 100);
+    bench.disk.corrupt(&file, 70);
     let mut counts = bench.counts();
     counts.sort_unstable();
     assert_eq!(counts, [[18; 4].as_slice(), &[34; 16]].concat());
@@ -290,5 +291,6 @@ fn a_closed_file_with_a_damaged_index_is_read_block_by_block() {
     bench.disk.corrupt(&file, len - 1);
     bench.restart().unwrap();
     assert_eq!(bench.now.files_broken.len(), 1);
-    assert_eq!(bench.counts(), [70; 20]);
+    // The silence between the two ends the series once.
+    assert_eq!(bench.counts(), [71; 20]);
 }
