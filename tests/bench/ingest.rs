@@ -1,7 +1,8 @@
 //! Frames ingested per CPU-second of a running collector, acknowledged after their sync.
 //!
 //! `bench-ingest ADDRESS TOKEN_FILE PID [AGENTS [FRAMES [COLUMNS]]]`: fifty connections, each an
-//! agent of its own, push 600 frames, one per request, of 500 samples, of which a fifth changed, and
+//! agent of its own, push 600 frames, one per request, of 500 samples, of which a fifth changed,
+//! and
 //! wait for each answer. The CPU time is that of process PID from /proc, so that the load itself is
 //! not counted; its resident memory is read at the end. Frames are encoded before the clock starts.
 
