@@ -1,7 +1,8 @@
 //! Measures what a series costs in memory and what a checkpoint costs: agents of 500 columns, a
 //! fifth of which change, over three blocks' rows and some:
 //! `cargo run --release -p bellwether-store --example memory -- 100000 EMPTY-DIRECTORY`.
-//! Resident bytes are this process's, less those before; the rows being appended are not among them.
+//! Resident bytes are this process's, less those before; the rows being appended are not among
+//! them.
 use std::path::Path;
 use std::sync::Arc;
 

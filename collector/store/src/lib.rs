@@ -8,7 +8,8 @@
 //! set hold the same series.
 //!
 //! Sealed blocks go to chunk files ([`files`]) and are read there; all else is in memory, and in
-//! the [`checkpoint`] that a start begins with. What came after the checkpoint is the journal's. All
+//! the [`checkpoint`] that a start begins with. What came after the checkpoint is the journal's.
+//! All
 //! I/O goes through `platform`'s `Disk`; there is no clock and no thread here, times are arguments.
 //!
 //! It deliberately does not: thin out old samples, or take rows out of order.

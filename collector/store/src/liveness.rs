@@ -22,8 +22,8 @@ use crate::Source;
 /// Silence after which a source's series end.
 pub const GRACE: Duration = Duration::from_secs(5);
 
-/// Intervals kept per source; beyond it the oldest two are joined. Six hours of silences of 5 s make
-/// more; a source that is silent less often than every 40 s has room for two days.
+/// Intervals kept per source; beyond it the oldest two are joined. Six hours of silences of 5 s
+/// make more; a source that is silent less often than every 40 s has room for two days.
 const INTERVALS: usize = 4096;
 
 /// A change to what is known of a source's liveness; applied when its frame is published.

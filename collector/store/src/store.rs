@@ -27,7 +27,8 @@ pub const SLACK: Duration = Duration::from_secs(300);
 pub struct Limits {
     /// Series; new ones beyond it are refused, old ones kept.
     pub series_max: usize,
-    /// Bytes of rows, sealed (in files, where there are files) and open. Beyond it the oldest blocks
+    /// Bytes of rows, sealed (in files, where there are files) and open. Beyond it the oldest
+    /// blocks
     /// are dropped. Open rows and parts are never dropped: they are bounded by the series (480
     /// samples each).
     pub bytes_max: usize,

@@ -2,8 +2,8 @@
 //! group.
 //!
 //! What the lane holds stays before anything new is let in. A refused definition keeps its place
-//! without a series; what a limit has refused is forgotten until its group is next defined. Settling
-//! (`columns`) follows with the next row.
+//! without a series; what a limit has refused is forgotten until its group is next defined.
+//! Settling (`columns`) follows with the next row.
 
 use std::collections::BTreeSet;
 

@@ -4,8 +4,8 @@
 //! block of at most [`ROWS_MAX`] rows, so that a row is encoded three times at most and open memory
 //! stays small. A block is dropped in two steps. First it is marked with the epoch that is about to
 //! begin: views made from then on do not see it. It goes when no view of an earlier epoch lives, or
-//! [`SLACK`] later. A series goes with the last block that names it. Blocks in chunk files go file by
-//! file (`filing`).
+//! [`SLACK`] later. A series goes with the last block that names it. Blocks in chunk files go file
+//! by file (`filing`).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! A store from the records of a checkpoint and its chunk files; what comes after is the journal's.
 //!
-//! Every record is checked as it is read: bytes of a damaged checkpoint make an error, never a store
-//! that breaks its invariants. Files that are gone went after the checkpoint was written; files that
-//! it does not name are removed.
+//! Every record is checked as it is read: bytes of a damaged checkpoint make an error, never a
+//! store
+//! that breaks its invariants. Files that are gone went after the checkpoint was written; files
+//! that it does not name are removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -60,8 +61,8 @@ pub struct Restored {
     pub filer: Filer,
     /// Files that the checkpoint names and that are gone.
     pub files_gone: usize,
-    /// Files whose index is damaged, by number, with what is wrong: they were read record by record,
-    /// and blocks behind a damaged one are lost.
+    /// Files whose index is damaged, by number, with what is wrong: they were read record by
+    /// record, and blocks behind a damaged one are lost.
     pub files_broken: Vec<(u32, &'static str)>,
 }
 
