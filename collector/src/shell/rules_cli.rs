@@ -1,4 +1,4 @@
-//! `check rules` and `test rules`: rule files and their tests, as Prometheus and promtool read them.
+//! `check rules` and `test rules`: rule files and their tests, read as Prometheus and promtool do.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

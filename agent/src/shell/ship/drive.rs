@@ -26,7 +26,8 @@ use crate::pure::ship::{Effect, Event, Request, Shipper, Standing};
 use crate::shell::spool::{Random, Spool, SpoolError};
 
 /// From one look at the spool's age, room and syncs to the next, at most; a frame that comes after
-/// half of it brings the look along, so that an agent with a frame each second wakes for nothing else.
+/// half of it brings the look along, so that an agent with a frame each second wakes for
+/// nothing else.
 const TICK: Duration = Duration::from_millis(1500);
 
 /// What the caller does, in order.

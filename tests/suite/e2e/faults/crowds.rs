@@ -16,6 +16,9 @@ use super::super::daemons::{Agent, Collector, TOKEN, token_file};
 use super::super::query;
 use super::{is_undisturbed, watched};
 
+/// The columns over an agent's limit, as the collector's page counts them.
+const REFUSED: &str = "bellwether_collector_columns_refused_total{reason=\"series_per_agent\"}";
+
 const CROWD: u32 = 1000;
 /// Frames that each of the crowd pushes.
 const FRAMES: u32 = 3;
@@ -93,7 +96,7 @@ fn too_many_series(collector: &Collector) {
         }
     }
     let refused = until("the refusals counted", LATE, || {
-        let refused = collector.figure("bellwether_collector_columns_refused_total");
+        let refused = collector.figure(REFUSED);
         (refused > 0).then_some(refused)
     });
     assert_eq!(refused, (SERIES - SERIES_TAKEN) as u64);
