@@ -1,6 +1,7 @@
 #!/bin/sh
 # The long runs: kills of real processes, power cuts, simulator seeds, fuzzing, a day in the
-# simulator. Each part prints its count; the report is at the end.
+# simulator, healthy rollouts before the verdict. Each part prints its count; the report is at the
+# end.
 set -u
 
 usage() {
@@ -9,12 +10,14 @@ usage: sh tests/soak.sh [PART…]
 
 Runs the parts named, or all of them:
 
-  kills   kill -9 of collector and agent at random moments, 1,000 times; every acknowledged row is
-          then read back once                                                 (about 25 minutes)
-  power   simulated power cuts of both sides, 10,000 seeds
-  seeds   all faults of the simulator together, 10,000 seeds
-  day     24 hours of one host in simulated time, 3 seeds
-  fuzz    every reader of bytes from outside, for 10 minutes
+  kills     kill -9 of collector and agent at random moments, 1,000 times; every acknowledged row
+            is then read back once                                            (about 25 minutes)
+  power     simulated power cuts of both sides, 10,000 seeds
+  seeds     all faults of the simulator together, 10,000 seeds
+  day       24 hours of one host in simulated time, 3 seeds
+  fuzz      every reader of bytes from outside, for 10 minutes
+  verdicts  healthy rollouts of each scenario, 10,000, before the verdict: how many it fails at
+            α = 0.05, 0.01 and 0.001, each of which must hold
 
 PART=COUNT runs that many (seconds for fuzz), PART=COUNT@FIRST from that seed on:
 sh tests/soak.sh kills=50 seeds=1000@20000. Exit code: 0 all passed, 1 something was found, 2 could
@@ -23,10 +26,10 @@ END
 }
 
 cd "$(dirname -- "$0")/.." || exit 2
-[ $# -gt 0 ] || set -- kills power seeds day fuzz
+[ $# -gt 0 ] || set -- kills power seeds day fuzz verdicts
 for asked in "$@"; do
     case "${asked%%=*}" in
-        kills | power | seeds | day | fuzz) ;;
+        kills | power | seeds | day | fuzz | verdicts) ;;
         -h | --help) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
     esac
@@ -42,13 +45,23 @@ trap 'rm -f "$log"' EXIT
 report=
 failed=0
 
-kills() {
-    # The program itself, so that cargo holds no lock for half an hour.
+# one_test NAME: of the suite. The program itself, so that cargo holds no lock for half an hour; a
+# name that is no test's would run none and pass.
+one_test() {
     suite=$(cargo test --release --locked --quiet -p bellwether-tests --test suite --no-run \
         --message-format=json | sed -n 's/.*"executable":"\([^"]*suite-[^"]*\)".*/\1/p' | tail -n 1)
-    [ -n "$suite" ] || return 2
-    BELLWETHER_KILLS=$1 "$suite" --exact --nocapture \
+    [ -n "$suite" ] && "$suite" --exact --list "$1" | grep -q ': test$' || return 2
+    "$suite" --exact --nocapture "$1"
+}
+
+kills() {
+    BELLWETHER_KILLS=$1 one_test \
         e2e::exactly_once::every_acked_row_is_read_back_once_after_kills_of_both
+}
+
+# verdicts COUNT FIRST
+verdicts() {
+    BELLWETHER_ROLLOUTS=$1@$2 one_test rollouts::each_scenario_holds_the_bound_of_false_rollbacks
 }
 
 # part NAME COUNT FIRST
@@ -58,6 +71,7 @@ part() {
     status=$({ {
         case "$1" in
             kills) kills "$2" ;;
+            verdicts) verdicts "$2" "$3" ;;
             *) "$target/release/soak" "$1" "$2" "$3" ;;
         esac 2>&1
         echo $? >&3
@@ -66,13 +80,14 @@ part() {
     if [ "$status" = 0 ]; then
         case "$1" in
             kills) word="passed $2 kills: $(sed -n 's/^killed: //p' "$log")" ;;
+            verdicts) word="passed $2 of each scenario: $(sed -n 's/^failed: //p' "$log")" ;;
             *) word=$(tail -n 1 "$log") ;;
         esac
     else
         failed=1
         word="FAILED (exit code $status): $(tail -n 1 "$log")"
     fi
-    report="$report$(printf '%-6s %6s s  %s' "$1" "$seconds" "$word")
+    report="$report$(printf '%-8s %6s s  %s' "$1" "$seconds" "$word")
 "
 }
 

@@ -1,6 +1,7 @@
 //! Decisions of the collector: no I/O, no clock, no threads.
 
 pub(crate) mod api;
+pub(crate) mod canvas;
 pub(crate) mod chart;
 pub mod config;
 pub mod entry;

@@ -29,8 +29,10 @@
 //!
 //! A host of the canary that is bad whatever it serves makes a worse canary in every count there
 //! is: only several hosts on each side, or a baseline host beside it, could tell. With one host in
-//! twenty it happens to one rollout in twenty of those that meet a bad host. The same holds for a
-//! cache that is cold because the canary is new; [`Config::warm_up_seconds`] is for that.
+//! twenty it happens to one rollout in twenty of those that meet a bad host. The same holds for
+//! trains that keep coming to a small canary as often as to its whole baseline, which is what a new
+//! version that makes its clients retry looks like, and for a cache that is cold because the canary
+//! is new; [`Config::warm_up_seconds`] is for that.
 //!
 //! # What the guard costs
 //!

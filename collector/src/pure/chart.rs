@@ -1,4 +1,4 @@
-//! Series drawn in a terminal: Braille dots, two by four in a character, with axes and a legend.
+//! Series drawn in a terminal over time, with axes and a legend.
 //!
 //! Each series ends in a letter at the right edge, so that a drawing without colours can be read
 //! too; the legend names it and says its least, greatest and last value.
@@ -7,14 +7,12 @@ use std::fmt::Write;
 
 use bellwether_model::time::{Timestamp, date};
 
+use super::canvas::{Canvas, DOTS, Range};
+
 /// Series drawn; the legend says how many more there are.
 const SERIES_MAX: usize = 26;
 /// Characters of the drawing itself, at least.
 const WIDTH_MIN: usize = 20;
-/// Dots of a character.
-const DOTS: (usize, usize) = (2, 4);
-/// The bits of a Braille character, by column and row.
-const BITS: [[u8; 4]; 2] = [[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]];
 /// Colours of the letters and lines, of those that both dark and light terminals show.
 const COLOURS: [u8; 6] = [36, 33, 35, 32, 31, 34];
 
@@ -47,7 +45,7 @@ pub(crate) struct Frame {
 /// Draws series; empty if none has a finite value.
 pub(crate) fn draw(lines: &[Line], frame: &Frame) -> String {
     let shown = lines.get(..lines.len().min(SERIES_MAX)).unwrap_or(lines);
-    let Some(scale) = Scale::of(shown) else { return String::new() };
+    let Some(scale) = scale(shown) else { return String::new() };
     let labels = [scale.high, f64::midpoint(scale.high, scale.low), scale.low].map(number);
     let margin = labels.iter().map(String::len).max().unwrap_or(0);
     // The axis beside the labels, and at least one letter.
@@ -56,7 +54,7 @@ pub(crate) fn draw(lines: &[Line], frame: &Frame) -> String {
     let mut canvas = Canvas::new(width, rows);
     let mut letters = vec![Vec::new(); rows];
     for (which, line) in shown.iter().enumerate() {
-        if let Some(row) = canvas.line(line, which, frame, &scale)
+        if let Some(row) = trace(&mut canvas, line, which, frame, scale)
             && let Some(letters) = letters.get_mut(row)
         {
             letters.push(which);
@@ -71,7 +69,12 @@ pub(crate) fn draw(lines: &[Line], frame: &Frame) -> String {
             _ => "",
         };
         out.push_str(&format!("{label:>margin$} ┤"));
-        canvas.row(row, frame.colours, &mut out);
+        for (dots, which) in canvas.row(row) {
+            match dots {
+                Some(dots) => paint(&mut out, which, frame.colours, &dots.to_string()),
+                None => out.push(' '),
+            }
+        }
         for which in letters {
             paint(&mut out, *which, frame.colours, &letter(*which).to_string());
         }
@@ -84,112 +87,43 @@ pub(crate) fn draw(lines: &[Line], frame: &Frame) -> String {
 }
 
 /// The values that the edges stand for.
-struct Scale {
-    low: f64,
-    high: f64,
+fn scale(lines: &[Line]) -> Option<Range> {
+    let all = lines.iter().flat_map(|line| &line.samples).map(|(_, value)| *value);
+    Range::over(all, |value| {
+        let around = if value == 0.0 { 1.0 } else { value.abs() * 0.1 };
+        (around, around)
+    })
 }
 
-impl Scale {
-    fn of(lines: &[Line]) -> Option<Scale> {
-        let all = lines.iter().flat_map(|line| &line.samples).map(|(_, value)| *value);
-        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
-        for value in all.filter(|value| value.is_finite()) {
-            low = low.min(value);
-            high = high.max(value);
+/// Draws a series; gives the row of its last finite value.
+fn trace(
+    canvas: &mut Canvas,
+    line: &Line,
+    which: usize,
+    frame: &Frame,
+    scale: Range,
+) -> Option<usize> {
+    let span = frame.end.millis_since(frame.start).max(1);
+    let mut before: Option<(Timestamp, (usize, usize))> = None;
+    let mut last = None;
+    for (at, value) in &line.samples {
+        if !value.is_finite() {
+            before = None;
+            continue;
         }
-        if low > high {
-            return None;
-        }
-        if low == high {
-            let around = if low == 0.0 { 1.0 } else { low.abs() * 0.1 };
-            (low, high) = (low - around, high + around);
-        }
-        Some(Scale { low, high })
-    }
-
-    /// The row of dots of a value, counted from above.
-    fn dot(&self, value: f64, dots: usize) -> usize {
-        // Halved first: the difference of two finite numbers may be infinite.
-        let share = (self.high / 2.0 - value / 2.0) / (self.high / 2.0 - self.low / 2.0);
-        place(share, dots)
-    }
-}
-
-/// The dot of `dots` at a share of the way.
-fn place(share: f64, dots: usize) -> usize {
-    #[expect(clippy::cast_precision_loss, reason = "a terminal's width")]
-    let last = dots.saturating_sub(1) as f64;
-    #[expect(clippy::cast_possible_truncation, reason = "within the edges")]
-    let dot = (share.clamp(0.0, 1.0) * last).round() as usize;
-    dot
-}
-
-/// Dots by character, and which series touched it last.
-struct Canvas {
-    width: usize,
-    rows: usize,
-    cells: Vec<(u8, usize)>,
-}
-
-impl Canvas {
-    fn new(width: usize, rows: usize) -> Canvas {
-        Canvas { width, rows, cells: vec![(0, 0); width * rows] }
-    }
-
-    /// Draws a series; gives the row of its last finite value.
-    fn line(&mut self, line: &Line, which: usize, frame: &Frame, scale: &Scale) -> Option<usize> {
-        let (across, down) = (self.width * DOTS.0, self.rows * DOTS.1);
-        let span = frame.end.millis_since(frame.start).max(1);
-        let mut before: Option<(Timestamp, usize, usize)> = None;
-        let mut last = None;
-        for (at, value) in &line.samples {
-            if !value.is_finite() {
-                before = None;
-                continue;
+        #[expect(clippy::cast_precision_loss, reason = "a place on a screen")]
+        let share = at.millis_since(frame.start) as f64 / span as f64;
+        let dot = (canvas.across(share), canvas.down(scale.part(*value)));
+        match before {
+            Some((then, from)) if at.millis_since(then) <= frame.gap => {
+                canvas.join(from, dot, which);
             }
-            #[expect(clippy::cast_precision_loss, reason = "a place on a screen")]
-            let share = at.millis_since(frame.start) as f64 / span as f64;
-            let (x, y) = (place(share, across), scale.dot(*value, down));
-            match before {
-                Some((then, from_x, from_y)) if at.millis_since(then) <= frame.gap => {
-                    self.join((from_x, from_y), (x, y), which);
-                }
-                _ => self.dot(x, y, which),
-            }
-            before = Some((*at, x, y));
-            last = Some(y / DOTS.1);
+            _ => canvas.set(dot.0, dot.1, which),
         }
-        last
+        before = Some((*at, dot));
+        last = Some(dot.1 / DOTS.1);
     }
-
-    /// A dot in each column between two, and what is missing between their heights.
-    fn join(&mut self, from: (usize, usize), to: (usize, usize), which: usize) {
-        let steps = to.0.abs_diff(from.0).max(to.1.abs_diff(from.1)).max(1);
-        let between = |a: usize, b: usize, step: usize| {
-            if b >= a { a + (b - a) * step / steps } else { a - (a - b) * step / steps }
-        };
-        for step in 0..=steps {
-            self.dot(between(from.0, to.0, step), between(from.1, to.1, step), which);
-        }
-    }
-
-    fn dot(&mut self, x: usize, y: usize, which: usize) {
-        let cell = y / DOTS.1 * self.width + x / DOTS.0;
-        let bit = BITS.get(x % DOTS.0).and_then(|column| column.get(y % DOTS.1));
-        if let (Some(cell), Some(bit)) = (self.cells.get_mut(cell), bit) {
-            *cell = (cell.0 | bit, which);
-        }
-    }
-
-    fn row(&self, row: usize, colours: bool, out: &mut String) {
-        let cells = self.cells.iter().skip(row * self.width).take(self.width);
-        for (bits, which) in cells {
-            match char::from_u32(0x2800 + u32::from(*bits)) {
-                Some(dots) if *bits != 0 => paint(out, *which, colours, &dots.to_string()),
-                _ => out.push(' '),
-            }
-        }
-    }
+    last
 }
 
 fn paint(out: &mut String, which: usize, colours: bool, text: &str) {

@@ -119,7 +119,7 @@ impl Evidence {
 
     /// The logarithm of the evidence with nothing left out, every request on its own.
     pub(super) fn log_plain(&self) -> f64 {
-        self.log(self.plain.first().copied().unwrap_or_default())
+        self.log_of(self.plain.first().copied().unwrap_or_default())
     }
 
     /// The logarithm of the evidence with one train left out, at a temper.
@@ -134,7 +134,7 @@ impl Evidence {
             }
             lower(&mut least, &bets);
         }
-        self.log(least)
+        self.log_of(least)
     }
 
     /// The weight that starts in this second, for each bet.
@@ -194,7 +194,7 @@ impl Evidence {
         kept
     }
 
-    fn log(&self, bets: Bets) -> f64 {
+    fn log_of(&self, bets: Bets) -> f64 {
         let [deploy, ..] = WEIGHTS;
         let mut sum = (1.0 - deploy) * self.unstarted;
         for (bet, weight) in bets.iter().zip(WEIGHTS) {

@@ -76,6 +76,19 @@ fn health_passes_once_enough_was_seen() {
     assert_eq!(worse.verdict, Verdict::Inconclusive { missing: Missing::Requests { canary: 0 } });
 }
 
+/// No number of good requests alone bounds a ratio.
+#[test]
+fn arms_without_a_bad_request_are_told_what_a_pass_takes() {
+    let said = |bad| {
+        let course: Vec<Tick> = (0..60).map(|at| tick(at, (10, 0), (190, bad))).collect();
+        judge(Config::default(), &course).outcome().reason
+    };
+    assert!(said(0).contains("a pass takes bad requests of the baseline"), "{}", said(0));
+    assert!(!said(1).contains("a pass takes"), "{}", said(1));
+    let worse = judge(Config::default(), &[tick(0, (10, 1), (190, 1))]).outcome().reason;
+    assert!(worse.contains("at these ratios it will not pass"), "{worse}");
+}
+
 #[test]
 fn a_fault_after_an_hour_is_found_as_one_after_a_minute() {
     let after = |health: i64| {

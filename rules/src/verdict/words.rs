@@ -78,7 +78,9 @@ fn inconclusive(outcome: &Outcome, missing: Missing) -> String {
                     )
                 },
             );
-            let more = if canary == 0 {
+            let more = if canary == 0 && outcome.baseline_bad == 0 {
+                "and a pass takes bad requests of the baseline to compare with".to_owned()
+            } else if canary == 0 {
                 "at these ratios it will not pass".to_owned()
             } else {
                 format!("about {canary} more requests to the canary would show that it is well")

@@ -94,7 +94,8 @@ fn drawn(record: &Record, needed: f64, screen: Screen) -> Vec<String> {
         height: HEIGHT,
         line: Some((tens(needed), &name)),
         x_label: &|second| format!("{second:.0}"),
-        y_label: &|power| format!("10^{power:.1}"),
+        // What is added makes a zero of a negative one.
+        y_label: &|power| format!("10^{:.1}", (power * 10.0).round() / 10.0 + 0.0),
     };
     let mut rows = vec![String::new(), "  evidence against the canary, by second".to_owned()];
     rows.extend(plot.lines().into_iter().map(|row| format!("  {row}")));

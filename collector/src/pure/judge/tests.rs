@@ -148,6 +148,14 @@ fn a_decision_is_shown_to_people() {
 }
 
 #[test]
+fn no_power_is_a_negative_zero() {
+    let ticks = (0..9).map(|at| tick(10 * at, 0, [10, 5, 100, 0])).collect();
+    let record = Record::judge(Config::default(), ticks, Context::default()).unwrap();
+    let shown = text(&record, Screen { columns: 80 });
+    assert!(shown.contains("10^0.0 ┤") && !shown.contains("^-0.0"), "{shown}");
+}
+
+#[test]
 fn a_decision_is_shown_to_programs() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&json(&record())).unwrap());
 }
