@@ -13,6 +13,7 @@ mod context;
 mod finish;
 mod frame;
 mod histogram;
+mod info;
 mod key;
 mod labels;
 mod node;

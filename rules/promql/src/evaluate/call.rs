@@ -7,7 +7,7 @@ use super::context::{Context, Evaluated, Grid, Notes, Sink};
 use super::frame::{Block, Frame, Name};
 use super::node::scalar_block;
 use super::select::{self, Take, seconds};
-use super::{EvaluateError, arithmetic, histogram, labels, sort, window};
+use super::{EvaluateError, arithmetic, histogram, info, labels, sort, window};
 use crate::function::Body;
 use crate::tree::{Call, Expr, Kind, Node, Span};
 
@@ -83,7 +83,7 @@ pub(crate) fn stream(
         Body::Sort(_) | Body::SortByLabel(_) => {
             whole(context, grid, sink, |grid| sort::call(context, call, span, grid, notes))
         }
-        Body::Info => Err(EvaluateError::Unsupported { what: "function info".to_owned(), span }),
+        Body::Info => whole(context, grid, sink, |grid| info::call(context, call, grid, notes)),
         Body::End
         | Body::MaxOf
         | Body::MinOf

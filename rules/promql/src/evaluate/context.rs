@@ -160,7 +160,8 @@ impl<'a> Context<'a> {
         Ok(())
     }
 
-    fn offset(&self, offset: &Length) -> Evaluated<i64> {
+    /// An offset in milliseconds.
+    pub(crate) fn offset(&self, offset: &Length) -> Evaluated<i64> {
         match offset {
             Length::Millis(millis) => Ok(*millis),
             Length::Computed(duration) => self.computed(duration, Lengths::Any),

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestCaseResult, TestRunner};
 
 use super::data::{Data, LAST, data};
-use super::expressions::{NOT_YET, call_of, query};
+use super::expressions::{WITHOUT_REFERENCE, call_of, query};
 use super::pools::pools;
 use crate::annotation::Level;
 use crate::evaluate::{self, Budget, EvaluateError, Options, Value};
@@ -297,22 +297,9 @@ fn the_engine_answers_as_the_reference() {
 
 #[test]
 fn every_function_has_its_reference() {
-    for function in Function::all().iter().filter(|one| !NOT_YET.contains(&one.name)) {
+    for function in Function::all().iter().filter(|one| !WITHOUT_REFERENCE.contains(&one.name)) {
         let case = (data(), call_of(function), times());
         runner(40).run(&case, |(data, text, times)| agree(&data, &text, times)).unwrap();
-    }
-}
-
-#[test]
-fn what_is_not_there_yet_is_refused_with_its_place() {
-    for name in NOT_YET {
-        let (text, times) = (
-            format!("1 + {name}(a)"),
-            Times { start: 0, end: 0, step: 0, lookback: 1, subquery_step: 1 },
-        );
-        let answer = ask(&Data::default(), &parse(&text).unwrap(), times, &Serial, 100);
-        let Err(EvaluateError::Unsupported { span, .. }) = answer else { panic!("{answer:?}") };
-        assert_eq!(span.start, 4);
     }
 }
 
