@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(text(&back), text(&canvas));
         canvas.join((3, 2), (3, 2), 0);
         canvas.set(99, 99, 0);
-        assert_eq!(text(&canvas), [".⠠⡠⠊", "⡠⠊.."].map(|row| row.replace('⠠', "⠠")));
+        assert_eq!(text(&canvas), [".⠠⡠⠊", "⡠⠊.."]);
     }
 
     #[test]
