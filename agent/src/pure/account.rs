@@ -160,6 +160,14 @@ impl Tally {
             *held += count;
         }
     }
+
+    /// Takes back what was dropped: it is held, and will be sent after all.
+    pub fn take_back(&mut self, reason: DropReason, count: Count) {
+        let all = DropReason::ALL.iter().zip(&mut self.dropped);
+        for (_, held) in all.filter(|(this, _)| **this == reason) {
+            *held -= count;
+        }
+    }
 }
 
 impl Account {

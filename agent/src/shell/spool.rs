@@ -1,13 +1,15 @@
 //! The spool: frames on disk from their making to their acknowledgement.
 //!
 //! One journal per identity, in `<dir>/<agent id>/`. Each segment of the wire opens with a state
-//! entry: incarnation, the cursors, and what is declared to whom. Whole segments of the wire go;
-//! their space is free once all that share a file with them are gone: the files hold the frames of
+//! entry: incarnation, the oldest frame held, the cursors, what is declared to whom, the account.
+//! What is held at a start is what was held at the last state that is left, and the frames after
+//! it, less what was damaged: so the sums of that state go on. Whole segments of the wire go; their
+//! space is free once all that share a file with them are gone: the files hold the frames of
 //! the bound and at most four files more. The table of contents ([`Backlog`]) is built from the
 //! files at each start.
 //!
 //! Synced are: incarnation and nonce before the first frame (DESIGN §5); what is declared, before a
-//! collector hears of it; what is left, before a file goes; and the frames themselves only when the
+//! collector hears of it; state and frames, before a file goes; and the frames themselves only when the
 //! oldest that is neither acknowledged nor synced is over ten seconds old: a power cut of the host
 //! takes at most that and one tick. A cursor lost is only a repeat.
 
@@ -176,7 +178,8 @@ impl Spool {
                 tally.drop(DropReason::Skipped(SkipReason::Clone), lost);
             }
             let skips = declared.skips.into_iter().chain(unsent).collect();
-            loaded.state.cursors.insert(collector, Declared { cursor: Seq(0), skips });
+            let declared = Declared { cursor: Seq(0), skips, passed: Vec::new() };
+            loaded.state.cursors.insert(collector, declared);
         }
         loaded.state.account = account;
         let spool = Spool::begin(disk, setup, random.agent, random.nonce, loaded)?;
@@ -361,6 +364,7 @@ impl Spool {
     fn state(&self) -> State {
         State {
             incarnation: self.origin.incarnation,
+            first: self.backlog.first().unwrap_or(Seq::new(self.origin.incarnation, 0)),
             cursors: self.cursors.clone(),
             account: self.account.clone(),
         }
@@ -406,16 +410,18 @@ impl Spool {
     /// Makes it durable that segments are dropped, then removes their files: a frame that was
     /// declared must not be sent after a power cut. A disk that is full is not kept full by that.
     fn remove_dropped(&mut self) -> Result<(), SpoolError> {
-        self.sync_state()?;
-        self.remove_popped()
+        let written = self.sync_state()?;
+        if self.has_needless() { self.remove_needless(written) } else { Ok(()) }
     }
 
-    /// Writes the state, if the disk has room for it, and syncs.
-    fn sync_state(&mut self) -> Result<(), SpoolError> {
-        if self.journal.has_room(self.state().len() + ENTRY_ROOM) {
+    /// Writes the state, if the disk has room for it, and syncs. Returns whether it had.
+    fn sync_state(&mut self) -> Result<bool, SpoolError> {
+        let has_room = self.journal.has_room(self.state().len() + ENTRY_ROOM);
+        if has_room {
             self.write_state()?;
         }
-        self.sync()
+        self.sync()?;
+        Ok(has_room)
     }
 
     /// Whether a file holds nothing that is needed.
@@ -431,11 +437,22 @@ impl Spool {
     }
 
     /// Removes the files before the oldest frame held. What is left is durable before: it alone
-    /// says which incarnation this is.
+    /// says which incarnation this is, and what became of the frames that go.
     fn remove_popped(&mut self) -> Result<(), SpoolError> {
         if self.has_needless() {
-            self.sync()?;
-            self.journal.remove_before(self.keep())?;
+            let written = self.sync_state()?;
+            self.remove_needless(written)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the files; a state that had no room before has it now.
+    fn remove_needless(&mut self, written: bool) -> Result<(), SpoolError> {
+        self.journal.remove_before(self.keep())?;
+        if !written {
+            // Spares that cannot be had leave the state for later.
+            drop(self.journal.prepare_spares());
+            self.sync_state()?;
         }
         Ok(())
     }
@@ -527,7 +544,7 @@ impl Spool {
     /// # Errors
     /// The disk failed.
     pub fn close(mut self) -> Result<(), SpoolError> {
-        self.sync_state()
+        self.sync_state().map(drop)
     }
 
     /// Makes room for the opening of an incarnation, at the cost of the oldest frames.

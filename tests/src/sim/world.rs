@@ -2,19 +2,19 @@
 
 mod faults;
 mod links;
+mod settled;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use bellwether_agent::shell::ship::drive::Action;
 use bellwether_agent::shell::spool::SpoolError;
-use bellwether_collector::pure::entry::UpValue;
 use bellwether_model::wire::envelope::SkipReason;
 use bellwether_model::wire::frame::Frame;
 use bellwether_platform::disk::sim::{SimDisk, SplitMix};
 use bytes::Bytes;
 
-use super::account::{Account, Excuse, Fate};
+use super::account::{Account, Fate};
 use super::agent::AgentNode;
 use super::collector::{CollectorNode, End};
 use super::ledger::FrameKey;
@@ -25,8 +25,6 @@ use super::{Millis, Scenario};
 const GRACE: Millis = 5_000;
 /// After the end of faults everything must be settled within this.
 const SETTLE: Millis = 60_000;
-/// Frames made so shortly before the end may be on their way.
-const ON_THEIR_WAY: Millis = 12_000;
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -550,52 +548,5 @@ impl<'a> World<'a> {
         self.trace.add(self.now, format_args!("collector {collector} ends: {ending:?}"));
         let pause = if self.faulty() { self.random.below(6000) } else { 500 };
         self.after(pause, Event::StartCollector { collector });
-    }
-
-    fn finish(&mut self) -> Result<(), String> {
-        let now = self.now;
-        for collector in 0..self.collectors.len() {
-            let node = &mut self.collectors[collector];
-            if node.process.is_none() {
-                return Err(format!("collector {collector} does not run"));
-            }
-            let flushed = node.write().and_then(|()| node.sync());
-            flushed.map_err(|end| format!("{end:?}"))?;
-            node.check(&self.account)?;
-            node.check_replay(now)?;
-            let excuse = Excuse { acked_before: node.void_before, made_after: now - ON_THEIR_WAY };
-            // Hosts whose clock stands still make no frame that could carry a declaration.
-            let jumped = self.jumped;
-            let name = format!("collector-{collector}");
-            let pending = self.agents.iter().filter(|_| jumped).filter_map(|agent| {
-                let spool = agent.process.as_ref()?.drive.spool();
-                Some((agent.number, spool.cursor(&name).1))
-            });
-            let node = &self.collectors[collector];
-            self.account.check_settled(collector, &node.ledger, pending.collect(), excuse)?;
-            self.check_lives(collector)?;
-            let cut = self.collectors[collector].was_cut();
-            *self.counts.entry("journal cut at the front").or_default() += u64::from(cut);
-        }
-        let fates = [("kept", Fate::Kept), ("refused", Fate::Refused), ("lost", Fate::Lost)];
-        for (name, fate) in fates {
-            *self.counts.entry(name).or_default() += self.account.count(fate);
-        }
-        Ok(())
-    }
-
-    /// Hosts that run are up.
-    fn check_lives(&self, collector: usize) -> Result<(), String> {
-        if self.jumped {
-            // A clock that stands still until its collector's has come up makes no rows.
-            return Ok(());
-        }
-        for agent in self.agents.iter().filter(|agent| agent.process.is_some()) {
-            let up = self.collectors[collector].ledger.last_up(&agent.instance);
-            if up != Some(UpValue::Up) {
-                return Err(format!("{} runs, and is {up:?}", agent.instance));
-            }
-        }
-        Ok(())
     }
 }

@@ -42,7 +42,7 @@ impl Pair {
         let (token, admin) = (self.folder.join("token"), self.folder.join("admin"));
         let text = format!(
             "principals:\n  agents: {{token_file: {}, scopes: [ingest]}}\n  \
-             people: {{token_file: {}, scopes: [admin]}}\n{more}",
+             people: {{token_file: {}, scopes: [admin, read]}}\n{more}",
             token.display(),
             admin.display()
         );

@@ -48,9 +48,14 @@ impl Spool {
     }
 }
 
-/// Counts what a collector's step from one cursor and its skips to the next has brought about.
-pub(super) fn settle(tally: &mut Tally, backlog: &Backlog, old: &Declared, new: (Seq, &[Skip])) {
-    let (cursor, skips) = new;
+/// Counts what a collector's step from one cursor and its skips to the next has brought about, frame
+/// by frame of those held.
+pub(super) fn settle(
+    tally: &mut Tally,
+    backlog: &Backlog,
+    old: &mut Declared,
+    (cursor, skips): (Seq, &[Skip]),
+) {
     let mut known = old.skips.clone();
     for skip in skips {
         let first = skip.first.max(Seq(old.cursor.0 + 1));
@@ -60,10 +65,21 @@ pub(super) fn settle(tally: &mut Tally, backlog: &Backlog, old: &Declared, new: 
     }
     if cursor >= old.cursor {
         tally.acked += backlog.count(Seq(old.cursor.0 + 1), cursor, &known);
-    } else {
-        // What it had and is held still is owed again.
-        let back = backlog.held(cursor, skips).less(tally.outstanding());
-        tally.acked -= back;
-        tally.returned += back;
+        let is_passed = |skip: &Skip| skip.first <= cursor && !skips.contains(skip);
+        old.passed.extend(known.into_iter().filter(is_passed));
+        old.passed.retain(|skip| backlog.first().is_some_and(|first| skip.last >= first));
+        return;
     }
+    // What it had, or was told that it would not get, and is held still is owed again.
+    for passed in &mut old.passed {
+        let first = passed.first.max(Seq(cursor.0 + 1));
+        let back = backlog.count(first, passed.last, &known);
+        tally.take_back(DropReason::Skipped(passed.reason), back);
+        known.push(*passed);
+        passed.last = passed.last.min(cursor);
+    }
+    old.passed.retain(|passed| passed.first <= passed.last);
+    let back = backlog.count(Seq(cursor.0 + 1), old.cursor, &known);
+    tally.acked -= back;
+    tally.returned += back;
 }

@@ -47,8 +47,9 @@ pub(super) fn load(
     };
     let path = setup.dir.join(agent.to_string());
     let (journal, _) = Journal::open(Arc::clone(disk), &path, options, &mut replay)?;
-    // Dropped before, but still in the files.
-    while backlog.segments().next().is_some_and(|oldest| state.is_done(oldest)) {
+    // Gone before, but still in the files: such frames are in no collector's account any more.
+    let is_gone = |oldest: &Segment| oldest.last < state.first || state.is_done(oldest);
+    while backlog.segments().next().is_some_and(is_gone) {
         backlog.pop_done();
     }
     Ok(Loaded { journal, backlog, state })

@@ -1,5 +1,5 @@
-//! The entries of the spool's journal: 2, the frame's number, its samples and the frame; or 3 and a
-//! state. (0 and 1 were the same without samples and account; no release has written them.)
+//! The entries of the spool's journal: 2, the frame's number, its samples and the frame; or 4 and a
+//! state. (0, 1 and 3 said less; no release has written them.)
 //!
 //! A frame ends with the CRC of all before it, and over such bytes the entry's own CRC comes out
 //! the same for every frame of one length: it would take an older frame that a torn write has left
@@ -16,7 +16,7 @@ use crate::pure::account::Account;
 use crate::pure::ship::backlog::Segment;
 
 const FRAME: u8 = 2;
-const STATE: u8 = 3;
+const STATE: u8 = 4;
 const NAME_BYTES: usize = 4096;
 
 /// What one collector has acknowledged, and what it will never get.
@@ -24,12 +24,17 @@ const NAME_BYTES: usize = 4096;
 pub(super) struct Declared {
     pub(super) cursor: Seq,
     pub(super) skips: Vec<Skip>,
+    /// Declared once and below the cursor, of frames that may be held still: a collector that loses
+    /// what it had is owed them again.
+    pub(super) passed: Vec<Skip>,
 }
 
 /// What a segment opens with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) incarnation: Incarnation,
+    /// Frames before this one have gone, whatever is left of them in the files.
+    pub(super) first: Seq,
     pub(super) cursors: BTreeMap<String, Declared>,
     pub(super) account: Account,
 }
@@ -84,12 +89,15 @@ impl State {
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         out.push(STATE);
         put_varint(out, u64::from(self.incarnation.0));
+        put_varint(out, self.first.0);
         put_varint(out, self.cursors.len() as u64);
         for (collector, declared) in &self.cursors {
             put_text(out, collector);
             put_varint(out, declared.cursor.0);
-            put_varint(out, declared.skips.len() as u64);
-            declared.skips.iter().for_each(|skip| skip.put(out));
+            for skips in [&declared.skips, &declared.passed] {
+                put_varint(out, skips.len() as u64);
+                skips.iter().for_each(|skip| skip.put(out));
+            }
         }
         self.account.put(out);
     }
@@ -101,16 +109,21 @@ impl State {
         }
         let incarnation =
             u32::try_from(reader.varint()?).map_err(|_| reader.malformed("incarnation"))?;
-        let mut state = State { incarnation: Incarnation(incarnation), ..State::default() };
+        let (incarnation, first) = (Incarnation(incarnation), Seq(reader.varint()?));
+        let mut state = State { incarnation, first, ..State::default() };
         for _ in 0..reader.count(NAME_BYTES)? {
             let collector = reader.text(NAME_BYTES)?.to_owned();
             let cursor = Seq(reader.varint()?);
-            let count = reader.count(usize::MAX)?;
-            let skips = (0..count).map(|_| Skip::take(&mut reader)).collect::<Result<_, _>>()?;
-            state.cursors.insert(collector, Declared { cursor, skips });
+            let (skips, passed) = (take_skips(&mut reader)?, take_skips(&mut reader)?);
+            state.cursors.insert(collector, Declared { cursor, skips, passed });
         }
         state.account = Account::take(&mut reader)?;
         reader.finish()?;
         Ok(state)
     }
+}
+
+fn take_skips(reader: &mut Reader<'_>) -> Result<Vec<Skip>, Malformed> {
+    let count = reader.count(usize::MAX)?;
+    (0..count).map(|_| Skip::take(reader)).collect()
 }

@@ -120,7 +120,7 @@ fn what_is_dropped_is_remembered_by_any_later_process() {
         }
         bench.reopen(3000, 2);
         let (_, skips) = bench.spool.cursor(COLLECTOR);
-        let declared = state::Declared { cursor: Seq(0), skips };
+        let declared = state::Declared { skips, ..state::Declared::default() };
         assert!(declared.covers(seq(1, 1), last), "{declared:?} of {last}");
         assert!(bench.spool.backlog().first().is_none_or(|first| first > last));
         assert_eq!(bench.spool.origin().incarnation, Incarnation(2));
@@ -217,7 +217,7 @@ fn another_machine_is_another_agent_and_declares_the_copied_backlog() {
     let spool = Spool::open(Arc::new(bench.disk.clone()), elsewhere, random(9)).unwrap();
     assert_eq!((spool.agent(), spool.origin().incarnation), (AgentId([9; 16]), Incarnation(2)));
     let (cursor, skips) = spool.cursor(COLLECTOR);
-    let declared = state::Declared { cursor, skips };
+    let declared = state::Declared { cursor, skips, ..state::Declared::default() };
     assert_eq!(cursor, Seq(0));
     assert!(declared.covers(seq(1, 2), seq(1, 4)) && !declared.covers(seq(1, 1), seq(1, 1)));
     assert!(spool.backlog().first().is_none());
@@ -263,4 +263,60 @@ fn one_backlog_that_was_set_aside_is_kept() {
     };
     assert_eq!((1..4).map(files).collect::<Vec<_>>(), [0, 0, 0]);
     assert!(files(4) > 0 && files(5) > 0);
+}
+
+#[test]
+fn what_was_acknowledged_before_its_file_went_is_no_loss() {
+    for power in [None, Some(3), Some(4)] {
+        let mut bench = Bench::new(300_000, 100);
+        (0..300).for_each(|second| drop(bench.append(second % 30 == 0)));
+        let files = bench.spool.journal.segment_count();
+        let last = bench.spool.backlog().last().unwrap();
+        bench.spool.note(COLLECTOR, last, &[]).unwrap();
+        assert!(bench.spool.journal.segment_count() < files);
+        match power {
+            None => bench.disk.kill(),
+            Some(seed) => bench.disk.power_cut(seed),
+        }
+        bench.reopen(300_000, 2);
+        let tally = &bench.spool.account().collectors[COLLECTOR];
+        assert_eq!(tally.dropped_total(), Count::default());
+        assert_eq!(tally.acked, Count { frames: 300, samples: 30_000 });
+    }
+}
+
+#[test]
+fn what_has_gone_stays_away_from_a_collector_that_was_wiped() {
+    let mut bench = Bench::new(1 << 20, 3);
+    (0..9).for_each(|second| drop(bench.append(second % 3 == 0)));
+    bench.spool.note(COLLECTOR, seq(1, 8), &[]).unwrap();
+    assert_eq!(bench.spool.backlog().first(), Some(seq(1, 7)));
+    bench.spool.note(COLLECTOR, Seq(0), &[]).unwrap();
+    bench.append(true);
+    bench.disk.kill();
+    bench.reopen(1 << 20, 2);
+    assert_eq!(bench.spool.backlog().first(), Some(seq(1, 7)), "its file is there still");
+    let tally = &bench.spool.account().collectors[COLLECTOR];
+    assert_eq!((tally.acked.frames, tally.returned.frames), (6, 2));
+}
+
+#[test]
+fn what_was_refused_is_owed_again_to_a_collector_that_was_wiped() {
+    let mut bench = Bench::new(1 << 20, 3);
+    (0..6).for_each(|_| drop(bench.append(false)));
+    let refused = Skip { first: seq(1, 2), last: seq(1, 4), reason: SkipReason::Refused };
+    bench.spool.note(COLLECTOR, seq(1, 1), &[refused]).unwrap();
+    bench.spool.note(COLLECTOR, seq(1, 5), &[]).unwrap();
+    bench.append(true);
+    bench.disk.kill();
+    bench.reopen(1 << 20, 2);
+    bench.spool.note(COLLECTOR, seq(1, 2), &[]).unwrap();
+    bench.check_account();
+    let tally = &bench.spool.account().collectors[COLLECTOR];
+    assert_eq!((tally.dropped_total().frames, tally.acked.frames), (1, 1));
+    bench.spool.note(COLLECTOR, Seq(0), &[]).unwrap();
+    bench.check_account();
+    let tally = &bench.spool.account().collectors[COLLECTOR];
+    assert_eq!((tally.dropped_total().frames, tally.acked.frames), (0, 0));
+    assert_eq!(tally.returned.frames, 2);
 }
