@@ -8,6 +8,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod error;
+mod escaped;
 mod json;
 pub(crate) mod params;
 pub(crate) mod request;

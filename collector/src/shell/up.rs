@@ -179,7 +179,7 @@ fn examples(collector: SocketAddr, page: Option<&str>) -> String {
         "\nTo look at it, in another terminal:\n  \
          curl -sG http://{collector}/api/v1/query -d query=up\n  \
          curl -sG http://{collector}/api/v1/query -d query=node_load1\n  \
-         curl -sg 'http://{collector}/federate?match[]={{job=\"node\"}}'\n  \
+         curl -sG http://{collector}/federate --data-urlencode 'match[]={{job=\"node\"}}'\n  \
          curl -s http://{collector}/metrics\n"
     );
     if let Some(page) = page {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -247,32 +247,63 @@ fn the_command_line_asks_and_draws() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("bad_data"), "{refused:?}");
 }
 
-/// Queries that would take all there is, and the statuses that stop them. `at` is in ms.
-fn bombs(at: i64) -> Vec<(String, Vec<u16>)> {
-    let of = |query: &str, statuses: &[u16]| {
-        (format!("/api/v1/query?query={}", escape(query)), statuses.to_vec())
-    };
+/// How a bomb is stopped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    /// Refused with this status, in these words.
+    Refused(u16, &'static str),
+    /// By the budget of samples.
+    BySamples,
+    /// By the budget of samples or that of time, as quick as this machine is.
+    BySamplesOrTime,
+}
+
+impl Stopped {
+    /// Whether an answer says so.
+    fn is_said(self, status: u16, body: &str) -> bool {
+        let by_samples = status == 422 && body.contains("would load too many samples into memory");
+        let by_time = status == 503 && body.contains("query timed out");
+        match self {
+            Stopped::Refused(with, words) => status == with && body.contains(words),
+            Stopped::BySamples => by_samples,
+            Stopped::BySamplesOrTime => by_samples || by_time,
+        }
+    }
+}
+
+/// Queries that would take all there is, and what stops them. `at` is in ms.
+fn bombs(at: i64) -> Vec<(String, Stopped)> {
+    let of =
+        |query: &str, stopped: Stopped| (format!("/api/v1/query?query={}", escape(query)), stopped);
     let all = r#"{__name__=~".+"}"#;
     let seconds = |millis: i64| format!("{}.{:03}", millis / 1000, millis % 1000);
     let every = format!("start={}&end={}&step=0.001", seconds(at - 11_000), seconds(at));
     let steps = |query: &str| {
-        (format!("/api/v1/query_range?query={}&{every}", escape(query)), vec![422, 503])
+        let path = format!("/api/v1/query_range?query={}&{every}", escape(query));
+        (path, Stopped::BySamplesOrTime)
     };
+    let deep = Stopped::Refused(400, "query is nested deeper than");
     vec![
         // A pattern that compiles to more than it may.
-        of(r#"{__name__=~"(\\pL{1,1000}){1,1000}"}"#, &[400]),
+        of(
+            r#"{__name__=~"(\\pL{1,1000}){1,1000}"}"#,
+            Stopped::Refused(400, "the pattern compiles to more than"),
+        ),
         // Every series with every other.
-        of(&format!("{all} * on () group_left () {all}"), &[422]),
+        of(
+            &format!("{all} * on () group_left () {all}"),
+            Stopped::Refused(422, "duplicate series"),
+        ),
         // A day at every second, and an hour of hours.
-        of(&format!("max_over_time({all}[1d:1s])"), &[422, 503]),
-        of("max_over_time(max_over_time(node_load1[5m:10ms])[1h:10ms])", &[422, 503]),
+        of(&format!("max_over_time({all}[1d:1s])"), Stopped::BySamples),
+        of("max_over_time(max_over_time(node_load1[5m:10ms])[1h:10ms])", Stopped::BySamples),
         // Ten million samples, as they are and made of each other.
         steps(all),
         steps(&format!("{all} and on () ({all} or {all})")),
         // Depth.
-        of(&format!("{}1{}", "(".repeat(1000), ")".repeat(1000)), &[400]),
-        of(&format!("{}up", "-".repeat(2000)), &[400]),
-        of(&vec!["up"; 1000].join("+"), &[400]),
+        of(&format!("{}1{}", "(".repeat(1000), ")".repeat(1000)), deep),
+        of(&format!("{}up", "-".repeat(2000)), deep),
+        of(&vec!["up"; 1000].join("+"), deep),
     ]
 }
 
@@ -287,21 +318,25 @@ fn bombs_are_stopped_while_frames_are_acknowledged() {
         let line = page.lines().find(|line| line.starts_with("bellwether_agent_acked_seq"));
         line.and_then(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).unwrap_or(0)
     };
-    let done = AtomicBool::new(false);
+    let (done, by_samples) = (AtomicBool::new(false), AtomicUsize::new(0));
     let before = acked();
     let newest = query_until(&up.collector, "node_load1")[0].samples[0].0;
     thread::scope(|scope| {
         let bombing: Vec<_> = bombs(newest)
             .into_iter()
-            .map(|(path, statuses)| {
-                let (done, collector) = (&done, &up.collector);
+            .map(|(path, stopped)| {
+                let (done, collector, by_samples) = (&done, &up.collector, &by_samples);
                 scope.spawn(move || {
                     // At least once, and again as long as frames are counted.
                     loop {
                         let answer = get(collector, &path).unwrap();
                         let shown: String = path.chars().take(200).collect();
-                        let (status, body) = (answer.status, answer.body.get(..300));
-                        assert!(statuses.contains(&status), "{shown}: {status} {body:?}");
+                        let (status, body) = (answer.status, &answer.body);
+                        let start = body.get(..300);
+                        assert!(stopped.is_said(status, body), "{shown}: {status} {start:?}");
+                        if stopped == Stopped::BySamples {
+                            by_samples.fetch_add(1, Ordering::Relaxed);
+                        }
                         if done.load(Ordering::Relaxed) {
                             break;
                         }
@@ -316,6 +351,7 @@ fn bombs_are_stopped_while_frames_are_acknowledged() {
             bomb.join().unwrap();
         }
     });
+    assert!(by_samples.into_inner() >= 2, "the budget of samples has stopped queries");
     assert!(query(&up.collector, "node_load1").is_some(), "the collector answers after all");
 }
 

@@ -7,6 +7,7 @@ use bellwether_model::time::{self, Timestamp};
 use bellwether_promql::evaluate::{LOOKBACK, Steps};
 
 use super::error::{ApiError, ErrorKind};
+use super::escaped::unescaped;
 use super::params::Params;
 use super::time::parse_duration;
 
@@ -143,10 +144,11 @@ impl Request {
     /// # Errors
     /// The first that is wrong; an empty name.
     pub(crate) fn label_values(name: &str, params: &Params) -> Result<Request, ApiError> {
+        let name = unescaped(name);
         if name.is_empty() {
             return Err(ApiError::new(ErrorKind::BadData, "invalid label name: \"\""));
         }
-        Ok(Request::LabelValues(name.to_owned(), selection(params)?))
+        Ok(Request::LabelValues(name, selection(params)?))
     }
 
     /// Reads the parameters of `/metadata`. `limit_per_metric` must be a number; a metric has one
