@@ -201,7 +201,7 @@ fn promtool_asks_us() {
         return skip("promtool is not installed");
     };
     let up = Up::start();
-    query_until(&up.collector, "node_load1");
+    query_until(&up.collector, "node_load1 and on () up");
     let url = format!("http://{}", up.collector);
     let ask = |arguments: &[&str]| {
         let done = Command::new(&promtool).arg("query").args(arguments).output().unwrap();
@@ -229,7 +229,7 @@ fn promtool_asks_us() {
 #[test]
 fn the_command_line_asks_and_draws() {
     let up = Up::start();
-    query_until(&up.collector, "node_load1");
+    query_until(&up.collector, "node_load1 and on () up");
     let url = format!("http://{}", up.collector);
     let ask = |arguments: &[&str]| {
         let mut command = Command::new(daemon(Daemon::Collector));
