@@ -9,9 +9,9 @@
 //! files at each start.
 //!
 //! Synced are: incarnation and nonce before the first frame (DESIGN §5); what is declared, before
-//! a collector hears of it; state and frames, before a file goes; and the frames themselves only when
-//! the oldest that is neither acknowledged nor synced is over ten seconds old: a power cut of the
-//! host takes at most that and one tick. A cursor lost is only a repeat.
+//! a collector hears of it; state and frames, before a file goes; and the frames themselves only
+//! when the oldest that is neither acknowledged nor synced is over ten seconds old: a power cut of
+//! the host takes at most that and one tick. A cursor lost is only a repeat.
 
 mod books;
 mod identity;
