@@ -76,8 +76,15 @@ struct Series {
 
 /// The answer to an instant query; `None` while the server cannot be reached or gives no data.
 fn query(address: &str, expression: &str) -> Option<Vec<Series>> {
-    let answer = get(address, &format!("/api/v1/query?query={}", escape(expression))).ok()?;
-    let document = json(&answer)?;
+    answered(expression, &get(address, &query_target(expression)).ok()?)
+}
+
+fn query_target(expression: &str) -> String {
+    format!("/api/v1/query?query={}", escape(expression))
+}
+
+fn answered(expression: &str, answer: &Response) -> Option<Vec<Series>> {
+    let document = json(answer)?;
     assert_eq!(document["status"], "success", "{expression}: {}", answer.body);
     let result = document["data"]["result"].as_array().unwrap();
     (!result.is_empty()).then(|| result.iter().map(series).collect())

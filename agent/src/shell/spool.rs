@@ -8,10 +8,10 @@
 //! the bound and at most four files more. The table of contents ([`Backlog`]) is built from the
 //! files at each start.
 //!
-//! Synced are: incarnation and nonce before the first frame (DESIGN §5); what is declared, before a
-//! collector hears of it; state and frames, before a file goes; and the frames themselves only when the
-//! oldest that is neither acknowledged nor synced is over ten seconds old: a power cut of the host
-//! takes at most that and one tick. A cursor lost is only a repeat.
+//! Synced are: incarnation and nonce before the first frame (DESIGN §5); what is declared, before
+//! a collector hears of it; state and frames, before a file goes; and the frames themselves only
+//! when the oldest that is neither acknowledged nor synced is over ten seconds old: a power cut of
+//! the host takes at most that and one tick. A cursor lost is only a repeat.
 
 mod books;
 mod identity;

@@ -28,15 +28,26 @@ pub fn get(address: &str, target: &str) -> Result<Response> {
     ask(address, &format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n"))
 }
 
+/// The same with a bearer token.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_as(address: &str, target: &str, token: &str) -> Result<Response> {
+    ask(address, &format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n{}", bearer(token)))
+}
+
 /// Posts nothing to `target`, with a bearer token if there is one.
 ///
 /// # Errors
 /// As [`get`].
 pub fn post(address: &str, target: &str, token: Option<&str>) -> Result<Response> {
-    let bearer = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
-    let bearer = bearer.unwrap_or_default();
+    let bearer = token.map(bearer).unwrap_or_default();
     let head = format!("POST {target} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n");
     ask(address, &format!("{head}{bearer}"))
+}
+
+fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
 }
 
 fn ask(address: &str, head: &str) -> Result<Response> {

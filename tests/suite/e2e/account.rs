@@ -7,7 +7,6 @@ use bellwether_tests::harness::{until, within};
 use serde_json::Value;
 
 use super::pair::{AGENT, COLLECTOR, Pair, SOON};
-use super::query;
 
 /// A frame every 10 ms, and a spool that holds a minute of them.
 const BUSY: &str = "inputs: {sequence: {enabled: true, rows_per_second: 100}}\n\
@@ -106,15 +105,15 @@ fn a_drained_host_leaves_without_a_zero() {
     pair.start_collector();
     pair.start_agent();
     let host = until("the host", SOON, || pair.host().filter(|host| host["state"] == "up"));
-    until("up", SOON, || query(&pair.collector, "up == 1"));
+    until("up", SOON, || pair.query("up == 1"));
     let agent = host["agent"].as_str().unwrap().to_owned();
     let (well, text) = pair.bellwether(&["host", "drain", &agent, "--wait", "20s"]);
     assert!(well && text.contains(&format!("drained: {agent}")), "{text}");
     assert!(pair.process(AGENT).end(SOON).success(), "the agent ends by itself, and well");
     let host = until("the end", SOON, || pair.host().filter(|host| host["state"] == "drained"));
     assert_eq!(host["agent"], agent);
-    until("no up", SOON, || query(&pair.collector, "up").is_none().then_some(()));
-    let up = query(&pair.collector, "up[10m]").unwrap();
+    until("no up", SOON, || pair.query("up").is_none().then_some(()));
+    let up = pair.query("up[10m]").unwrap();
     assert!(up.iter().all(|series| series.samples.iter().all(|(_, v)| *v == 1.0)), "{up:?}");
     // Started again it is told again; with the drain taken back it stays.
     pair.start_agent();
@@ -131,13 +130,13 @@ fn a_silent_agents_series_end_when_read() {
     let mut pair = Pair::new("absent", "", "");
     pair.start_collector();
     pair.start_agent();
-    until("a series", SOON, || query(&pair.collector, "node_load1"));
+    until("a series", SOON, || pair.query("node_load1"));
     pair.process(AGENT).kill();
-    until("the end of it", SOON, || query(&pair.collector, "node_load1").is_none().then_some(()));
-    until("a zero", SOON, || query(&pair.collector, "up == 0"));
+    until("the end of it", SOON, || pair.query("node_load1").is_none().then_some(()));
+    until("a zero", SOON, || pair.query("up == 0"));
     let host = pair.host().unwrap();
     assert_eq!(host["state"], "down");
     // No marker is stored: the range holds values only, and they are those that were sent.
-    let range = query(&pair.collector, "node_load1[5m]").unwrap();
+    let range = pair.query("node_load1[5m]").unwrap();
     assert!(range.iter().all(|series| series.samples.iter().all(|(_, value)| value.is_finite())));
 }

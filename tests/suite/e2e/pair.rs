@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use bellwether_tests::harness::{Daemon, Folder, Process, daemon, free_port, get};
+use bellwether_tests::harness::{Daemon, Folder, Process, daemon, free_port, get_as};
 use serde_json::Value;
 
-use super::START;
+use super::{START, Series, answered, query_target};
 
 /// What `serve` and `run` are called in messages.
 pub(super) const COLLECTOR: &str = "bellwether";
@@ -113,9 +113,15 @@ impl Pair {
         list.as_array()?.first().cloned()
     }
 
+    /// The answer to an instant query; `None` while there is none.
+    pub(super) fn query(&self, expression: &str) -> Option<Vec<Series>> {
+        let answer = get_as(&self.collector, &query_target(expression), ADMIN).ok()?;
+        answered(expression, &answer)
+    }
+
     /// A metric without labels of a page.
     pub(super) fn metric(address: &str, name: &str) -> Option<f64> {
-        let page = get(address, "/metrics").ok()?.body;
+        let page = get_as(address, "/metrics", ADMIN).ok()?.body;
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line?.parse().ok()
     }

@@ -1,9 +1,8 @@
 //! A changed configuration taken up by running daemons: all of it or nothing.
 
-use bellwether_tests::harness::{Response, get, post, until};
+use bellwether_tests::harness::{Response, get, get_as, post, until};
 
 use super::pair::{ADMIN, AGENT, COLLECTOR, Pair, SOON};
-use super::query;
 
 const TOKENS: &str = "exporter: {reload_token: fedcba9876543210fedcba9876543210}\n";
 
@@ -16,7 +15,7 @@ fn an_agent_takes_up_a_good_file_and_nothing_of_a_bad_one() {
     let mut pair = Pair::new("reload-agent", "", TOKENS);
     pair.start_collector();
     pair.start_agent();
-    until("a series", SOON, || query(&pair.collector, "node_load1{job='node'}"));
+    until("a series", SOON, || pair.query("node_load1{job='node'}"));
     let read = |name: &str| Pair::metric(&pair.page, name);
     assert_eq!(read("bellwether_agent_config_last_reload_successful"), Some(1.0));
     for (token, status) in [(None, 401), (Some("wrong-wrong-wrong"), 401)] {
@@ -30,7 +29,7 @@ fn an_agent_takes_up_a_good_file_and_nothing_of_a_bad_one() {
     assert!(refused.body.contains("lodavg") && refused.body.contains("agent.yaml:"), "{refused:?}");
     assert_eq!(read("bellwether_agent_config_last_reload_successful"), Some(0.0));
     assert_eq!(pair.told().unwrap()["config_reload_successful"], false);
-    assert_eq!(query(&pair.collector, "node_load1{rack='7'}").map(|series| series.len()), None);
+    assert_eq!(pair.query("node_load1{rack='7'}").map(|series| series.len()), None);
 
     pair.write_agent(&format!(
         "{TOKENS}labels: {{rack: '7'}}\n\
@@ -41,13 +40,11 @@ fn an_agent_takes_up_a_good_file_and_nothing_of_a_bad_one() {
     ));
     let taken = reload(&pair.page, Some(ADMIN));
     assert_eq!((taken.status, taken.body.as_str()), (200, "reloaded\n"), "a flag stands over it");
-    until("the new label", SOON, || query(&pair.collector, "node_load1{rack='7'}"));
-    until("the end of the old", SOON, || {
-        query(&pair.collector, "node_load1{rack=''}").is_none().then_some(())
-    });
+    until("the new label", SOON, || pair.query("node_load1{rack='7'}"));
+    until("the end of the old", SOON, || pair.query("node_load1{rack=''}").is_none().then_some(()));
     // What ran in another group, and what runs no more, has ended as well.
     for gone in ["node_uname_info", "node_filesystem_size_bytes", "node_timex_status"] {
-        until(gone, SOON, || query(&pair.collector, gone).is_none().then_some(()));
+        until(gone, SOON, || pair.query(gone).is_none().then_some(()));
     }
     assert_eq!(read("bellwether_agent_config_last_reload_successful"), Some(1.0));
     let inputs = pair.told().unwrap()["inputs"].clone();
@@ -58,7 +55,7 @@ fn an_agent_takes_up_a_good_file_and_nothing_of_a_bad_one() {
     let more = format!("{TOKENS}labels: {{rack: '8'}}\nspool: {{bytes_max: 8MiB}}\n");
     pair.write_agent(&more);
     pair.process(AGENT).hang_up();
-    until("another label", SOON, || query(&pair.collector, "node_load1{rack='8'}"));
+    until("another label", SOON, || pair.query("node_load1{rack='8'}"));
     assert_eq!(pair.told().unwrap()["shipping"]["spool_bytes_max"], 8 << 20);
     pair.write_agent(&format!("{TOKENS}exporter2: 1\n"));
     pair.process(AGENT).hang_up();
@@ -72,8 +69,9 @@ fn a_collector_takes_up_principals_limits_and_labels() {
     let mut pair = Pair::new("reload-collector", "external_labels: {site: north}\n", "");
     pair.start_collector();
     pair.start_agent();
-    until("a series", SOON, || query(&pair.collector, "node_load1"));
-    let federate = |address: &str| get(address, "/federate?match[]=node_load1").unwrap().body;
+    until("a series", SOON, || pair.query("node_load1"));
+    let federate =
+        |address: &str| get_as(address, "/federate?match[]=node_load1", ADMIN).unwrap().body;
     assert!(federate(&pair.collector).contains("site=\"north\""));
     assert_eq!(reload(&pair.collector, None).status, 401);
     let ingest = "0123456789abcdef0123456789abcdef";

@@ -48,8 +48,8 @@ impl Spool {
     }
 }
 
-/// Counts what a collector's step from one cursor and its skips to the next has brought about, frame
-/// by frame of those held.
+/// Counts what a collector's step from one cursor and its skips to the next has brought about,
+/// frame by frame of those held.
 pub(super) fn settle(
     tally: &mut Tally,
     backlog: &Backlog,
