@@ -1,9 +1,9 @@
 //! One rule group at one slot.
 //!
 //! Rules are evaluated in order; a rule sees what those before it have written at this slot,
-//! through an [`Overlay`]. The outcome holds everything that becomes durable: samples, stale markers
-//! for series that were written before and are not now, and transitions of alerts. A rule that
-//! fails keeps its state, writes nothing and ends nothing (DESIGN §7.6); the others go on.
+//! through an [`Overlay`]. The outcome holds everything that becomes durable: samples, stale
+//! markers for series that were written before and are not now, and transitions of alerts. A rule
+//! that fails keeps its state, writes nothing and ends nothing (DESIGN §7.6); the others go on.
 
 mod overlay;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! - [`parse`] makes a [`tree`] of a text; every expression knows its place;
 //! - [`evaluate`] answers a tree over a `Select`, column by column;
-//! - [`print`] writes a tree as Prometheus does;
+//! - [`mod@print`] writes a tree as Prometheus does;
 //! - [`script`] runs scripts of evaluations and compares.
 //!
 //! Native histograms and the modifiers `anchored` and `smoothed` are refused with their place.

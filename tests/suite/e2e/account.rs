@@ -14,6 +14,9 @@ const BUSY: &str = "inputs: {sequence: {enabled: true, rows_per_second: 100}}\n\
 /// The same at rest, so that both sides can be read at one moment.
 const RESTING: &str = "inputs: {interval: 60s}\nspool: {age_max: 60s}\n";
 
+/// Frames that one request may hold, and so the most that a dying collector leaves unanswered.
+const ONE_REQUEST: u64 = 120;
+
 /// The agent's only collector, as it tells.
 fn tally(status: &Value) -> &Value {
     &status["shipping"]["collectors"][0]
@@ -74,25 +77,34 @@ fn both_sides_count_the_same_after_kills_and_an_overflow() {
     pair.start_collector();
     pair.write_agent(RESTING);
     pair.process(AGENT).hang_up();
+    // Frames that the collector applied and did not live to answer went by age: the agent counts
+    // them as dropped, the collector as applied, and what it has it does not count as skipped.
+    let both = |ours: &Value, theirs: &Value| {
+        let (acked, dropped) = (&ours["acked"], &ours["dropped"]["spool_age"]);
+        let skipped = theirs["skipped"]["spool_age"].as_u64().unwrap_or(0);
+        let known = number(&acked["frames"]) + dropped["frames"].as_u64().unwrap_or(0);
+        (known, number(&theirs["frames"]) + skipped)
+    };
     let (status, host) = until("both sides at rest", Duration::from_secs(60), || {
         let (status, host) = (pair.told()?, pair.host()?);
-        let acked = number(&tally(&status)["acked"]["frames"]);
-        let is_same = acked == number(&host["counts"]["frames"]);
+        let (ours, theirs) = both(tally(&status), &host["counts"]);
         let is_idle = number(&tally(&status)["held"]["frames"]) == 0;
-        (is_same && is_idle).then_some((status, host))
+        (ours == theirs && is_idle).then_some((status, host))
     });
     assert_adds_up(&status);
     let (tally, counts) = (tally(&status), &host["counts"]);
-    assert_eq!(tally["acked"]["samples"], counts["samples"], "{tally:#} {counts:#}");
-    let dropped = tally["dropped"]["spool_age"]["frames"].as_u64();
-    assert_eq!(counts["skipped"]["spool_age"].as_u64(), dropped, "{tally:#} {counts:#}");
+    let unanswered = number(&counts["frames"]).checked_sub(number(&tally["acked"]["frames"]));
+    assert!(unanswered.is_some_and(|frames| frames <= ONE_REQUEST), "{tally:#} {counts:#}");
+    if unanswered == Some(0) {
+        assert_eq!(tally["acked"]["samples"], counts["samples"], "{tally:#} {counts:#}");
+    }
     let parts = ["stored", "unplaced", "out_of_order", "ahead"];
     let parts: u64 = parts.iter().map(|part| number(&counts[*part])).sum();
     assert_eq!(number(&counts["samples"]), parts, "{counts:#}");
     let (well, wide) = pair.bellwether(&["host", "list", "--wide"]);
     assert!(well && wide.contains("DUPLICATES"), "{wide}");
     let (well, table) = pair.status("table");
-    assert!(well && table.contains("acked") && table.contains("cpu "), "{table}");
+    assert!(well && table.contains("acked") && table.contains("INPUT"), "{table}");
     pair.process(AGENT).terminate();
     assert!(pair.process(AGENT).end(SOON).success());
     let (well, text) = pair.status("table");

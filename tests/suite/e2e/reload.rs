@@ -92,12 +92,13 @@ fn a_collector_takes_up_principals_limits_and_labels() {
     assert_eq!((taken.status, taken.body.as_str()), (200, "reloaded; needs a restart: store\n"));
     assert!(federate(&pair.collector).contains("site=\"south\""));
     assert_eq!(Pair::metric(&pair.collector, good), Some(1.0));
-    // The limit counts for those who come from now on.
+    // The limit counts for series that come from now on: another agent's.
     pair.process(AGENT).kill();
+    std::fs::remove_dir_all(pair.folder.join("data/agent")).unwrap();
     pair.start_agent();
     until("refused columns", SOON, || {
-        let host = pair.host()?;
-        host["counts"]["columns_refused"]["series_per_agent"].as_u64()
+        let refused = "bellwether_collector_columns_refused_total{reason=\"series_per_agent\"}";
+        Pair::metric(&pair.collector, refused).filter(|columns| *columns > 0.0)
     });
     // A principal that is gone is refused at once, on SIGHUP.
     let admin = pair.folder.join("admin");

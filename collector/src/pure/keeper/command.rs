@@ -5,14 +5,14 @@ use bellwether_model::time::Now;
 use bellwether_model::wire::decode::Decoder;
 
 use super::super::entry;
-use super::{Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, PLACES_PER_SERIES};
+use super::{Batch, EntryClass, JournalClosed, Keeper, KeeperLimits};
 
 impl Keeper {
     /// Keeps other bounds from now on, but for the retention. Agents whose columns were refused
     /// send them anew.
     pub fn set_limits(&mut self, limits: KeeperLimits) {
         self.limits = KeeperLimits { retention: self.limits.retention, ..limits };
-        let places = limits.series_per_agent.saturating_mul(PLACES_PER_SERIES);
+        let places = self.limits.places_per_session();
         for held in self.sessions.values_mut() {
             if held.recount.has_refused() {
                 held.decoder = Decoder::new(places);
