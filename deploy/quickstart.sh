@@ -144,8 +144,8 @@ no_rust() {
     cat >&2 <<END
 quickstart: no Rust $rust_version or newer can be had: rustup's download failed, and Debian's own is
 ${candidate:-missing}. One of these helps:
-  - let this machine reach https://sh.rustup.rs, https://static.rust-lang.org and
-    https://index.crates.io, or name a proxy: HTTPS_PROXY=http://HOST:PORT sh deploy/quickstart.sh
+  - let this machine reach rustup's servers and cargo's registry, or name a proxy:
+    HTTPS_PROXY=http://HOST:PORT sh deploy/quickstart.sh
   - name a mirror of rustup: RUSTUP_DIST_SERVER=https://… RUSTUP_UPDATE_ROOT=https://…/rustup
   - install Rust $rust_version or newer by other means, so that \`cargo --version\` says so, then run
     this again
