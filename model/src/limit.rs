@@ -33,7 +33,8 @@ pub const FRAME_LABEL_BYTES: usize = 32 << 20;
 pub const COLUMNS: usize = 100_000;
 /// Bytes of frames in one spool segment.
 pub const SEGMENT_BYTES: usize = 1 << 20;
-/// Frames in one spool segment; each segment decodes alone.
-pub const SEGMENT_FRAMES: u32 = 120;
+/// Frames in one spool segment; each segment decodes alone. What opens one is as large as some
+/// thirty frames, and what a damaged frame costs ends with its segment: ten minutes at 1 s.
+pub const SEGMENT_FRAMES: u32 = 600;
 /// Rows of a group from one key section to the next.
-pub const KEY_ROWS: u32 = 120;
+pub const KEY_ROWS: u32 = 600;

@@ -11,6 +11,8 @@ pub mod decode;
 pub mod encode;
 pub mod envelope;
 pub mod frame;
+mod range;
+mod row;
 pub mod scale;
 pub mod table;
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bellwether_model::time::Mono;
 use hyper::StatusCode;
-use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
 pub use make::make_token;
 pub use scope::{Scope, Scopes, UnknownScope};
@@ -29,6 +29,9 @@ use token::Watched;
 
 /// How often token files are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Where a client that sends many small requests puts its token alone: HTTP/2's compression leaves
+/// `authorization` out of its table, and so sends it whole each time.
+pub const TOKEN_HEADER: HeaderName = HeaderName::from_static("bellwether-token");
 /// Bytes of a principal's name.
 const NAME_BYTES: usize = 128;
 
@@ -177,16 +180,18 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// Reads the `Authorization` header.
+    /// Reads the header `Authorization`, or [`TOKEN_HEADER`] in its place.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Credential {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let Some(value) = values.next() else { return Credential::Nothing };
-        let bearer = value.as_bytes().split_at_checked(7).and_then(|(kind, token)| {
+        let bearers = headers.get_all(AUTHORIZATION).iter().map(|value| {
+            let (kind, token) = value.as_bytes().split_at_checked(7)?;
             kind.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
         });
-        match bearer {
-            Some(token) if !token.is_empty() && values.next().is_none() => {
+        let bare = headers.get_all(TOKEN_HEADER).iter().map(|value| Some(value.as_bytes()));
+        let mut tokens = bearers.chain(bare);
+        match (tokens.next(), tokens.next()) {
+            (None, _) => Credential::Nothing,
+            (Some(Some(token)), None) if !token.is_empty() => {
                 Credential::Bearer(TokenHash::of(token))
             }
             _ => Credential::Malformed,

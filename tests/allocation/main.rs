@@ -26,6 +26,7 @@ use bellwether_model::id::{
     AgentId, BootId, GroupId, Incarnation, Nonce, Position, StoreId, Stream,
 };
 use bellwether_model::label::{LabelSet, METRIC_NAME};
+use bellwether_model::limit::SEGMENT_FRAMES;
 use bellwether_model::series::{MetricType, ValueKind};
 use bellwether_model::time::{Mono, Nanos, Now, Timestamp};
 use bellwether_model::wire::answer::Case;
@@ -86,7 +87,7 @@ fn sample_and_encode() -> u64 {
         collection.collect(tick);
         let changes = collection.groups().iter().any(|group| !group.table.edits().is_empty());
         encoder.begin(tick);
-        let opens = encoder.next_seq().n() % 120 == 1;
+        let opens = encoder.next_seq().n() % SEGMENT_FRAMES == 1;
         for group in collection.groups_mut().iter_mut().filter(|group| group.due) {
             encoder.row(group.id, &mut group.table, tick);
         }

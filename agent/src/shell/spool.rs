@@ -67,6 +67,17 @@ pub enum SpoolError {
     /// A frame that is none.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// What is held cannot be shipped by this build.
+    #[error(
+        "{}: frames of version {version} are not shipped by this build: let the one that wrote \
+         them ship them, or remove the directory", dir.display()
+    )]
+    Version {
+        /// The spool of one agent.
+        dir: PathBuf,
+        /// Of its frames.
+        version: u8,
+    },
 }
 
 /// How a spool is opened.
@@ -125,7 +136,7 @@ impl Spool {
     /// when this returns.
     ///
     /// # Errors
-    /// The disk, or a journal of a later version.
+    /// The disk, a journal of a later version, or frames of another one.
     pub fn open(disk: Arc<dyn Disk>, setup: Setup, random: Random) -> Result<Spool, SpoolError> {
         make_dir(&*disk, &setup.dir)?;
         let held = identity::read(&*disk, &setup.dir)?;

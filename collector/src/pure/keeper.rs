@@ -321,13 +321,13 @@ impl Keeper {
         if !self.sessions.contains_key(&key) && self.sessions.len() >= self.limits.agents {
             return Ok(walked.ended(Case::Overloaded, Seq(0), "too many agents".to_owned()));
         }
-        let (mut inflated, whole) = (0, frames.len());
+        let (mut inflated, mut unfolded, whole) = (0, 0, frames.len());
         for _ in 0..envelope.frames {
             let (frame, rest) = match Frame::read(frames) {
                 Ok(read) => read,
                 Err(error) => return Ok(walked.broken(&error)),
             };
-            inflated += frame.inflated_len();
+            inflated += frame.inflated_len() + unfolded;
             if inflated > limit::REQUEST_INFLATED_BYTES && frames.len() < whole {
                 // Others wait: the agent goes on after the last frame read.
                 return Ok(walked);
@@ -366,6 +366,7 @@ impl Keeper {
                     walked.case = if refused { Case::RefusedColumns } else { Case::Applied };
                 }
             }
+            unfolded = self.sessions.get(&key).map_or(0, |held| held.decoder.unfolded());
         }
         if !frames.is_empty() {
             let text = "bytes after the last frame".to_owned();

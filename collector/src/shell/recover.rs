@@ -63,7 +63,7 @@ pub enum RecoverError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// A later version wrote a checkpoint.
+    /// Another version wrote a checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// Entries that the state needs are neither in a checkpoint nor in the journal.

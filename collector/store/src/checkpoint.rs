@@ -24,7 +24,7 @@ const END: u8 = 0;
 const SUFFIX: &str = ".checkpoint";
 const TEMPORARY: &str = ".tmp";
 const MAGIC: [u8; 4] = *b"BWCP";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const HEADER_BYTES: usize = 64;
 const SECTION_HEADER_BYTES: usize = 16;
 /// A section is written once it has this many bytes.
@@ -49,9 +49,13 @@ pub enum CheckpointError {
         /// What is wrong.
         what: String,
     },
-    /// A later version of this program wrote it.
-    #[error("{}: checkpoint format {version} is newer than this program reads", path.display())]
-    Newer {
+    /// Another version of this program wrote it.
+    #[error(
+        "{}: checkpoint format {version} is not read here, {VERSION} is: another build of this \
+         program wrote the directory, and can read it",
+        path.display()
+    )]
+    Version {
         /// The file.
         path: PathBuf,
         /// Its format.
@@ -330,8 +334,8 @@ impl Reading<'_> {
         if bytes[..4] != MAGIC || crc32c::crc32c(&bytes[..60]) != crc {
             return Err(self.damaged("its header"));
         }
-        if version > VERSION {
-            return Err(CheckpointError::Newer { path: self.path.to_owned(), version });
+        if version != VERSION {
+            return Err(CheckpointError::Version { path: self.path.to_owned(), version });
         }
         if word(8) != self.number {
             return Err(self.damaged("it is another one"));

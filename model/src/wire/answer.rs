@@ -1,8 +1,8 @@
 //! The collector's answer, and the table of answers (`WIRE.md`), which a test compares with the
 //! document.
 
-use super::bytes::{Malformed, Reader, put_crc};
-use crate::id::{GroupId, Seq, StoreId};
+use super::bytes::{Malformed, Reader, put_crc, put_varint};
+use crate::id::{GroupId, Incarnation, Seq, StoreId};
 use crate::time::Nanos;
 
 const MAGIC: [u8; 4] = *b"BWA1";
@@ -243,7 +243,8 @@ impl Answer {
         if let Some(took) = self.short() {
             out.extend_from_slice(&[self.case as u8, drain | SHORT]);
             out.extend_from_slice(&self.store.0);
-            out.extend_from_slice(&self.acked.0.to_le_bytes());
+            put_varint(out, u64::from(self.acked.incarnation().0));
+            put_varint(out, u64::from(self.acked.n()));
             out.extend_from_slice(&self.received.0.to_le_bytes());
             out.extend_from_slice(&took.to_le_bytes());
             return put_crc(out, start);
@@ -275,7 +276,9 @@ impl Answer {
 
     /// Reads what the short form has after its flags.
     fn read_short(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
-        self.acked = Seq(reader.u64()?);
+        let (incarnation, n) = (reader.varint()?, reader.varint()?);
+        let small = |number| u32::try_from(number).map_err(|_| reader.malformed("acked"));
+        self.acked = Seq::new(Incarnation(small(incarnation)?), small(n)?);
         self.at = self.acked;
         self.received = Nanos(reader.i64()?);
         let answered = self.received.0.checked_add(i64::from(reader.u32()?));

@@ -11,8 +11,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::bytes::{Malformed, Reader};
-use super::encode::{ADDED, DELTA, ENDED, HAS_ABSENT, HAS_START, KEY, OCCUPIED, RECORDS};
+use super::encode::{
+    ADDED, DELTA, ENDED, HAS_ABSENT, HAS_START, KEY, NEXT_TEXT, OCCUPIED, RECORDS,
+};
 use super::frame::Header;
+use super::range;
+use super::row::Sizes;
 use super::scale::{Accumulator, Scale};
 use super::table::ColumnSpec;
 use crate::id::GroupId;
@@ -70,6 +74,8 @@ pub struct Group {
     fingerprint: Fingerprint,
     occupied: Vec<bool>,
     accumulators: Vec<Accumulator>,
+    /// Made when a row is read that changes something: a group may well have no place.
+    sizes: Option<Box<Sizes>>,
     values: Vec<f64>,
     any_absent: bool,
     change: Change,
@@ -172,6 +178,13 @@ impl Decoder {
     #[must_use]
     pub fn touched(&self) -> &[GroupId] {
         &self.touched
+    }
+
+    /// Bytes of the values that the last frame has led to: coded rows may be far shorter.
+    #[must_use]
+    pub fn unfolded(&self) -> usize {
+        let touched = self.touched.iter().filter_map(|id| self.groups.get(id));
+        touched.map(|group| size_of_val(&*group.values)).sum()
     }
 
     /// All groups, by number.
@@ -287,6 +300,9 @@ impl Group {
             self.describe(description, places_max, text_left)?;
             self.fingerprint = fingerprint;
         }
+        if let Some(sizes) = &mut self.sizes {
+            **sizes = Sizes::default();
+        }
         for (occupied, accumulator) in self.occupied.iter().zip(&mut self.accumulators) {
             let scale = if *occupied { scale(reader)? } else { Scale::default() };
             *accumulator = Accumulator::new(scale);
@@ -341,32 +357,35 @@ impl Group {
         if flags & !HAS_ABSENT != 0 {
             return Err(reader.malformed("unknown flags"));
         }
-        let len = self.occupied.len();
-        let changed = reader.take(len.div_ceil(8))?;
-        let absent = if flags & HAS_ABSENT != 0 {
-            reader.take(len.div_ceil(8))?
-        } else {
-            Default::default()
-        };
         if self.any_absent {
             self.revive();
         }
-        for place in Bits::new(changed, len, reader)? {
-            if !self.occupied[place] {
-                return Err(reader.malformed("value of an empty place"));
-            }
-            self.values[place] = self.accumulators[place].take(reader)?;
-        }
         self.any_absent = flags & HAS_ABSENT != 0;
         if self.any_absent {
+            let len = self.occupied.len();
+            let absent = reader.take(len.div_ceil(8))?;
             for place in Bits::new(absent, len, reader)? {
-                if changed[place / 8] >> (place % 8) & 1 != 0 {
-                    return Err(reader.malformed("a place both changed and absent"));
-                }
                 self.values[place] = ABSENT;
             }
         }
-        Ok(())
+        self.steps(reader)
+    }
+
+    /// The coded row: the rest of the body.
+    fn steps(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        let start = reader.offset();
+        let mut coder = range::Decoder::new(reader.take(reader.left())?);
+        let sizes = self.sizes.get_or_insert_default();
+        let places = self.occupied.iter().zip(&mut self.accumulators).zip(&mut self.values);
+        for ((occupied, accumulator), value) in places {
+            if *occupied
+                && !is_absent(*value)
+                && let Some(step) = accumulator.take_step(&mut coder, sizes)?
+            {
+                *value = step;
+            }
+        }
+        coder.finish().map_err(|at| Malformed { offset: start + at.offset, ..at })
     }
 
     /// Places without a value in the row before have their last one again, unless absent anew.
@@ -446,6 +465,8 @@ impl<'a> Text<'a> for Inline {
 /// A description's strings; units and helps are shared between its columns.
 struct Texts<'a, 'b> {
     texts: Vec<&'a str>,
+    /// Index of the last text that was referred to as the next one.
+    used: usize,
     text_left: &'b mut usize,
     shared: BTreeMap<usize, Arc<str>>,
 }
@@ -459,11 +480,17 @@ impl<'a, 'b> Texts<'a, 'b> {
             *left = left.checked_sub(text.len()).ok_or(reader.malformed(TEXTS))?;
             texts.push(text);
         }
-        Ok(Texts { texts, text_left: left, shared: BTreeMap::new() })
+        Ok(Texts { texts, used: 0, text_left: left, shared: BTreeMap::new() })
     }
 
-    fn index(&self, reader: &mut Reader<'a>) -> Result<(usize, &'a str), Malformed> {
-        let index = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
+    fn index(&mut self, reader: &mut Reader<'a>) -> Result<(usize, &'a str), Malformed> {
+        let index = match reader.varint()? {
+            NEXT_TEXT => {
+                self.used += 1;
+                self.used
+            }
+            other => usize::try_from(other - 1).unwrap_or(usize::MAX),
+        };
         let text = self.texts.get(index).ok_or(reader.malformed("no such string"))?;
         Ok((index, text))
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::bytes::{put_text, put_varint, put_zigzag};
-use super::frame::{Builder, FrameError, Header};
+use super::frame::{self, FrameError, Header, Packing};
+use super::range;
+use super::row::Sizes;
 use super::scale::{Accumulator, Scale};
 use super::table::{ColumnSpec, Edit, Table};
 use crate::id::{BootId, GroupId, Incarnation, Nonce, Seq};
@@ -22,6 +24,9 @@ pub(super) const ENDED: u8 = 1;
 pub(super) const OCCUPIED: u8 = 1;
 pub(super) const HAS_START: u8 = 1 << 6;
 pub(super) const HAS_ABSENT: u8 = 1;
+/// A text that has not been referred to: most columns have a name and a help of their own, and all
+/// of them are then described alike.
+pub(super) const NEXT_TEXT: u64 = 0;
 
 /// Whose frames these are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +69,6 @@ pub struct Encoder {
     segment: Segment,
     pending: Pending,
     scratch: Vec<u8>,
-    builder: Builder,
 }
 
 #[derive(Default)]
@@ -75,6 +79,7 @@ struct GroupState {
     /// Whether the group has been opened in the live segment.
     opened: bool,
     accumulators: Vec<Accumulator>,
+    sizes: Sizes,
 }
 
 /// The live segment.
@@ -90,7 +95,8 @@ struct Pending {
     complete_through: Timestamp,
     opens_segment: bool,
     sections: Vec<u8>,
-    count: u16,
+    packing: Packing,
+    count: u32,
     samples: u32,
 }
 
@@ -105,7 +111,6 @@ impl Encoder {
             segment: Segment { frames: 0, bytes: 0, cut: true },
             pending: Pending::default(),
             scratch: Vec::new(),
-            builder: Builder::default(),
         }
     }
 
@@ -130,6 +135,7 @@ impl Encoder {
         self.pending.complete_through = complete_through;
         self.pending.opens_segment = opens_segment;
         self.pending.sections.clear();
+        self.pending.packing = Packing::Plain;
         self.pending.count = 0;
         self.pending.samples = 0;
     }
@@ -139,11 +145,15 @@ impl Encoder {
     /// # Panics
     /// More sections than [`limit::SECTIONS`]: inputs are fewer.
     pub fn row(&mut self, group: GroupId, table: &mut Table, time: Timestamp) {
-        assert!(usize::from(self.pending.count) < limit::SECTIONS, "inputs are bounded");
+        assert!((self.pending.count as usize) < limit::SECTIONS, "inputs are bounded");
         let n = self.n.saturating_add(1);
         let state = self.groups.entry(group).or_default();
         let key = !state.opened || state.rows_since_key >= limit::KEY_ROWS;
         self.scratch.clear();
+        if key || !table.edits().is_empty() {
+            // Rows are dense already; texts are not.
+            self.pending.packing = Packing::Zstd;
+        }
         if key {
             state.put_key(table, &mut self.scratch);
             table.key_row_done();
@@ -174,13 +184,13 @@ impl Encoder {
         let header = Header {
             seq,
             nonce: self.origin.nonce,
-            boot: self.origin.boot,
+            boot: if pending.opens_segment { self.origin.boot } else { BootId::default() },
             complete_through: pending.complete_through,
             sections: pending.count,
             opens_segment: pending.opens_segment,
         };
         let start = out.len();
-        if let Err(error) = self.builder.build(&header, &pending.sections, out) {
+        if let Err(error) = frame::build(&header, &pending.sections, pending.packing, out) {
             self.segment.cut = true;
             return Err(error.into());
         }
@@ -205,6 +215,7 @@ impl GroupState {
         put_varint(out, description.len() as u64);
         out.extend_from_slice(&description);
         self.accumulators.clear();
+        self.sizes = Sizes::default();
         let places = table.columns().iter().zip(table.values());
         for (column, value) in places.clone() {
             let scale = if is_absent(*value) { Scale::One } else { Scale::suiting(*value) };
@@ -233,19 +244,16 @@ impl GroupState {
             |(column, value): (&Option<ColumnSpec>, &f64)| column.is_some() && is_absent(*value);
         let any_absent = places.clone().any(absent);
         out.push(if any_absent { HAS_ABSENT } else { 0 });
-        let changed = |value: f64, accumulator: &Accumulator| {
-            !is_absent(value) && value.to_bits() != accumulator.value().to_bits()
-        };
-        let columns = table.values().iter().zip(&self.accumulators);
-        put_bitmap(out, columns.map(|(value, accumulator)| changed(*value, accumulator)));
         if any_absent {
-            put_bitmap(out, places.map(absent));
+            put_bitmap(out, places.clone().map(absent));
         }
-        for (value, accumulator) in table.values().iter().zip(&mut self.accumulators) {
-            if changed(*value, accumulator) {
-                accumulator.put(out, *value);
+        let mut coder = range::Encoder::new(out);
+        for ((column, value), accumulator) in places.zip(&mut self.accumulators) {
+            if column.is_some() && !is_absent(*value) {
+                accumulator.put_step(&mut coder, &mut self.sizes, *value);
             }
         }
+        coder.finish();
         self.rows_since_key += 1;
     }
 
@@ -294,8 +302,15 @@ fn describe(table: &Table, out: &mut Vec<u8>) {
     put_varint(out, millis(table.cadence()));
     put_varint(out, list.len() as u64);
     list.iter().for_each(|text| put_text(out, text));
+    let mut used = 0;
     let mut put = |text: &str, out: &mut Vec<u8>| {
-        put_varint(out, texts.get(text).copied().unwrap_or(0));
+        let index = texts.get(text).copied().unwrap_or(0);
+        if index == used + 1 {
+            used = index;
+            put_varint(out, NEXT_TEXT);
+        } else {
+            put_varint(out, index + 1);
+        }
     };
     put_labels(table.target(), out, &mut put);
     put_varint(out, table.columns().len() as u64);

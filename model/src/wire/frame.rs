@@ -1,17 +1,27 @@
 //! One frame: header, sections, CRC. Immutable once built.
 
-use super::bytes::{Malformed, Reader, put_crc};
-use crate::id::{BootId, Nonce, Seq};
+use super::bytes::{Malformed, Reader, put_crc, put_varint, put_zigzag};
+use crate::id::{BootId, Incarnation, Nonce, Seq};
 use crate::limit;
 use crate::time::Timestamp;
 
-const MAGIC: [u8; 4] = *b"BWF1";
-const VERSION: u8 = 1;
+use zstd::zstd_safe::CParameter;
+
+const MAGIC: [u8; 2] = *b"BF";
+/// The frame version of this build.
+pub const VERSION: u8 = 2;
+/// How frames of version 1 began.
+const FIRST_VERSION: [u8; 4] = *b"BWF1";
 const ZSTD: u8 = 1;
 const OPENS_SEGMENT: u8 = 2;
-const LEVEL: i32 = 1;
-/// Bytes before the sections.
-const HEAD: usize = 56;
+/// What is compressed is mostly texts, sent again with each segment.
+const LEVEL: i32 = 6;
+/// log2 of the places in the compressor's tables, which the sections of a host hardly fill: its
+/// default takes three times the memory for as many bytes.
+const TABLES: u32 = 14;
+/// Bytes before and after the sections at most: two and two fixed, five numbers of five, one of
+/// ten, nonce, boot, CRC.
+const FRAMING: usize = 4 + 5 * 5 + 10 + 8 + 16 + 4;
 
 /// What a frame says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +30,12 @@ pub struct Header {
     pub seq: Seq,
     /// The nonce of its incarnation.
     pub nonce: Nonce,
-    /// The host's boot.
+    /// The host's boot; zero where no segment is opened.
     pub boot: BootId,
     /// Nothing stamped at or before this follows.
     pub complete_through: Timestamp,
     /// Number of sections.
-    pub sections: u16,
+    pub sections: u32,
     /// Whether a segment begins here, so that every group opens with a key section.
     pub opens_segment: bool,
 }
@@ -37,7 +47,7 @@ pub enum FrameError {
     #[error("frame is broken: {0}")]
     Broken(&'static str),
     /// A frame of another version.
-    #[error("frame version {0} is not spoken here")]
+    #[error("frame version {0} is not spoken here, {VERSION} is")]
     Version(u8),
     /// Declared sizes over their bounds.
     #[error("frame {seq} of {declared} bytes is over the bound of {bound}")]
@@ -76,26 +86,35 @@ impl<'a> Frame<'a> {
     /// [`FrameError`]: cut short, CRC, version, bounds.
     pub fn read(bytes: &'a [u8]) -> Result<(Frame<'a>, &'a [u8]), FrameError> {
         let broken = |_: Malformed| FrameError::Broken("cut short");
+        if bytes.starts_with(&FIRST_VERSION) {
+            return Err(FrameError::Version(1));
+        }
         let mut reader = Reader::new(bytes);
         if reader.array().map_err(broken)? != MAGIC {
             return Err(FrameError::Broken("not a frame"));
         }
         let [version, flags] = reader.array().map_err(broken)?;
-        let sections = reader.u16().map_err(broken)?;
-        let stored_len = reader.u32().map_err(broken)? as usize;
-        let inflated_len = reader.u32().map_err(broken)? as usize;
         if version != VERSION {
             return Err(FrameError::Version(version));
         }
+        let sections = small(&mut reader)?;
+        let stored_len = small(&mut reader)?;
+        let inflated_len = if flags & ZSTD != 0 { small(&mut reader)? } else { stored_len };
+        let incarnation = Incarnation(small(&mut reader)?);
+        let seq = Seq::new(incarnation, small(&mut reader)?);
+        let (stored_len, inflated_len) = (stored_len as usize, inflated_len as usize);
+        let nonce = Nonce(reader.u64().map_err(broken)?);
+        let opens_segment = flags & OPENS_SEGMENT != 0;
+        let boot = if opens_segment { reader.array().map_err(broken)? } else { [0; 16] };
         let header = Header {
-            seq: Seq(reader.u64().map_err(broken)?),
-            nonce: Nonce(reader.u64().map_err(broken)?),
-            boot: BootId(reader.array().map_err(broken)?),
-            complete_through: Timestamp(reader.i64().map_err(broken)?),
+            seq,
+            nonce,
+            boot: BootId(boot),
+            complete_through: Timestamp(reader.zigzag().map_err(broken)?),
             sections,
-            opens_segment: flags & OPENS_SEGMENT != 0,
+            opens_segment,
         };
-        if stored_len > limit::FRAME_BYTES - HEAD - 4 {
+        if stored_len > limit::FRAME_BYTES - FRAMING {
             return Err(too_large(header.seq, stored_len, limit::FRAME_BYTES));
         }
         let stored = reader.take(stored_len).map_err(broken)?;
@@ -119,12 +138,10 @@ impl<'a> Frame<'a> {
         }
         let problem = if flags & !(ZSTD | OPENS_SEGMENT) != 0 {
             "unknown flags"
-        } else if usize::from(self.header.sections) > limit::SECTIONS {
+        } else if self.header.sections as usize > limit::SECTIONS {
             "too many sections"
         } else if self.header.seq.n() == 0 || self.header.seq.incarnation().0 == 0 {
             "frame numbers begin at 1"
-        } else if !self.compressed && self.inflated_len != self.stored.len() {
-            "inflated length is not met"
         } else {
             return Ok(());
         };
@@ -172,6 +189,12 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// A number that may be any, but for its bits; bounds are checked where they are known.
+fn small(reader: &mut Reader<'_>) -> Result<u32, FrameError> {
+    let number = reader.varint().map_err(|_| FrameError::Broken("cut short"))?;
+    u32::try_from(number).map_err(|_| FrameError::Broken("number over 32 bits"))
+}
+
 fn too_large(seq: Seq, declared: usize, bound: usize) -> FrameError {
     FrameError::TooLarge { seq, declared, bound }
 }
@@ -204,59 +227,72 @@ impl Inflater {
     }
 }
 
-/// Builds frames from sections; its compressor and buffer are used again and again.
-pub struct Builder {
-    compressor: zstd::bulk::Compressor<'static>,
-    compressed: Vec<u8>,
+/// How sections are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Packing {
+    /// As they are.
+    #[default]
+    Plain,
+    /// As one zstd frame, where that is shorter.
+    Zstd,
 }
 
-impl Default for Builder {
-    fn default() -> Builder {
-        let compressor = zstd::bulk::Compressor::new(LEVEL).expect("invariant: zstd can be set up");
-        Builder { compressor, compressed: Vec::new() }
+/// Appends a frame of encoded sections to `out`.
+///
+/// # Errors
+/// Sections over their bound, inflated or stored.
+///
+/// # Panics
+/// zstd cannot be set up: no memory.
+pub fn build(
+    header: &Header,
+    sections: &[u8],
+    packing: Packing,
+    out: &mut Vec<u8>,
+) -> Result<(), FrameError> {
+    if sections.len() > limit::FRAME_INFLATED_BYTES {
+        let (len, bound) = (sections.len(), limit::FRAME_INFLATED_BYTES);
+        return Err(too_large(header.seq, len, bound));
     }
-}
-
-impl Builder {
-    /// Appends a frame of encoded sections to `out`; they are compressed where that is shorter.
-    ///
-    /// # Errors
-    /// Sections over their bound, inflated or stored.
-    pub fn build(
-        &mut self,
-        header: &Header,
-        sections: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), FrameError> {
-        if sections.len() > limit::FRAME_INFLATED_BYTES {
-            let (len, bound) = (sections.len(), limit::FRAME_INFLATED_BYTES);
-            return Err(too_large(header.seq, len, bound));
-        }
-        let room = zstd::zstd_safe::compress_bound(sections.len());
-        if self.compressed.len() < room {
-            self.compressed.resize(room, 0);
-        }
-        let stored = match self.compressor.compress_to_buffer(sections, &mut self.compressed[..]) {
-            Ok(len) if len < sections.len() => &self.compressed[..len],
-            _ => sections,
-        };
-        if stored.len() > limit::FRAME_BYTES - HEAD - 4 {
-            return Err(too_large(header.seq, stored.len() + HEAD + 4, limit::FRAME_BYTES));
-        }
-        let start = out.len();
-        let zstd = if stored.len() < sections.len() { ZSTD } else { 0 };
-        let opens = if header.opens_segment { OPENS_SEGMENT } else { 0 };
-        out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&[VERSION, zstd | opens]);
-        out.extend_from_slice(&header.sections.to_le_bytes());
-        out.extend_from_slice(&(stored.len() as u32).to_le_bytes());
-        out.extend_from_slice(&(sections.len() as u32).to_le_bytes());
-        out.extend_from_slice(&header.seq.0.to_le_bytes());
-        out.extend_from_slice(&header.nonce.0.to_le_bytes());
+    let packed = match packing {
+        Packing::Plain => None,
+        Packing::Zstd => Some(compressed(sections)),
+    };
+    let packed = packed.filter(|packed| packed.len() < sections.len());
+    let stored = packed.as_deref().unwrap_or(sections);
+    if stored.len() > limit::FRAME_BYTES - FRAMING {
+        return Err(too_large(header.seq, stored.len() + FRAMING, limit::FRAME_BYTES));
+    }
+    let start = out.len();
+    let zstd = if packed.is_some() { ZSTD } else { 0 };
+    let opens = if header.opens_segment { OPENS_SEGMENT } else { 0 };
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[VERSION, zstd | opens]);
+    put_varint(out, u64::from(header.sections));
+    put_varint(out, stored.len() as u64);
+    if packed.is_some() {
+        put_varint(out, sections.len() as u64);
+    }
+    put_varint(out, u64::from(header.seq.incarnation().0));
+    put_varint(out, u64::from(header.seq.n()));
+    out.extend_from_slice(&header.nonce.0.to_le_bytes());
+    if header.opens_segment {
         out.extend_from_slice(&header.boot.0);
-        out.extend_from_slice(&header.complete_through.0.to_le_bytes());
-        out.extend_from_slice(stored);
-        put_crc(out, start);
-        Ok(())
     }
+    put_zigzag(out, header.complete_through.0);
+    out.extend_from_slice(stored);
+    put_crc(out, start);
+    Ok(())
+}
+
+/// What compresses is made anew each time: that is rare, and its tables are as large as much else
+/// that shipping holds.
+fn compressed(sections: &[u8]) -> Vec<u8> {
+    const VALID: &str = "invariant: zstd can be set up";
+    let mut compressor = zstd::bulk::Compressor::new(LEVEL).expect(VALID);
+    let tables = [CParameter::HashLog(TABLES), CParameter::ChainLog(TABLES)];
+    for parameter in tables.into_iter().chain([CParameter::ContentSizeFlag(false)]) {
+        compressor.set_parameter(parameter).expect(VALID);
+    }
+    compressor.compress(sections).expect(VALID)
 }

@@ -1,6 +1,7 @@
 //! Floats as scaled integers, bit for bit (`WIRE.md`, value token).
 
 use super::bytes::{Malformed, Reader, put_varint, unzigzag, zigzag};
+use super::row::Habit;
 use crate::series::is_absent;
 
 /// How a place's values are written.
@@ -29,7 +30,7 @@ pub enum Scale {
 }
 
 /// Integers up to here are exact as floats.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+pub(super) const EXACT: f64 = 9_007_199_254_740_992.0;
 
 impl Scale {
     /// All scales by number.
@@ -100,20 +101,21 @@ impl Scale {
     }
 }
 
-/// Scale and accumulator of one place.
+/// Scale and accumulator of one place, and what has been learned of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accumulator {
     /// How values are written.
     pub scale: Scale,
     /// The last value as an integer at that scale.
     pub m: i64,
+    pub(super) habit: Habit,
 }
 
 impl Accumulator {
     /// Before the first token of a place.
     #[must_use]
     pub fn new(scale: Scale) -> Accumulator {
-        Accumulator { scale, m: 0 }
+        Accumulator { scale, ..Accumulator::default() }
     }
 
     /// The last value.
@@ -140,7 +142,7 @@ impl Accumulator {
                 out.push(scale as u8);
                 out.extend_from_slice(&value.to_bits().to_le_bytes());
                 let m = scale.integer(value).expect("invariant: a suiting scale is exact");
-                *self = Accumulator { scale, m };
+                (self.scale, self.m) = (scale, m);
             }
         }
     }
@@ -172,7 +174,7 @@ impl Accumulator {
         let scale = Scale::from_wire(reader.byte()?).ok_or(reader.malformed("no such scale"))?;
         let value = f64::from_bits(reader.u64()?);
         let m = scale.integer(value).ok_or(reader.malformed("value is not exact at its scale"))?;
-        *self = Accumulator { scale, m };
+        (self.scale, self.m) = (scale, m);
         Ok(())
     }
 }

@@ -304,7 +304,7 @@ fn an_answer_that_says_little_is_short() {
         assert_eq!(Answer::read(&bytes).as_ref(), Ok(answer));
         bytes.len()
     };
-    assert_eq!(len(&answer), 46);
+    assert_eq!(len(&answer), 40);
     answer.at = Seq(8);
     assert_eq!(len(&answer), 66);
 }
@@ -398,18 +398,65 @@ fn groups_and_strings_are_bounded() {
     assert!(decoder.read(&header(5), &many, Purpose::Apply).is_err());
 }
 
+/// A frame that declares these sizes, with a CRC that holds.
+fn declaring(stored: u64, inflated: u64) -> Vec<u8> {
+    use super::bytes::{put_crc, put_varint};
+    let mut bytes = b"BF\x02\x03\x01".to_vec();
+    [stored, inflated, 3, 1].iter().for_each(|number| put_varint(&mut bytes, *number));
+    bytes.extend_from_slice(&[0; 8 + 16 + 1]);
+    bytes.extend_from_slice(&[0; 100]);
+    put_crc(&mut bytes, 0);
+    bytes
+}
+
 #[test]
 fn declared_sizes_are_checked_before_inflating() {
-    let (bytes, _) = encode(&[Op::Add]).pop().unwrap();
-    let mut huge = bytes.clone();
-    huge[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
-    let end = huge.len() - 4;
-    let crc = crc32c::crc32c(&huge[..end]);
-    huge[end..].copy_from_slice(&crc.to_le_bytes());
-    assert!(matches!(Frame::read(&huge), Err(FrameError::TooLarge { .. })));
-    let mut long = bytes;
-    long[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert!(matches!(Frame::read(&long), Err(FrameError::TooLarge { .. })));
+    let read = |stored, inflated| match Frame::read(&declaring(stored, inflated)) {
+        Ok((frame, _)) => frame.sections(&mut Inflater::default()).map(drop),
+        Err(error) => Err(error),
+    };
+    let over = |bound: usize| {
+        Err(FrameError::TooLarge { seq: Seq::new(Incarnation(3), 1), declared: bound + 1, bound })
+    };
+    let inflated = crate::limit::FRAME_INFLATED_BYTES;
+    assert_eq!(read(100, inflated as u64 + 1), over(inflated));
+    assert!(matches!(read(100, 50), Err(FrameError::Contents { .. })), "no zstd frame");
+    assert!(matches!(read(u64::from(u32::MAX), 1), Err(FrameError::TooLarge { .. })));
+    assert!(matches!(read(u64::MAX, 1), Err(FrameError::Broken(_))));
+    assert!(matches!(read(101, 50), Err(FrameError::Broken(_))), "cut short");
+}
+
+#[test]
+fn frames_of_another_version_are_refused_by_it() {
+    assert_eq!(Frame::read(b"BWF1\x01\x02").map(drop), Err(FrameError::Version(1)));
+    assert_eq!(Frame::read(b"BF\x03\x00").map(drop), Err(FrameError::Version(3)));
+    assert!(matches!(Frame::read(b"BWP1"), Err(FrameError::Broken(_))));
+}
+
+/// A row of counters as a host has them, of which most rest.
+#[test]
+fn a_row_that_is_foreseen_takes_few_bytes() {
+    let mut table = Table::new(LabelSet::default(), Duration::from_secs(1));
+    let places: Vec<ColumnIndex> = (0..1000).map(|i| table.add(column(i))).collect();
+    let mut encoder = Encoder::new(origin());
+    let (mut total, mut largest) = (0, 0);
+    for second in 0..200_u32 {
+        table.begin_row();
+        for place in &places {
+            let step = if place.0 % 5 == 0 { 100 + place.0 % 7 } else { 0 };
+            table.set(*place, f64::from(second * step));
+        }
+        encoder.begin(Timestamp(5));
+        encoder.row(GroupId(5), &mut table, Timestamp(5));
+        let mut frame = Vec::new();
+        encoder.finish(&mut frame).unwrap();
+        if second >= 100 {
+            total += frame.len();
+            largest = largest.max(frame.len());
+        }
+    }
+    // 200 steps of six bits that nothing foretells, and the frame's head.
+    assert!(total < 100 * 220 && largest < 240, "{total} bytes, {largest} at most");
 }
 
 #[test]

@@ -139,6 +139,12 @@ fn the_authorization_header_is_read_strictly() {
     let mut twice = bearer(TOKEN);
     twice.append(AUTHORIZATION, HeaderValue::from_static("Bearer other"));
     assert_eq!(Credential::of(&twice), Credential::Malformed);
+    let bare = |token| HeaderMap::from_iter([(TOKEN_HEADER, HeaderValue::from_static(token))]);
+    assert_eq!(Credential::of(&bare(TOKEN)), own);
+    assert_eq!(Credential::of(&bare("")), Credential::Malformed);
+    let mut both = bare(TOKEN);
+    both.extend(bearer(TOKEN));
+    assert_eq!(Credential::of(&both), Credential::Malformed, "one of them, not both");
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub(super) fn section_seeds() -> Vec<Vec<u8>> {
 }
 
 /// A header as the agent of the seeds would have written it.
-pub(super) fn header(n: u32, sections: u16) -> Header {
+pub(super) fn header(n: u32, sections: u32) -> Header {
     Header {
         seq: Seq::new(Incarnation(1), n),
         nonce: Nonce(2),
@@ -134,7 +134,7 @@ pub(super) fn read_answer(input: &[u8]) {
     if let Ok(answer) = Answer::read(input) {
         let mut again = Vec::new();
         answer.put(&mut again);
-        assert_eq!(again.len(), input.len());
+        assert!(again.len() <= input.len(), "numbers may be written longer than needed");
     }
 }
 

@@ -439,7 +439,7 @@ impl<'a> World<'a> {
         let full = match error {
             SpoolError::Journal(error) => error.is_full(),
             SpoolError::Disk(error) => error.is_full(),
-            SpoolError::Frame(_) => false,
+            SpoolError::Frame(_) | SpoolError::Version { .. } => false,
         };
         self.trace.add(self.now, format_args!("host {node} fails: {error}"));
         self.agents[node].uncertain |= self.may_renew || self.agents[node].identity.is_none();

@@ -10,7 +10,7 @@ use bellwether_model::config::{Secret, SecretSource};
 use bellwether_model::wire::answer::{Answer, CONTENT_TYPE, Case, PUSH_CONTENT_TYPE, PUSH_PATH};
 use bellwether_platform::dial::{Connection, DialError, Dialer, Route, Target, causes};
 use bellwether_platform::listener::SPEAKS_TLS;
-use bellwether_platform::principal::Token;
+use bellwether_platform::principal::{TOKEN_HEADER, Token};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE as CONTENT_TYPE_NAME, HeaderValue, RETRY_AFTER};
@@ -112,6 +112,12 @@ pub struct Answered {
     pub retry_after: Option<Duration>,
 }
 
+/// The two forms of a token in a header.
+struct Authorization {
+    bearer: HeaderValue,
+    bare: HeaderValue,
+}
+
 /// The client of one collector.
 pub struct Client {
     name: String,
@@ -170,7 +176,14 @@ impl Client {
         let request = Request::builder()
             .method(Method::POST)
             .uri(&self.path)
-            .header(CONTENT_TYPE_NAME, PUSH_CONTENT_TYPE);
+            .header(CONTENT_TYPE_NAME, PUSH_CONTENT_TYPE)
+            .body(Full::new(body));
+        request.map_err(|error| SendError::Unreachable(error.to_string()))
+    }
+
+    /// The header with the token. Over HTTP/2 it is one that goes into the table of the connection:
+    /// nobody else writes headers on it, so that the table betrays nothing.
+    fn authorization(&self) -> Result<Option<Authorization>, SendError> {
         let token = match self.token.as_ref().map(Secret::reveal) {
             None => None,
             Some(SecretSource::Text(token)) => Some(token.to_owned()),
@@ -180,20 +193,16 @@ impl Client {
             }
         };
         let bad = |_| SendError::Token("the token is no header value".to_owned());
-        let request = match token {
-            None => request,
-            Some(token) => {
-                // Not marked as sensitive, which would send it whole with every request: nobody
-                // else writes headers on this connection: the shared table betrays nothing.
-                let value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(bad)?;
-                request.header(AUTHORIZATION, value)
-            }
+        let headers = |token: String| {
+            let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(bad)?;
+            let bare = HeaderValue::from_str(&token).map_err(bad)?;
+            Ok(Authorization { bearer, bare })
         };
-        request.body(Full::new(body)).map_err(|error| SendError::Unreachable(error.to_string()))
+        token.map(headers).transpose()
     }
 
     async fn exchange(&mut self, body: Bytes) -> Result<Answered, SendError> {
-        let request = self.request(body)?;
+        let (mut request, authorization) = (self.request(body)?, self.authorization()?);
         let connection = match self.connection.take().filter(|held| !held.is_closed()) {
             Some(held) => self.connection.insert(held),
             None => {
@@ -202,6 +211,13 @@ impl Client {
                 self.connection.insert(fresh)
             }
         };
+        if let Some(Authorization { bearer, bare }) = authorization {
+            let (name, value) = match connection.is_http2() {
+                true => (TOKEN_HEADER, bare),
+                false => (AUTHORIZATION, bearer),
+            };
+            request.headers_mut().insert(name, value);
+        }
         match connection.send(request).await {
             Ok(response) => read(response).await,
             Err(error) => {

@@ -28,6 +28,7 @@ pub(super) fn load(
     let segment_bytes = (setup.bounds.bytes_max / 3).clamp(FILE_BYTES_MIN, FILE_BYTES) >> 12 << 12;
     let options = Options { segment_bytes, loss: Loss::Accept, ..Options::default() };
     let (mut backlog, mut state) = (Backlog::default(), State::default());
+    let mut foreign = None;
     let mut replay = |position: Position, entry: &[u8]| {
         // A frame that its own CRC does not vouch for is lost; its number shows as a gap.
         if let Some((frame, samples)) = state::frame(entry) {
@@ -42,11 +43,16 @@ pub(super) fn load(
             backlog.push(segment(&frame, samples, position), header.opens_segment);
         } else if let Ok(read) = State::read(entry) {
             state = read;
+        } else if let Some(version) = state::foreign(entry) {
+            foreign = Some(version);
         }
         Ok(())
     };
     let path = setup.dir.join(agent.to_string());
     let (journal, _) = Journal::open(Arc::clone(disk), &path, options, &mut replay)?;
+    if let Some(version) = foreign {
+        return Err(SpoolError::Version { dir: path, version });
+    }
     // Gone before, but still in the files: such frames are in no collector's account any more.
     let is_gone = |oldest: &Segment| oldest.last < state.first || state.is_done(oldest);
     while backlog.segments().next().is_some_and(is_gone) {

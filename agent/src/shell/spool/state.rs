@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use bellwether_model::id::{Incarnation, Seq};
 use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint};
 use bellwether_model::wire::envelope::Skip;
-use bellwether_model::wire::frame::Frame;
+use bellwether_model::wire::frame::{Frame, FrameError};
 
 use crate::pure::account::Account;
 use crate::pure::ship::backlog::Segment;
@@ -68,6 +68,14 @@ pub(super) fn frame(entry: &[u8]) -> Option<(Frame<'_>, u32)> {
     let (frame, _) = Frame::read(bytes).ok()?;
     let is_it = frame.header().seq == Seq(u64::from_le_bytes(*number));
     is_it.then_some((frame, u32::from_le_bytes(*samples)))
+}
+
+/// The version of the frame in an entry, where it is not the one of this build.
+pub(super) fn foreign(entry: &[u8]) -> Option<u8> {
+    match Frame::read(entry.strip_prefix(&[FRAME])?.get(FRAME_HEAD - 1..)?) {
+        Err(FrameError::Version(version)) => Some(version),
+        _ => None,
+    }
 }
 
 impl State {

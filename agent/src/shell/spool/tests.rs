@@ -207,6 +207,20 @@ fn an_entry_tells_frames_of_one_length_apart() {
 }
 
 #[test]
+fn frames_of_another_version_are_refused_in_words() {
+    let mut bench = Bench::new(1 << 20, 1);
+    bench.append(false);
+    let mut entry = Vec::new();
+    state::put_frame(&mut entry, seq(1, 2), 1, b"BWF1\x01\x02\x01\x00 and so on");
+    bench.spool.journal.append(Class::Data, &entry).unwrap();
+    bench.spool.journal.write().unwrap();
+    bench.disk.kill();
+    let again = Spool::open(Arc::new(bench.disk.clone()), setup(1 << 20), random(2));
+    let Err(error) = again else { panic!("opened") };
+    assert!(matches!(error, SpoolError::Version { version: 1, .. }), "{error}");
+}
+
+#[test]
 fn another_machine_is_another_agent_and_declares_the_copied_backlog() {
     let mut bench = Bench::new(1 << 20, 1);
     (0..3).for_each(|_| drop(bench.append(false)));

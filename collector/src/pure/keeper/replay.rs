@@ -8,7 +8,7 @@ use bellwether_model::time::{Now, Timestamp};
 use bellwether_model::wire::bytes::Malformed;
 use bellwether_model::wire::decode::Purpose;
 use bellwether_model::wire::envelope::Skip;
-use bellwether_model::wire::frame::Frame;
+use bellwether_model::wire::frame::{Frame, FrameError};
 
 use super::super::entry::{Entry, FrameEntry, Snapshot};
 use super::super::session::Verdict;
@@ -16,6 +16,8 @@ use super::{FramesLost, Keeper};
 
 /// The position of a journal's first entry.
 const FIRST: Position = Position(1);
+const OTHER_FRAME: &str = "a frame of a version that is not read here: another build of this \
+                           program wrote the directory, and can read it";
 /// Losses told one by one; more are only counted.
 const LOSSES_MAX: usize = 1024;
 
@@ -23,12 +25,18 @@ impl Keeper {
     /// Takes one entry of the journal, in order.
     ///
     /// # Errors
-    /// The entry is of an unknown kind or broken: a newer version wrote it.
+    /// The entry is of an unknown kind or broken, or its frame of another version: another build
+    /// wrote it.
     pub fn replay(&mut self, now: Now, position: Position, bytes: &[u8]) -> Result<(), Malformed> {
         if position <= self.held {
             return Ok(());
         }
         let entry = Entry::read(bytes)?;
+        if let Entry::Frame(entry) | Entry::Load(entry) = &entry
+            && let Err(FrameError::Version(_)) = Frame::read(entry.frame)
+        {
+            return Err(Malformed { offset: 0, what: OTHER_FRAME });
+        }
         self.believes |= position == FIRST || matches!(entry, Entry::Snapshot(_));
         if !self.believes {
             return Ok(());

@@ -6,6 +6,7 @@ use bellwether_model::id::{
     AgentId, BootId, GroupId, Incarnation, Nonce, Position, Seq, StoreId, Stream,
 };
 use bellwether_model::label::{LabelSet, METRIC_NAME};
+use bellwether_model::limit;
 use bellwether_model::matcher::{MatchOp, Matcher};
 use bellwether_model::select::{Column, Select, Window};
 use bellwether_model::series::{MetricType, ValueKind, is_stale};
@@ -178,7 +179,7 @@ fn what_is_broken_leaves_no_trace() {
     assert_eq!(bench.push(&[&one[..9]], false).case, Case::BadEnvelope);
     // A frame whose CRC holds and whose sections do not: its section count is one too high.
     let mut lying = one.clone();
-    lying[6] += 1;
+    lying[4] += 1;
     let crc = crc(&lying[..last - 3]);
     lying[last - 3..].copy_from_slice(&crc.to_le_bytes());
     let answer = bench.push(&[&lying], false);
@@ -188,6 +189,38 @@ fn what_is_broken_leaves_no_trace() {
     assert_eq!(reply.answer.case, Case::Version);
     assert!(bench.journal.entries.is_empty() && bench.values("m").is_empty());
     assert_eq!(bench.push(&[&one], false).case, Case::Applied, "the session is as it was");
+}
+
+#[test]
+fn a_journal_with_frames_of_another_version_is_refused_in_words() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.table.add(column("m", &[]));
+    let one = bench.frame(1.0);
+    bench.push(&[&one], false);
+    let (_store, writer) = Store::new(Limits::default());
+    let mut keeper = Keeper::new(StoreId([1; 16]), KeeperLimits::default(), writer);
+    let entry = bench.journal.entries.iter().find(|entry| entry.ends_with(&one)).unwrap();
+    let mut old = entry[..entry.len() - one.len()].to_vec();
+    old.extend_from_slice(b"BWF1\x01\x02\x01\x00 and so on");
+    let error = keeper.replay(now(1), Position(1), &old).unwrap_err();
+    assert!(error.to_string().contains("another build of this program"), "{error}");
+    assert_eq!(keeper.replay(now(1), Position(1), entry), Ok(()));
+}
+
+/// What a row unfolds to counts, however short its frame.
+#[test]
+fn a_request_ends_where_its_rows_would_take_too_much() {
+    let mut bench = Bench::new(KeeperLimits { series_per_agent: 1, ..KeeperLimits::default() });
+    (0..limit::COLUMNS).for_each(|_| drop(bench.table.add(column("m", &[]))));
+    let frames: Vec<Vec<u8>> = (0..60).map(|_| bench.frame(1.0)).collect();
+    let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
+    let bytes: usize = frames.iter().map(|frame| frame.len()).sum();
+    assert!(bytes < limit::REQUEST_BYTES, "{bytes}");
+    let answer = bench.push(&frames, false);
+    let rows = u32::try_from(limit::REQUEST_INFLATED_BYTES / (8 * limit::COLUMNS)).unwrap();
+    assert!((seq(rows - 5)..=seq(rows)).contains(&answer.at), "{answer:?}");
+    let on = answer.at.n() as usize;
+    assert_eq!(bench.push(&frames[on..], false).at, seq(60), "the rest follows");
 }
 
 /// CRC32C bit by bit, so that the test does not lean on the library under test.

@@ -2,8 +2,8 @@
 //! as if there had been none. The bytes are the collector's own; no agent sees them.
 //!
 //! groups: count, each number, row, time (zigzag), target, fingerprint (length, CRC (4), hash (8)),
-//! any absent (1), places: count, each 0 if empty, else 1 + scale, m (zigzag); then the bitmap of
-//! absent values.
+//! any absent (1), places: count, each 0 if empty, else 1 + scale, m (zigzag), habit (2, 2, 1); then
+//! the bitmap of absent values; sizes: 0 if none are known, else 1 and each chance (2).
 
 use super::{Decoder, Fingerprint, Group, labels};
 use crate::id::GroupId;
@@ -13,6 +13,8 @@ use crate::series::{ABSENT, is_absent};
 use crate::time::Timestamp;
 use crate::wire::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
 use crate::wire::decode::Change;
+use crate::wire::range::Chance;
+use crate::wire::row::{Habit, Sizes};
 use crate::wire::scale::{Accumulator, Scale};
 
 impl Decoder {
@@ -59,6 +61,10 @@ impl Group {
             if *occupied {
                 out.push(1 + accumulator.scale as u8);
                 put_zigzag(out, accumulator.m);
+                let Habit { changed, fell, size } = accumulator.habit;
+                put_chance(out, changed);
+                put_chance(out, fell);
+                out.push(size);
             } else {
                 out.push(0);
             }
@@ -67,6 +73,9 @@ impl Group {
             let bits = values.iter().rev();
             out.push(bits.fold(0, |bits, value| bits << 1 | u8::from(is_absent(*value))));
         }
+        out.push(u8::from(self.sizes.is_some()));
+        let chances = self.sizes.iter().flat_map(|sizes| sizes.chances());
+        chances.for_each(|chance| put_chance(out, *chance));
     }
 
     fn take_state(reader: &mut Reader<'_>, places_max: usize) -> Result<Group, Malformed> {
@@ -83,7 +92,10 @@ impl Group {
                 0 => (false, Accumulator::default()),
                 tag => {
                     let scale = Scale::from_wire(tag - 1).ok_or(reader.malformed("scale"))?;
-                    (true, Accumulator { scale, m: reader.zigzag()? })
+                    let m = reader.zigzag()?;
+                    let (changed, fell) = (chance(reader)?, chance(reader)?);
+                    let habit = Habit { changed, fell, size: reader.byte()? };
+                    (true, Accumulator { scale, m, habit })
                 }
             };
             group.occupied.push(occupied);
@@ -94,8 +106,22 @@ impl Group {
             let is_absent = absent[place / 8] >> (place % 8) & 1 == 1 || !group.occupied[place];
             group.values.push(if is_absent { ABSENT } else { accumulator.value() });
         }
+        if reader.byte()? != 0 {
+            let sizes: &mut Sizes = group.sizes.get_or_insert_default();
+            for held in sizes.chances_mut() {
+                *held = chance(reader)?;
+            }
+        }
         Ok(group)
     }
+}
+
+fn put_chance(out: &mut Vec<u8>, chance: Chance) {
+    out.extend_from_slice(&chance.to_bits().to_le_bytes());
+}
+
+fn chance(reader: &mut Reader<'_>) -> Result<Chance, Malformed> {
+    Chance::from_bits(reader.u16()?).ok_or(reader.malformed("a certain chance"))
 }
 
 fn put_labels(out: &mut Vec<u8>, labels: &LabelSet) {

@@ -7,7 +7,7 @@ use bellwether_model::id::{BootId, Incarnation, Nonce, Seq};
 use bellwether_model::time::Timestamp;
 use bellwether_model::wire::answer::{Answer, Case};
 use bellwether_model::wire::envelope::{Skip, SkipReason};
-use bellwether_model::wire::frame::{Builder, Header};
+use bellwether_model::wire::frame::{self, Header, Packing};
 use bellwether_platform::clock::Clock;
 use bellwether_tests::harness::{Folder, LightAgent, Pushing};
 
@@ -16,9 +16,11 @@ use super::super::query_until;
 use super::{is_undisturbed, watched};
 
 const READER: &str = "fedcba9876543210fedcba9876543210";
-/// Where the lengths lie in a frame (`model/WIRE.md`).
-const SECTIONS_AT: usize = 6;
-const INFLATED_AT: usize = 12;
+/// Where things lie in a frame and an envelope (`model/WIRE.md`); a number below 128 is one byte,
+/// the length of a bomb as stored two, inflated four.
+const SECTIONS_AT: usize = 4;
+const INFLATED_AT: usize = 7;
+const FRAME_VERSION_AT: usize = 2;
 const VERSION_AT: usize = 4;
 const CRC_BYTES: usize = 4;
 /// The watched agent and the first light one; a third is one too many.
@@ -111,8 +113,8 @@ fn bomb(n: u32) -> Vec<u8> {
         opens_segment: true,
     };
     let mut frame = Vec::new();
-    Builder::default().build(&header, &vec![0; 16 << 20], &mut frame).unwrap();
-    assert!(frame.len() < 4096);
+    frame::build(&header, &vec![0; 16 << 20], Packing::Zstd, &mut frame).unwrap();
+    assert!((128..4096).contains(&frame.len()));
     frame
 }
 
@@ -152,22 +154,21 @@ fn bytes(attack: &mut Attack) {
     attack.push(b"GET me all you have, please", Case::BadEnvelope);
     attack.push(&[0xff; 4096], Case::BadEnvelope);
     let mut flipped = six.clone();
-    flipped[60] ^= 4;
+    flipped[40] ^= 4;
     attack.frames(&[&flipped], &[skip], Case::BadEnvelope);
     attack.frames(&[&six[..six.len() / 2]], &[skip], Case::BadEnvelope);
-    let sections = u16::from_le_bytes([six[SECTIONS_AT], six[SECTIONS_AT + 1]]) + 1;
-    let lying = forged(&six, SECTIONS_AT, &sections.to_le_bytes());
+    let lying = forged(&six, SECTIONS_AT, &[six[SECTIONS_AT] + 1]);
     assert_eq!(attack.frames(&[&lying], &[skip], Case::BadFrame).at, seq(6));
 
-    let declared = forged(&bomb(6), INFLATED_AT, &u32::MAX.to_le_bytes());
+    let declared = forged(&bomb(6), INFLATED_AT, &[0xff, 0xff, 0xff, 0x7f]);
     assert_eq!(attack.frames(&[&declared], &[skip], Case::TooLarge).at, seq(6));
-    let hidden = forged(&bomb(6), INFLATED_AT, &1000_u32.to_le_bytes());
+    let hidden = forged(&bomb(6), INFLATED_AT, &[0xe8, 0x87, 0x80, 0]);
     assert_eq!(attack.frames(&[&hidden], &[skip], Case::BadFrame).at, seq(6));
     assert_eq!(attack.frames(&[&bomb(6)], &[skip], Case::BadFrame).at, seq(6));
     let body = vec![0; (1 << 20) + 1];
     attack.apart(Some(TOKEN), &body, Case::TooLarge);
 
-    attack.frames(&[&forged(&six, VERSION_AT, &[2])], &[skip], Case::Version);
+    attack.frames(&[&forged(&six, FRAME_VERSION_AT, &[3])], &[skip], Case::Version);
     let envelope = attack.agent.body(&[], &[]);
     attack.push(&forged(&envelope, VERSION_AT, &[2]), Case::Version);
     // After all this its session is as it was, and the skips count once.

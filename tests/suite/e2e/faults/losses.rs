@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use bellwether_model::limit;
 use bellwether_tests::harness::{Folder, free_port, until};
 
 use super::super::daemons::{Agent, Collector, TOKEN, token_file};
@@ -15,9 +16,11 @@ use super::{is_undisturbed, watched};
 const ROWS: u32 = 100;
 const SOON: Duration = Duration::from_secs(30);
 /// What a frame begins with in spool and journal.
-const FRAME: &[u8] = b"BWF1";
-/// Inside a frame, behind its header.
-const INSIDE: usize = 58;
+const FRAME: &[u8] = b"BF\x02\x00";
+/// Inside a frame, behind its numbers.
+const INSIDE: usize = 24;
+/// Frames of one segment.
+const SEGMENT: u64 = limit::SEGMENT_FRAMES as u64;
 
 fn agent(folder: &Folder, name: &str, collector: &str) -> Agent {
     let token = token_file(folder, "token");
@@ -96,7 +99,7 @@ fn a_corrupt_frame_in_the_spool_costs_the_rest_of_its_segment_and_is_declared() 
         let declared = (collector.skipped("corrupt"), collector.skipped("refused"));
         (lost.0 > 0 && lost == declared).then_some(lost)
     });
-    assert!(lost == 1 && rest < 120, "{lost} and {rest} frames of one segment");
+    assert!(lost == 1 && rest < SEGMENT, "{lost} and {rest} frames of one segment");
     assert_eq!(missing(&collector, "corrupt"), lost + rest);
     is_undisturbed(&watched, &collector);
 }
@@ -116,7 +119,7 @@ fn a_corrupt_entry_in_the_journal_costs_rows_up_to_the_next_key_section_and_is_c
     agent.goes_on();
     watched.goes_on();
     let lost = collector.figure("bellwether_collector_frames_lost_total");
-    assert!((1..=120).contains(&lost), "{lost} frames of one segment");
+    assert!((1..=SEGMENT).contains(&lost), "{lost} frames of one segment");
     assert_eq!(missing(&collector, "corrupt"), lost);
     collector.is_whole("watched");
     assert_eq!(watched.skipped("store") + agent.skipped("store"), 0);
