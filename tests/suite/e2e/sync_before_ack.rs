@@ -8,7 +8,7 @@ use bellwether_tests::harness::{Daemon, Folder, Process, daemon, peer, skip};
 
 /// What a frame in the journal and a good answer with its case `applied` begin with
 /// (`model/WIRE.md`), as strace prints them.
-const FRAME: &str = "BWF1";
+const FRAME: &str = r"BF\2\";
 const APPLIED: &str = r"BWA1\1";
 
 /// What a trace shows.
@@ -88,7 +88,7 @@ fn read(trace: &str, folder: &str) -> Shown {
 
 #[test]
 fn a_trace_with_an_early_answer_is_noticed() {
-    let write = "10 pwrite64(5</d/collector/1>, \"\\1\\0BWF1\\1\"..., 90, 0) = 90";
+    let write = "10 pwrite64(5</d/collector/1>, \"\\1\\0BF\\2\\0\"..., 90, 0) = 90";
     let sync = "10 fdatasync(5</d/collector/1>) = 0";
     let other = "10 fdatasync(6</d/agent/1>) = 0";
     let answer = "11 writev(7<TCP:[127.0.0.1:1->127.0.0.1:2]>, [{\"BWA1\\1\\0\", 9}], 1) = 9";

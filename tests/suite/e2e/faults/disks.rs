@@ -153,11 +153,12 @@ fn broad_host(folder: &Folder) -> PathBuf {
 
 /// Lines of devices with so many noisy values each.
 fn devices(values: usize, line: impl Fn(usize, &str) -> String) -> String {
-    const DEVICES: usize = 500;
-    let bytes = noise(DEVICES * values * 4);
-    let (words, _) = bytes.as_chunks::<4>();
-    let number = |word: &[u8; 4]| u32::from_le_bytes(*word).to_string();
-    let row = |words: &[[u8; 4]]| words.iter().map(number).collect::<Vec<_>>().join(" ");
+    const DEVICES: usize = 700;
+    let bytes = noise(DEVICES * values * 6);
+    let (words, _) = bytes.as_chunks::<6>();
+    let number =
+        |word: &[u8; 6]| word.iter().fold(0, |n, byte| n << 8 | u64::from(*byte)).to_string();
+    let row = |words: &[[u8; 6]]| words.iter().map(number).collect::<Vec<_>>().join(" ");
     words.chunks(values).enumerate().map(|(at, words)| line(at, &row(words))).collect()
 }
 
@@ -173,7 +174,7 @@ fn lost_for(reason: &str, size: &str) -> Option<()> {
     let (token, flags) = (token_file(&folder, "token"), ["--procfs", proc.to_str().unwrap()]);
     let spool = (100, "spool: {bytes_max: 4MiB}\n");
     let agent = Agent::start_with(&folder, &data, &address, &token, spool, &flags);
-    until("a frame that is lost", SOON, || (agent.skipped(reason) > 0).then_some(()));
+    until("a frame that is lost", 2 * SOON, || (agent.skipped(reason) > 0).then_some(()));
     let grown = Command::new("mount").args(["-o", "remount,size=16m"]).arg(&disk.path).status();
     assert!(grown.unwrap().success());
     let held = agent.figure("bellwether_agent_frames_spooled_total");

@@ -82,10 +82,11 @@ fn a_corrupt_frame_in_the_spool_costs_the_rest_of_its_segment_and_is_declared() 
     let folder = Folder::new("corrupt-spool");
     folder.write_secret("token", TOKEN);
     let address = format!("127.0.0.1:{}", free_port());
-    // Nobody listens there yet: everything stays in the spool.
+    // Nobody listens there yet: everything stays in the spool, the middle in the second segment.
     let mut agent = agent(&folder, "corrupt", &address);
     until("frames in the spool", SOON, || {
-        (agent.figure("bellwether_agent_frames_spooled_total") > 400).then_some(())
+        let frames = agent.figure("bellwether_agent_frames_spooled_total");
+        (frames > 2 * SEGMENT + 100).then_some(())
     });
     agent.process.kill();
     damage(&agent.data, b"");
@@ -157,7 +158,8 @@ fn a_wiped_collector_is_told_what_it_has_lost() {
     let folder = Folder::new("wiped");
     let mut collector = Collector::start(&folder, "");
     let agent = agent(&folder, "kept", &collector.address);
-    until("frames acknowledged", SOON, || (agent.acked().1 > 300).then_some(()));
+    // The first segment has gone by then.
+    until("frames acknowledged", SOON, || (agent.acked().1 > SEGMENT + 100).then_some(()));
     collector.process.kill();
     fs::remove_dir_all(&collector.data).unwrap();
     collector.again();
