@@ -215,6 +215,8 @@ impl<'a> Decoder<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::any;
+
     use super::*;
 
     /// A decision under one of four chances, or plain bits.
@@ -238,7 +240,7 @@ mod tests {
         #[test]
         fn decisions_round_trip(
             steps in proptest::collection::vec(
-                (0_u8..5, proptest::prelude::any::<bool>(), proptest::prelude::any::<u64>(), 0_u32..=64),
+                (0_u8..5, any::<bool>(), any::<u64>(), 0_u32..=64),
                 0..600,
             ),
         ) {

@@ -211,7 +211,9 @@ fn a_journal_with_frames_of_another_version_is_refused_in_words() {
 #[test]
 fn a_request_ends_where_its_rows_would_take_too_much() {
     let mut bench = Bench::new(KeeperLimits { series_per_agent: 1, ..KeeperLimits::default() });
-    (0..limit::COLUMNS).for_each(|_| drop(bench.table.add(column("m", &[]))));
+    for _ in 0..limit::COLUMNS {
+        bench.table.add(column("m", &[]));
+    }
     let frames: Vec<Vec<u8>> = (0..60).map(|_| bench.frame(1.0)).collect();
     let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
     let bytes: usize = frames.iter().map(|frame| frame.len()).sum();

@@ -2,8 +2,8 @@
 //! as if there had been none. The bytes are the collector's own; no agent sees them.
 //!
 //! groups: count, each number, row, time (zigzag), target, fingerprint (length, CRC (4), hash (8)),
-//! any absent (1), places: count, each 0 if empty, else 1 + scale, m (zigzag), habit (2, 2, 1); then
-//! the bitmap of absent values; sizes: 0 if none are known, else 1 and each chance (2).
+//! any absent (1), places: count, each 0 if empty, else 1 + scale, m (zigzag), habit (2, 2, 1);
+//! then the bitmap of absent values; sizes: 0 if none are known, else 1 and each chance (2).
 
 use super::{Decoder, Fingerprint, Group, labels};
 use crate::id::GroupId;
