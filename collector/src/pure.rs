@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod canvas;
 pub(crate) mod chart;
 pub mod config;
+pub mod control;
 pub mod entry;
 pub(crate) mod federate;
 pub mod judge;
