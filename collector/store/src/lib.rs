@@ -31,7 +31,7 @@ use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use files::{Damage, FileLimits, Filer, Filing, Placed};
 pub use lane::LaneId;
-pub use liveness::GRACE;
+pub use liveness::{GRACE, PROMPT};
 pub use stats::Stats;
 pub use store::{Limits, SLACK, Store};
 pub use view::View;

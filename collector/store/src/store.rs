@@ -12,7 +12,7 @@ use crate::chunk::ROWS_MAX;
 use crate::files::filed::Damages;
 use crate::index::Index;
 use crate::lane::{Epoch, Lane, LaneId};
-use crate::liveness::Marks;
+use crate::liveness::Front;
 use crate::stats::Stats;
 use crate::view::View;
 use crate::writer::Writer;
@@ -75,6 +75,13 @@ impl Store {
         View::new(Arc::clone(&self.shared), now)
     }
 
+    /// What [`bellwether_model::feed::Feed::complete_through`] of a view made now would say. Costs
+    /// a look-up, however many sources there are.
+    #[must_use]
+    pub fn complete_through(&self, now: Timestamp) -> Timestamp {
+        read(&self.shared.published).front.complete_through(now)
+    }
+
     /// Counts as of the last publication.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -124,7 +131,7 @@ impl Shared {
 #[derive(Debug, Default)]
 pub(crate) struct Published {
     pub(crate) cut: Position,
-    pub(crate) marks: Marks,
+    pub(crate) front: Front,
     pub(crate) stats: Stats,
 }
 

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bellwether_model::feed::Feed;
 use bellwether_model::id::Position;
 use bellwether_model::label::LabelSet;
 use bellwether_model::matcher::Matcher;
@@ -45,16 +46,18 @@ pub struct View {
     cut: Position,
     epoch: Epoch,
     marks: Marks,
+    complete: Timestamp,
 }
 
 impl View {
     pub(crate) fn new(shared: Arc<Shared>, now: Timestamp) -> View {
         let published = read(&shared.published);
-        let (cut, marks) = (published.cut, published.marks.clone());
+        let (cut, marks) = (published.cut, published.front.marks.clone());
+        let complete = published.front.complete_through(now);
         // Under the lock: a block with rows up to the cut is not dropped between the two.
         let epoch = lock(&shared.views).enter();
         drop(published);
-        View { shared, now, cut, epoch, marks }
+        View { shared, now, cut, epoch, marks, complete }
     }
 
     /// The last position whose rows the view shows.
@@ -191,5 +194,11 @@ impl Select for View {
     fn metadata(&self, metric: &str) -> Option<Cow<'_, Metadata>> {
         let known = read(&self.shared.index).metadata(metric).cloned()?;
         Some(Cow::Owned(Metadata::clone(&known)))
+    }
+}
+
+impl Feed for View {
+    fn complete_through(&self) -> Timestamp {
+        self.complete
     }
 }

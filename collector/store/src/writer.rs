@@ -270,7 +270,7 @@ impl Writer {
         let mut published = write(&self.shared.published);
         published.cut = published.cut.max(position);
         for (source, change) in self.changes.drain(..) {
-            let forgotten = published.marks.apply(source, change);
+            let forgotten = published.front.apply(source, change);
             self.stats.gaps_forgotten += u64::from(forgotten);
         }
         published.stats = self.stats;

@@ -125,7 +125,7 @@ impl Writer {
             series: series.collect(),
             metrics: metrics.collect(),
             sources: sources.map(|(s, state)| (*s, state.series_max, state.forgotten)).collect(),
-            marks: published.marks.clone(),
+            marks: published.front.marks.clone(),
             lanes: self.lanes.iter().flatten().map(LaneState::copy).collect(),
             filing,
         }

@@ -30,7 +30,7 @@ use crate::chunk::ROWS_MAX;
 use crate::files::{FileLimits, Filer, Named, Opened};
 use crate::index::Index;
 use crate::lane::{KEPT, Lane, LaneId, Sealed};
-use crate::liveness::{Intervals, Marks};
+use crate::liveness::{Front, Intervals, Marks};
 use crate::store::Shared;
 use crate::{Limits, Source, Store, read, write};
 
@@ -173,7 +173,7 @@ impl Restoring {
             writer.take_file(file);
         }
         writer.settle_restored();
-        write(&shared.published).marks = self.marks;
+        write(&shared.published).front = Front::new(self.marks);
         writer.publish(self.cut);
         let store = Store::of(&shared);
         Ok(Restored { store, writer, filer, files_gone, files_broken })
