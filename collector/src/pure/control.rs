@@ -139,10 +139,6 @@ pub struct ControlStats {
     pub doubles: u64,
     /// Evaluations that the journal had no room for.
     pub unrecorded: u64,
-    /// Alerts that began to fire.
-    pub fired: u64,
-    /// Alerts that ended.
-    pub resolved: u64,
 }
 
 /// One group.
@@ -201,10 +197,8 @@ impl Control {
         };
         for planned in plan {
             let held = held.get(&planned.key);
-            let state = held.map_or_else(
-                || GroupState::new(&planned.rules),
-                |held| held.state(&planned.rules),
-            );
+            let state = held
+                .map_or_else(|| GroupState::new(&planned.rules), |held| held.state(&planned.rules));
             // A clock that was set back must not evaluate a slot twice.
             let since = held.map_or(now.wall, |held| now.wall.max(held.slot()));
             control.groups.insert(planned.key.clone(), Live::new(planned, state, since));

@@ -60,8 +60,7 @@ impl Slots {
 /// Whether a slot may be evaluated: `complete` is the time up to which all data is there.
 #[must_use]
 pub fn is_ready(slot: Timestamp, offset: Duration, complete: Timestamp, now: Timestamp) -> bool {
-    now >= slot
-        && (complete >= slot.saturating_sub(offset) || now >= slot.saturating_add(PATIENCE))
+    now >= slot && (complete >= slot.saturating_sub(offset) || now >= slot.saturating_add(PATIENCE))
 }
 
 #[cfg(test)]
