@@ -8,6 +8,7 @@ pub mod entry;
 pub(crate) mod federate;
 pub mod judge;
 pub mod keeper;
+pub mod notify;
 pub mod pace;
 pub mod plot;
 pub mod presence;
