@@ -12,4 +12,5 @@ pub mod pace;
 pub mod plot;
 pub mod presence;
 pub mod recount;
+pub(crate) mod runbook;
 pub mod session;

@@ -20,6 +20,7 @@ pub mod program;
 pub mod recover;
 pub mod reload;
 pub mod rules_cli;
+mod runbooks;
 pub mod serve;
 pub mod startup;
 pub mod status;

@@ -37,7 +37,7 @@ use super::blocks::{BlockThread, block_thread};
 use super::keep::{KeeperHandle, KeeperThread, keeper_thread};
 use super::recover::{self, RecoverError, Recovered, Start, recover};
 use super::reload::{self, Levers, ReloadSource, Reloader};
-use super::{api, auth, federate, forms, hosts, metrics, push};
+use super::{api, auth, federate, forms, hosts, metrics, push, runbooks};
 use crate::pure::api::status::About;
 use crate::pure::config::{Plan, QueryLimits};
 use crate::pure::keeper::{JournalClosed, KeeperLimits};
@@ -273,6 +273,7 @@ impl Parts<'_> {
         let page = move || async move { page(&registry) };
         api::router(Arc::clone(&queries), about)
             .merge(federate::router(queries, external))
+            .merge(runbooks::router())
             .route("/metrics", get(page))
             .route("/", get(|| async { INDEX }))
     }
@@ -311,6 +312,7 @@ const INDEX: &str = "Bellwether collector\n\n\
     /federate?match[]=up        all series, for a Prometheus to scrape\n\
     /metrics                    the collector's own metrics\n\
     /bellwether/v1/hosts        hosts that ship here\n\
+    /runbooks/                  what alerts of the packs mean, and what to do\n\
     /-/healthy  /-/ready\n";
 
 /// A page with its content type.
