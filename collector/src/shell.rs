@@ -22,6 +22,7 @@ pub mod recover;
 pub mod reload;
 pub mod rule_files;
 pub mod rules_cli;
+mod runbooks;
 pub mod serve;
 pub mod startup;
 pub mod status;

@@ -39,7 +39,7 @@ use super::control::{self, Board, ControlHandle};
 use super::keep::{KeeperHandle, KeeperThread, keeper_thread};
 use super::recover::{self, RecoverError, Recovered, Start, recover};
 use super::reload::{self, Levers, ReloadSource, Reloader};
-use super::{api, auth, federate, forms, hosts, metrics, push, rule_files};
+use super::{api, auth, federate, forms, hosts, metrics, push, rule_files, runbooks};
 use crate::pure::api::status::About;
 use crate::pure::config::{Plan, QueryLimits};
 use crate::pure::control::Control;
@@ -308,6 +308,7 @@ impl Parts<'_> {
         api::router(Arc::clone(&queries), about)
             .merge(federate::router(queries, external))
             .merge(api::rules::router(board))
+            .merge(runbooks::router())
             .route("/metrics", get(page))
             .route("/", get(|| async { INDEX }))
     }
@@ -352,6 +353,7 @@ const INDEX: &str = "Bellwether collector\n\n\
     /federate?match[]=up        all series, for a Prometheus to scrape\n\
     /metrics                    the collector's own metrics\n\
     /bellwether/v1/hosts        hosts that ship here\n\
+    /runbooks/                  what alerts of the packs mean, and what to do\n\
     /-/healthy  /-/ready\n";
 
 /// A page with its content type.
