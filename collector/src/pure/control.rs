@@ -41,6 +41,9 @@ use super::notify::state::NotifyState;
 /// them: a collector that was away must not take its own absence for the end of a condition.
 pub const GRACE: Duration = Duration::from_secs(10);
 
+/// What the journal had no room for goes again after this.
+const FULL_PAUSE: Duration = Duration::from_millis(500);
+
 /// A group as the configuration has it.
 #[derive(Clone, Debug)]
 pub struct PlannedGroup {
@@ -196,7 +199,7 @@ struct Live {
 
 /// An entry on its way.
 enum Pending {
-    Evaluation { key: GroupKey, generation: u64 },
+    Evaluation { key: GroupKey, generation: u64, before: Arc<GroupState> },
     End(GroupKey),
     Notices,
 }
@@ -206,8 +209,9 @@ pub struct Control {
     groups: BTreeMap<GroupKey, Live>,
     generation: u64,
     pending: VecDeque<Pending>,
-    /// Groups whose end is to be journalled.
+    /// Groups whose end is to be journalled, not before then.
     ending: Vec<GroupKey>,
+    end_after: Mono,
     /// No group is evaluated before this while hosts are late.
     grace: Mono,
     telling: Telling,
@@ -235,6 +239,7 @@ impl Control {
             generation: 0,
             pending: VecDeque::new(),
             ending: Vec::new(),
+            end_after: now.mono,
             grace: now.mono + GRACE,
             telling: Telling::new(held.store, plan.notify, held.notify.clone()),
             stats: ControlStats::default(),
@@ -305,6 +310,9 @@ impl Control {
     }
 
     fn end_groups(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if now.mono < self.end_after {
+            return;
+        }
         for key in std::mem::take(&mut self.ending) {
             let mut bytes = Vec::new();
             entry::put_group_end(&mut bytes, &key, now.wall);
@@ -362,28 +370,31 @@ impl Control {
         let mut bytes = Vec::new();
         entry::put_evaluation(&mut bytes, &evaluation);
         let generation = self.generation;
-        self.pending.push_back(Pending::Evaluation { key: job.key, generation });
+        self.pending.push_back(Pending::Evaluation { key: job.key, generation, before });
         effects.push(Effect::Record(bytes));
     }
 
     fn recorded(&mut self, now: Now, position: Option<Position>, effects: &mut Vec<Effect>) {
         match self.pending.pop_front() {
-            Some(Pending::Evaluation { key, generation }) => {
+            Some(Pending::Evaluation { key, generation, before }) => {
                 self.stats.unrecorded += u64::from(position.is_none());
                 let live = self.groups.get_mut(&key);
                 let Some(live) = live.filter(|_| generation == self.generation) else { return };
                 live.is_running = false;
                 let Some(position) = position else {
+                    // The slot never was.
+                    live.state = before;
                     live.recorder.reset();
                     return;
                 };
                 self.telling.evaluated(now, live, position);
                 effects.push(Effect::Show(live.shown()));
             }
-            Some(Pending::Notices) => self.telling.recorded(position, effects),
+            Some(Pending::Notices) => self.telling.recorded(now, position, effects),
             Some(Pending::End(key)) => {
                 if position.is_none() && !self.groups.contains_key(&key) {
                     self.ending.push(key);
+                    self.end_after = now.mono + FULL_PAUSE;
                 }
             }
             None => {}

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bellwether_model::id::{Position, StoreId};
-use bellwether_model::time::{Now, Timestamp};
+use bellwether_model::time::{Mono, Now, Timestamp};
 use bellwether_rules::alert::{Alert, AlertState};
 use bellwether_rules::file::{AlertRule, Rule};
 use bellwether_rules::group::RuleState;
@@ -21,7 +21,7 @@ use super::super::notify::record::{Outcome, Record};
 use super::super::notify::report::{AlertRow, AlertsReport, RuleRow};
 use super::super::notify::state::NotifyState;
 use super::evaluation::GroupKey;
-use super::{Effect, Live};
+use super::{Effect, FULL_PAUSE, Live};
 
 /// Bytes of notices in one entry, but for the last of them.
 const ENTRY_BYTES: usize = 1 << 20;
@@ -35,8 +35,8 @@ pub(super) struct Telling {
     wanted: Vec<event::Effect>,
     /// The entry on its way, and what may be sent once it has a position.
     noting: Option<(Vec<u8>, Vec<Delivery>)>,
-    /// The journal had no room for it: it goes again with the next step.
-    again: bool,
+    /// The journal had no room for it: when it goes again.
+    again: Option<Mono>,
     /// The newest position of anything recorded.
     latest: Position,
 }
@@ -49,7 +49,7 @@ impl Telling {
             begun: false,
             wanted: Vec::new(),
             noting: None,
-            again: false,
+            again: None,
             latest: Position(0),
         }
     }
@@ -98,9 +98,14 @@ impl Telling {
     }
 
     /// The entry of notices is answered.
-    pub(super) fn recorded(&mut self, position: Option<Position>, effects: &mut Vec<Effect>) {
+    pub(super) fn recorded(
+        &mut self,
+        now: Now,
+        position: Option<Position>,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(position) = position else {
-            self.again = true;
+            self.again = Some(now.mono + FULL_PAUSE);
             return;
         };
         self.latest = self.latest.max(position);
@@ -109,9 +114,9 @@ impl Telling {
     }
 
     /// Has what is wanted done as far as it may be. True if an entry goes.
-    pub(super) fn flush(&mut self, _now: Now, effects: &mut Vec<Effect>) -> bool {
+    pub(super) fn flush(&mut self, now: Now, effects: &mut Vec<Effect>) -> bool {
         if let Some((entry, _)) = &self.noting {
-            let goes = std::mem::take(&mut self.again);
+            let goes = self.again.take_if(|again| *again <= now.mono).is_some();
             if goes {
                 effects.push(Effect::Record(entry.clone()));
             }

@@ -187,18 +187,14 @@ proptest! {
     }
 
     #[test]
-    fn a_full_journal_loses_samples_and_no_state(
+    fn a_slot_that_the_journal_has_no_room_for_never_was(
         rows in rows(),
         full in prop::collection::btree_set(0..29_usize, 0..15),
     ) {
         let mut world = World::new(&rows, RULES);
-        let mut other = World::new(&rows, RULES);
         for second in 0..30 {
-            let has_room = !full.contains(&second);
-            world.second(has_room);
-            other.second(true);
-            prop_assert_eq!(world.alerts(), other.alerts());
-            if has_room {
+            world.second(!full.contains(&second));
+            if world.held.keys().next().is_some() {
                 world.check();
             }
         }
