@@ -4,6 +4,7 @@
 //! page. Flags and environment variables ([`Overrides`]) stand over the file. `check` and `serve`
 //! both come through [`read`]. Token files are named here and read at the start.
 
+mod notify;
 mod principals;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,9 @@ use bellwether_platform::tls::ServerFiles;
 use bellwether_store::Limits as StoreLimits;
 
 use crate::pure::keeper::{KeeperLimits, RETENTION};
+use crate::pure::notify::plan::NotifyPlan;
+
+pub use notify::UNENCRYPTED;
 
 /// `col001`: a section of the file that this version does not have.
 pub const NOT_YET: Code = Code { name: "col001", meaning: "the key belongs to a later version" };
@@ -44,18 +48,18 @@ const REQUESTS_MIN: u64 = 10;
 const REQUESTS_MAX: u64 = 1_000_000;
 
 /// Sections that are to come, and whether their value is a list.
-const LATER: [(&str, bool); 7] = [
+const LATER: [(&str, bool); 6] = [
     ("rules", true),
     ("services", false),
     ("environments", false),
     ("policies", false),
     ("calendars", false),
-    ("notify", false),
     ("hooks", false),
 ];
 
 /// Keys that only the collector's file has, and keys that only the agent's has.
-const OURS: [&str; 6] = ["listen", "tls", "data_dir", "principals", "store", "external_labels"];
+const OURS: [&str; 7] =
+    ["listen", "tls", "data_dir", "principals", "store", "external_labels", "notify"];
 const THE_AGENTS: [&str; 6] = ["agent", "collectors", "exporter", "inputs", "spool", "labels"];
 
 /// The configuration as it is run: nothing is missing, nothing is wrong.
@@ -79,6 +83,8 @@ pub struct Plan {
     pub queries: QueryLimits,
     /// Added to federated series that lack them.
     pub external_labels: LabelSet,
+    /// Who is told of alerts.
+    pub notify: NotifyPlan,
 }
 
 /// Bounds of queries, as in Prometheus unless told.
@@ -190,6 +196,7 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
         .map("external_labels", "Labels added to federated series that lack them.", label)
         .or(BTreeMap::new());
     let external_labels = external_labels(fields, &labels);
+    let notify = fields.section("notify", |f| notify::describe(f, &external_labels));
     LATER.iter().for_each(|(key, is_list)| later(fields, key, *is_list));
     Plan {
         listen,
@@ -201,6 +208,7 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
         keeper,
         queries,
         external_labels,
+        notify,
     }
 }
 
