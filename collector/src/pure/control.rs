@@ -36,6 +36,7 @@ use super::notify::plan::NotifyPlan;
 use super::notify::record::Outcome as Delivered;
 use super::notify::report::AlertsReport;
 use super::notify::state::NotifyState;
+use super::notify::stats::Figures;
 
 /// After a start hosts have this long to show a current frame before rules are evaluated without
 /// them: a collector that was away must not take its own absence for the end of a condition.
@@ -294,6 +295,12 @@ impl Control {
     #[must_use]
     pub fn stats(&self) -> ControlStats {
         self.stats
+    }
+
+    /// What was counted of notifications.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.telling.figures()
     }
 
     /// The state of a group.

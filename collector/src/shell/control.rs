@@ -24,13 +24,15 @@ use bellwether_store::Store;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
+use super::deliver::Outgoing;
 use super::keep::KeeperHandle;
 use crate::pure::config::QueryLimits;
 use crate::pure::control::evaluation::GroupKey;
 use crate::pure::control::{Control, ControlPlan, ControlStats, Done, Effect, Event, Job, Shown};
-use crate::pure::notify::event::{Delivery, Ticket};
+use crate::pure::notify::event::Ticket;
 use crate::pure::notify::record::Outcome;
 use crate::pure::notify::report::AlertsReport;
+use crate::pure::notify::stats::Figures;
 
 /// From one look at the inputs of a due slot to the next.
 const LOOK: Duration = Duration::from_millis(5);
@@ -48,14 +50,12 @@ enum Message {
     Stop,
 }
 
-/// What is to be sent, and the position that must be durable before.
-pub type Outgoing = (Delivery, Position);
-
 /// What rules have come to, for whoever asks.
 #[derive(Clone, Default)]
 pub struct Board {
     groups: Arc<RwLock<BTreeMap<GroupKey, Arc<Shown>>>>,
     stats: Arc<Mutex<ControlStats>>,
+    figures: Arc<Mutex<Figures>>,
 }
 
 impl Board {
@@ -69,6 +69,12 @@ impl Board {
     #[must_use]
     pub fn stats(&self) -> ControlStats {
         *lock(&self.stats)
+    }
+
+    /// What was counted of notifications.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        lock(&self.figures).clone()
     }
 
     fn show(&self, shown: Arc<Shown>) {
@@ -150,6 +156,7 @@ struct ControlThread {
     messages: Receiver<Message>,
     replies: Sender<Message>,
     board: Board,
+    figures_due: Mono,
     _stops_all: StopOnReturn,
 }
 
@@ -189,6 +196,7 @@ pub fn start(
         messages,
         replies: replies.clone(),
         board: board.clone(),
+        figures_due: Mono::default(),
         _stops_all: stopper.on_return(),
     };
     let builder = thread::Builder::new().name("control".to_owned());
@@ -264,6 +272,10 @@ impl ControlThread {
                 }
             }
             *lock(&self.board.stats) = self.control.stats();
+            if now.mono >= self.figures_due {
+                self.figures_due = now.mono + REST;
+                *lock(&self.board.figures) = self.control.figures();
+            }
             self.stop_late(now.mono);
         }
     }

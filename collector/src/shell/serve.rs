@@ -36,10 +36,14 @@ use tracing::{error, info, warn};
 use super::api::queries::{Queries, ViewSource};
 use super::blocks::{BlockThread, block_thread};
 use super::control::{self, Board, ControlHandle};
+use super::deliver::figures::NotifyMetrics;
+use super::deliver::{self, DeliverMetrics, Deliverer};
 use super::keep::{KeeperHandle, KeeperThread, keeper_thread};
 use super::recover::{self, RecoverError, Recovered, Start, recover};
 use super::reload::{self, Levers, ReloadSource, Reloader};
-use super::{api, auth, federate, forms, hosts, metrics, push, rule_files, runbooks};
+use super::{
+    alerts, api, auth, federate, forms, hosts, metrics, push, rule_files, runbooks, startup,
+};
 use crate::pure::api::status::About;
 use crate::pure::config::{Plan, QueryLimits};
 use crate::pure::control::{Control, ControlPlan, Held};
@@ -118,6 +122,7 @@ pub struct Collector {
     queue: CommitQueue,
     clock: Clock,
     threads: Threads,
+    deliverer: Deliverer,
     connections: usize,
     _lock: Lock,
 }
@@ -169,20 +174,21 @@ impl Collector {
         // Only now: until the journal is read, callers are refused and come again.
         let listener = Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?;
         let held = Held { store: keeper.store(), rules: keeper.rules(), notify: keeper.notify() };
-        let notify = NotifyPlan::default();
-        let control = Control::new(clock.now(), held, ControlPlan { groups, notify });
-        let (outgoing, _deliveries) = mpsc::unbounded_channel();
+        let (scheme, address) = (listener.scheme(), listener.address());
+        let site = site(&plan, scheme, address);
+        let control = ControlPlan { groups, notify: notify(&plan, &site) };
+        let control = Control::new(clock.now(), held, control);
+        let (outgoing, deliveries) = mpsc::unbounded_channel();
         let (queue, committer) = commit_queue(journal);
         let (blocks, writer) = block_thread(blocks, clock.now().mono);
         let (handle, thread) = keeper_thread(keeper, clock.clone(), queue.clone(), blocks);
         let mut threads = start(committer, thread, writer, stopper)?;
-        let scheme = listener.scheme();
         let sources = control::Sources {
             store: store.clone(),
             keeper: handle.clone(),
             clock: clock.clone(),
             limits: plan.queries,
-            site: site(&plan, scheme, listener.address()),
+            site,
             outgoing,
         };
         let (ruling, board, ruled) = control::start(control, sources, stopper)?;
@@ -198,6 +204,18 @@ impl Collector {
             bodies: bodies.clone(),
             clock: clock.clone(),
         });
+        let notices = board.clone();
+        let notices = NotifyMetrics(Arc::new(move || notices.figures()));
+        registry.register(Box::new(notices)).expect("invariant: names differ");
+        let told = ruling.clone();
+        let deliverer = Deliverer {
+            outgoing: deliveries,
+            durable: queue.subscribe(),
+            outcomes: Arc::new(move |ticket, outcome| told.delivered(ticket, outcome)),
+            clock: clock.clone(),
+            environment: startup::around().environment,
+            metrics: DeliverMetrics::new(&registry),
+        };
         let push = push::Push {
             keeper: handle.clone(),
             queue: queue.clone(),
@@ -216,12 +234,17 @@ impl Collector {
             control: ruling.clone(),
             external,
             scheme,
-            address: listener.address(),
+            address,
             metrics,
             clock: clock.clone(),
         };
         let (reloader, reload) = reload::reloader(source, levers);
         let administers = administers.merge(reload);
+        let reports = ruling.clone();
+        let reads = reads.merge(alerts::router(Arc::new(move || {
+            let asked = reports.clone();
+            Box::pin(async move { asked.report().await })
+        })));
         let reads = reads.merge(parts.reading(plan.queries, about, labels, board));
         let reads = reads.layer(middleware::from_fn_with_state(budget, forms::budgeted));
         let router = parts.routes(reads, administers).merge(push::router(Arc::new(push)));
@@ -236,6 +259,7 @@ impl Collector {
             queue,
             clock,
             threads,
+            deliverer,
             connections: open_files(plan.keeper.agents.saturating_add(OTHER_CONNECTIONS)),
             _lock: lock,
         })
@@ -267,6 +291,7 @@ impl Collector {
     pub async fn serve(self, stop: Stop, hangup: Arc<Notify>) -> Result<(), ServeError> {
         let Collector { listener, router, principals, keeper, control, queue, clock, .. } = self;
         let threads = self.threads;
+        let sending = deliver::start(self.deliverer, stop.clone())?;
         let connections = self.connections;
         let looking = tokio::spawn(watch_tokens(principals, clock));
         tokio::spawn(self.reloader.run(hangup, stop.clone()));
@@ -277,6 +302,7 @@ impl Collector {
         for thread in threads.control {
             join(thread, "control")?;
         }
+        join(sending, "send")?;
         keeper.stop();
         let kept = join(threads.keeper, "keeper");
         queue.close();
@@ -334,6 +360,11 @@ impl Parts<'_> {
 pub(super) fn site(plan: &Plan, scheme: &str, address: SocketAddr) -> Site {
     let external_url = plan.external_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
     Site { external_labels: plan.external_labels.clone(), external_url }
+}
+
+/// Who is told, with what all are told.
+pub(super) fn notify(plan: &Plan, site: &Site) -> NotifyPlan {
+    NotifyPlan { external_url: site.external_url.clone(), ..plan.notify.clone() }
 }
 
 /// What the process says of itself.

@@ -20,6 +20,7 @@ use super::super::notify::plan::NotifyPlan;
 use super::super::notify::record::{Outcome, Record};
 use super::super::notify::report::{AlertRow, AlertsReport, RuleRow};
 use super::super::notify::state::NotifyState;
+use super::super::notify::stats::Figures;
 use super::evaluation::GroupKey;
 use super::{Effect, FULL_PAUSE, Live};
 
@@ -151,6 +152,10 @@ impl Telling {
         effects.push(Effect::Record(out.clone()));
         self.noting = Some((out, deliveries));
         true
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        self.notifier.figures()
     }
 
     pub(super) fn report<'a>(

@@ -1,6 +1,7 @@
 //! One receiver's alert groups: what is due, and one delivery at a time.
 //!
-//! A notification is made when it can be sent, not before, so that it tells the newest. Groups take
+//! A notification is made when it is due, and waits where the receiver is busy or away. When its
+//! turn comes and it does not tell the newest any more, a newer one takes its place. Groups take
 //! turns in the order in which they were due.
 
 mod turn;
@@ -18,6 +19,10 @@ use super::record::{ToldAlert, Verdict, Why};
 use super::report::{GroupRow, Next, ReceiverRow};
 use super::state::{GroupState, Known, NotifyState, Open};
 
+/// Notifications of one receiver that are being tried.
+const OPEN: usize = 1000;
+/// Bytes of their bodies; a new one waits until there is room.
+const OPEN_BYTES: usize = 16 << 20;
 /// How long a receiver is owed the end of an alert that it could not be told of.
 const OWED_FOR: Duration = Duration::from_secs(24 * 3600);
 
@@ -40,6 +45,8 @@ pub(super) struct Lane {
     /// The groups by the time they are due, and the reverse.
     due: BTreeSet<(Timestamp, LabelSet)>,
     times: BTreeMap<LabelSet, Timestamp>,
+    /// Groups of an earlier plan, whose alerts belong to others now.
+    orphans: Vec<LabelSet>,
     pub(super) in_flight: Option<InFlight>,
 }
 
@@ -68,6 +75,7 @@ impl Lane {
             members: BTreeMap::new(),
             due: BTreeSet::new(),
             times: BTreeMap::new(),
+            orphans: Vec::new(),
             in_flight,
         }
     }
@@ -92,6 +100,12 @@ impl Lane {
     pub(super) fn plan_alert(&mut self, labels: &LabelSet, sight: Sight<'_>) {
         if self.plan.wants(labels) {
             self.plan_group(&self.plan.group_of(labels), sight);
+            for key in std::mem::take(&mut self.orphans) {
+                self.plan_group(&key, sight);
+                if self.group(&key, sight.state).is_some() {
+                    self.orphans.push(key);
+                }
+            }
         }
     }
 
@@ -100,6 +114,13 @@ impl Lane {
         let mut keys: BTreeSet<LabelSet> = self.keys(sight.state).cloned().collect();
         keys.extend(self.times.keys().cloned());
         keys.iter().for_each(|key| self.plan_group(key, sight));
+        let is_orphan = |key: &LabelSet| {
+            let known = self.group(key, sight.state).into_iter().flat_map(|g| g.known.values());
+            let mut details = known.map(|known| known.alert.detail.as_ref());
+            details.any(|detail| detail.is_none_or(|d| self.plan.group_of(&d.labels) != *key))
+        };
+        let orphans: Vec<LabelSet> = keys.iter().filter(|key| is_orphan(key)).cloned().collect();
+        self.orphans = orphans;
     }
 
     fn keys<'a>(&'a self, state: &'a NotifyState) -> impl Iterator<Item = &'a LabelSet> {
@@ -135,7 +156,8 @@ impl Lane {
                 let starts = members.into_iter().flatten();
                 let starts = starts.filter_map(|key| sight.alerts.firing(*key));
                 let first = starts.map(|alert| alert.original.starts_at).min()?;
-                Some((after(first, self.plan.group_wait), Some(Next::Notify(why))))
+                // A start that lies ahead is of a clock that was set back.
+                Some((after(first.min(sight.now), self.plan.group_wait), Some(Next::Notify(why))))
             }
             (Some(why), Some(group)) => {
                 let at = after(group.flushed_at, self.plan.group_interval);
@@ -186,6 +208,10 @@ impl Lane {
         if members.any(|key| told.get(key).is_none_or(|alert| alert.ends_at.is_some())) {
             return true;
         }
+        // An end of what fires again, be it in another group, must not be the last word.
+        if told.iter().any(|(key, alert)| alert.ends_at.is_some() && sight.alerts.fires(*key)) {
+            return true;
+        }
         let mut firing = told.iter().filter(|(_, alert)| alert.ends_at.is_none());
         self.plan.send_resolved && firing.any(|(key, _)| !sight.alerts.fires(*key))
     }
@@ -229,11 +255,33 @@ impl Lane {
 
     /// The group whose turn it is; with `only_open`, of those that have an open notification.
     fn turn(&self, state: &NotifyState, now: Timestamp, only_open: bool) -> Option<&LabelSet> {
-        if self.in_flight.is_some() || self.held_until(state).is_some_and(|until| until > now) {
+        if !self.is_free(state, now) {
             return None;
         }
         let mut due = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, key)| key);
         due.find(|key| !only_open || open_of(self.group(key, state), state).is_some())
+    }
+
+    /// Whether something may be sent.
+    fn is_free(&self, state: &NotifyState, now: Timestamp) -> bool {
+        self.in_flight.is_none() && self.held_until(state).is_none_or(|until| until <= now)
+    }
+
+    /// The group without an open notification that is due first, and when. Nothing is decided for
+    /// a receiver that said it is gone.
+    fn undecided(&self, state: &NotifyState) -> Option<(Timestamp, &LabelSet)> {
+        let is_open = |key| open_of(self.group(key, state), state).is_some();
+        let (at, key) = self.due.iter().find(|(_, key)| !is_open(key))?;
+        let gone_until = state.receivers.get(&self.plan.name).and_then(|held| held.gone_until);
+        Some((gone_until.map_or(*at, |until| until.max(*at)), key))
+    }
+
+    /// Whether another notification may be open.
+    fn has_room(&self, state: &NotifyState) -> bool {
+        let open = state.open.values().filter(|open| open.intent.receiver == self.plan.name);
+        let (count, bytes) =
+            open.fold((0, 0), |(n, bytes), open| (n + 1, bytes + open.intent.body.len()));
+        count < OPEN && bytes < OPEN_BYTES
     }
 
     /// Nothing is sent before.
@@ -243,11 +291,16 @@ impl Lane {
     }
 
     pub(super) fn next_wakeup(&self, state: &NotifyState) -> Option<Timestamp> {
-        if let Some(away) = &self.in_flight {
-            return Some(away.overdue);
-        }
-        let (first, _) = self.due.first()?;
-        Some(self.held_until(state).map_or(*first, |until| until.max(*first)))
+        let undecided = self.undecided(state).filter(|_| self.has_room(state)).map(|(at, _)| at);
+        let next = match &self.in_flight {
+            Some(away) => Some(away.overdue),
+            None => {
+                let is_open = |key| open_of(self.group(key, state), state).is_some();
+                let open = self.due.iter().find(|(_, key)| is_open(key)).map(|(at, _)| *at);
+                open.map(|at| self.held_until(state).map_or(at, |until| until.max(at)))
+            }
+        };
+        next.into_iter().chain(undecided).min()
     }
 
     pub(super) fn row(&self, state: &NotifyState) -> ReceiverRow {

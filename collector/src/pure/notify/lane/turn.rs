@@ -12,10 +12,6 @@ use super::super::stats::ReceiverStats;
 use super::super::{ALERTS, GRACE, Notifier, answer, body, no_outcome};
 use super::{Content, InFlight, Lane, Sight, open_of};
 
-/// Notifications of one receiver that are being tried.
-const OPEN: usize = 1000;
-/// Bytes of their bodies; a new one waits until there is room.
-const OPEN_BYTES: usize = 16 << 20;
 /// Groups of one receiver. What fires has room for as many as there are alerts; the rest are owed.
 const GROUPS: usize = 2 * ALERTS;
 
@@ -32,26 +28,28 @@ impl Notifier {
             self.attempted(now, (name, away.number, away.attempt), no_outcome(), effects);
         }
         loop {
-            let Some(key) = self.next_turn(name, now) else { return };
+            let next = self.next_turn(name, now).or_else(|| self.undecided(name, now));
+            let Some(key) = next else { return };
             self.turn(name, &key, now, effects);
         }
+    }
+
+    /// A group that is due and has no open notification. One is made also where it cannot be sent
+    /// yet: what fires while a receiver is away and ends before it is back must not be forgotten.
+    fn undecided(&self, name: &Arc<str>, now: Timestamp) -> Option<LabelSet> {
+        let lane = self.lanes.get(name).filter(|lane| lane.has_room(&self.state))?;
+        let due = lane.undecided(&self.state).filter(|(at, _)| *at <= now);
+        due.map(|(_, key)| key.clone())
     }
 
     fn next_turn(&self, name: &Arc<str>, now: Timestamp) -> Option<LabelSet> {
         let lane = self.lanes.get(name)?;
         let first = lane.turn(&self.state, now, false)?;
         let is_open = open_of(lane.group(first, &self.state), &self.state).is_some();
-        if is_open || self.has_room(name) {
+        if is_open || lane.has_room(&self.state) {
             return Some(first.clone());
         }
         lane.turn(&self.state, now, true).cloned()
-    }
-
-    fn has_room(&self, name: &Arc<str>) -> bool {
-        let open = self.state.open.values().filter(|open| open.intent.receiver == *name);
-        let (count, bytes) =
-            open.fold((0, 0), |(n, bytes), open| (n + 1, bytes + open.intent.body.len()));
-        count < OPEN && bytes < OPEN_BYTES
     }
 
     fn turn(&mut self, name: &Arc<str>, key: &LabelSet, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -84,7 +82,9 @@ impl Notifier {
             stats.truncated += truncated;
             stats.superseded += u64::from(superseded);
             self.record(Record::Intent(Arc::new(intent)), effects);
-            self.attempt(name, number, now, effects);
+            if self.lanes.get(name).is_some_and(|lane| lane.is_free(&self.state, now)) {
+                self.attempt(name, number, now, effects);
+            }
         }
         self.receiver_stats(name).untold += untold;
         self.replan(name, key, now);
