@@ -140,9 +140,13 @@ impl Receivers {
             let log = self.log.get(name).map_or(&[][..], Vec::as_slice);
             let told = self.told(log);
             for (labels, since) in owed.iter().filter(|(_, since)| settled(since, ledger)) {
-                // One that a receiver takes for firing still is not told anew when it fires again.
+                // One that a receiver takes for firing still is not told anew when it fires again,
+                // and of one that fires again before it could be told only the newest is told.
                 let covers = |(known, start, end): &Told| {
-                    known == labels && start <= since && end.is_none_or(|end| end >= *since)
+                    let ended =
+                        || told.iter().any(|t| t.0 == *known && t.1 == *start && t.2.is_some());
+                    let to_the_end = end.map_or_else(|| !ended(), |end| end >= *since);
+                    known == labels && to_the_end
                 };
                 if !told.iter().any(covers) {
                     let tried = self.tried(ledger, labels);
