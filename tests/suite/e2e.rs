@@ -5,6 +5,7 @@
 
 mod account;
 mod broken_files;
+mod broken_rules;
 mod daemons;
 mod exactly_once;
 mod faults;
