@@ -134,7 +134,7 @@ pub fn read(file: &str, text: &str) -> Result<(RuleFile, Diagnostics), Diagnosti
         let nodes = keys.take("groups").map_or(&[][..], |node| reading.items(node, "`groups`"));
         let mut names = BTreeSet::new();
         groups.extend(nodes.iter().map(|node| group(&mut reading, node, &mut names)));
-        reading.close(&keys);
+        reading.close_with(&keys, foreign);
     }
     let problems = reading.finish();
     if root.is_none() || problems.has_errors() {
@@ -143,12 +143,27 @@ pub fn read(file: &str, text: &str) -> Result<(RuleFile, Diagnostics), Diagnosti
     Ok((RuleFile { name: Arc::from(file), groups }, problems))
 }
 
+/// What a file is that has a key which rule files do not have.
+fn foreign(key: &str) -> Option<&'static str> {
+    match key {
+        "spec" => Some("this is a resource of Kubernetes; what stands below `spec` is a rule file"),
+        "rule_files" => Some("this file names rule files: check those"),
+        "tests" => Some("this is a file of tests: `bellwether test rules` runs it"),
+        "scrape_configs" => Some("this is a configuration of Prometheus, not a rule file"),
+        _ => None,
+    }
+}
+
 fn group(reading: &mut Reading, node: &Node, names: &mut BTreeSet<String>) -> RuleGroup {
     let mut keys = reading.keys(node, "a rule group");
     let named = keys.take("name");
-    let name = named.map(|node| reading.text(node, "`name`")).unwrap_or_default();
+    let name = named.map_or(Some(String::new()), |node| reading.text_if_one(node, "`name`"));
     let place = named.map_or(&keys.place, |node| &node.place);
-    if name.is_empty() {
+    let is_text = name.is_some();
+    let name = name.unwrap_or_default();
+    if name.is_empty() && !is_text {
+        // It has been told that the name must be a text.
+    } else if name.is_empty() {
         reading.error(GROUP_NAME, place, "a rule group must have a name");
     } else if !names.insert(name.clone()) {
         let message = format!("the group name {name:?} is repeated in the same file");

@@ -6,6 +6,7 @@
 mod account;
 mod alertmanager;
 mod broken_files;
+mod broken_rules;
 mod daemons;
 mod exactly_once;
 mod faults;
