@@ -15,6 +15,7 @@ mod pair;
 mod peers;
 mod promql;
 mod reload;
+mod runbooks;
 mod same_page;
 mod secrets;
 mod sync_before_ack;

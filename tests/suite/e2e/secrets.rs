@@ -145,6 +145,7 @@ fn pages(said: &mut Said, base: &str, ca: &Path) {
         "/api/v1/labels",
         "/api/v1/status/buildinfo",
         "/bellwether/v1/hosts",
+        "/runbooks/HostDown",
         "/-/healthy",
         "/-/ready",
         "/agent/v1/push",
