@@ -1,7 +1,7 @@
 //! The collector's store of samples: lanes of rows, an index of series, views.
 //!
 //! One [`Writer`], owned by the keeper's thread, adds rows; any number of [`Store`] handles make
-//! [`View`]s, which are immutable (see [`view`]). A *lane* holds the rows of one column group of
+//! [`View`]s, which are immutable (see [`view`]) and tell what is new since one before (`view/follow.rs`). A *lane* holds the rows of one column group of
 //! one source: times once, up to 16 open rows, sealed column by column into parts and merged into
 //! immutable blocks (the bytes of a column are `FORMAT.md`'s). A series is a label set; lanes that
 //! hold the same label
@@ -15,6 +15,7 @@
 //! It deliberately does not: thin out old samples, or take rows out of order.
 #![warn(missing_docs)]
 
+mod births;
 mod block;
 pub mod checkpoint;
 pub mod chunk;
