@@ -99,6 +99,19 @@ impl Rule {
         }
     }
 
+    /// What a rule is known by when its file is read again: a number made of its kind, its name
+    /// and its labels (FNV-1a, 64 bits).
+    #[must_use]
+    pub fn identity(&self) -> u64 {
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0100_0000_01b3;
+        let kind = if self.alert().is_some() { "alert" } else { "record" };
+        let labels = self.labels.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]);
+        let texts = [kind, self.name()].into_iter().chain(labels);
+        let bytes = texts.flat_map(|text| text.bytes().chain([0xff]));
+        bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+    }
+
     /// The alert, if it is one.
     #[must_use]
     pub fn alert(&self) -> Option<&AlertRule> {

@@ -5,6 +5,7 @@
 //! both come through [`read`]. Token files are named here and read at the start.
 
 mod principals;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use bellwether_platform::principal::{Anonymous, PrincipalSpec, Reach};
 use bellwether_platform::tls::ServerFiles;
 use bellwether_store::Limits as StoreLimits;
 
+pub use self::rules::RulesPlan;
 use crate::pure::keeper::{KeeperLimits, RETENTION};
 
 /// `col001`: a section of the file that this version does not have.
@@ -44,8 +46,7 @@ const REQUESTS_MIN: u64 = 10;
 const REQUESTS_MAX: u64 = 1_000_000;
 
 /// Sections that are to come, and whether their value is a list.
-const LATER: [(&str, bool); 7] = [
-    ("rules", true),
+const LATER: [(&str, bool); 6] = [
     ("services", false),
     ("environments", false),
     ("policies", false),
@@ -55,7 +56,16 @@ const LATER: [(&str, bool); 7] = [
 ];
 
 /// Keys that only the collector's file has, and keys that only the agent's has.
-const OURS: [&str; 6] = ["listen", "tls", "data_dir", "principals", "store", "external_labels"];
+const OURS: [&str; 8] = [
+    "listen",
+    "tls",
+    "data_dir",
+    "principals",
+    "store",
+    "external_labels",
+    "external_url",
+    "rules",
+];
 const THE_AGENTS: [&str; 6] = ["agent", "collectors", "exporter", "inputs", "spool", "labels"];
 
 /// The configuration as it is run: nothing is missing, nothing is wrong.
@@ -77,8 +87,13 @@ pub struct Plan {
     pub keeper: KeeperLimits,
     /// Bounds of queries.
     pub queries: QueryLimits,
-    /// Added to federated series that lack them.
+    /// Added to federated series and to alerts that lack them.
     pub external_labels: LabelSet,
+    /// Under which people reach the collector, without a slash at the end; `None` for where it
+    /// listens.
+    pub external_url: Option<String>,
+    /// Rules.
+    pub rules: RulesPlan,
 }
 
 /// Bounds of queries, as in Prometheus unless told.
@@ -187,9 +202,11 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
     let (keeper, queries) =
         fields.section("limits", |f| (limits(f, store.retention), query_limits(f)));
     let labels = fields
-        .map("external_labels", "Labels added to federated series that lack them.", label)
+        .map("external_labels", "Labels added to what goes out, where it lacks them.", label)
         .or(BTreeMap::new());
     let external_labels = external_labels(fields, &labels);
+    let external_url = external_url(fields);
+    let rules = fields.section("rules", rules::describe);
     LATER.iter().for_each(|(key, is_list)| later(fields, key, *is_list));
     Plan {
         listen,
@@ -201,6 +218,8 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
         keeper,
         queries,
         external_labels,
+        external_url,
+        rules,
     }
 }
 
@@ -301,6 +320,26 @@ fn external_labels(fields: &Fields<'_>, labels: &BTreeMap<String, (Place, String
             LabelSet::default()
         },
     )
+}
+
+fn external_url(fields: &mut Fields<'_>) -> Option<String> {
+    let text = fields
+        .text("external_url", "Under which people reach the collector, for links in messages.")
+        .or(String::new());
+    let url = text.trim_end_matches('/');
+    let is_url = ["http://", "https://"].iter().any(|scheme| {
+        let rest = url.strip_prefix(scheme);
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains([' ', '?', '#']))
+    });
+    if text.is_empty() {
+        return None;
+    }
+    if !is_url {
+        let message = format!("`{text}` is no address under which people reach a page");
+        let problem = Diagnostic::error(code::INVALID, fields.place_of("external_url"), message);
+        fields.push(problem.with_help("such as https://bellwether.example.org/metrics"));
+    }
+    Some(url.to_owned())
 }
 
 /// Refuses a section that is to come.

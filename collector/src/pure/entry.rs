@@ -7,6 +7,7 @@ use bellwether_model::time::{Nanos, Timestamp};
 use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
 use bellwether_model::wire::envelope::{Envelope, Skip};
 
+use super::control::evaluation::{Evaluation, GroupKey};
 use super::recount::Recount;
 use super::session::{INCARNATIONS_MAX, Known, Session};
 
@@ -17,6 +18,8 @@ const SNAPSHOT: u8 = 4;
 const FORGET: u8 = 5;
 const DRAIN: u8 = 6;
 const LOAD: u8 = 7;
+const EVALUATION: u8 = 8;
+const GROUP_END: u8 = 9;
 
 /// A frame that was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +119,7 @@ pub struct UpState {
 }
 
 /// One entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Entry<'a> {
     /// A frame.
     Frame(FrameEntry<'a>),
@@ -146,6 +149,15 @@ pub enum Entry<'a> {
     Forget {
         /// Which.
         agent: AgentId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A rule group at a slot.
+    Evaluation(Evaluation),
+    /// A rule group is gone from the configuration: its series end.
+    GroupEnd {
+        /// Which.
+        group: GroupKey,
         /// When.
         at: Timestamp,
     },
@@ -188,6 +200,19 @@ pub fn put_forget(out: &mut Vec<u8>, agent: AgentId, at: Timestamp) {
 pub fn put_drain(out: &mut Vec<u8>, agent: AgentId, at: Timestamp, on: bool) {
     put_event(out, DRAIN, agent, at);
     out.push(u8::from(on));
+}
+
+/// Appends the entry of a rule group at a slot.
+pub fn put_evaluation(out: &mut Vec<u8>, evaluation: &Evaluation) {
+    out.push(EVALUATION);
+    evaluation.put(out);
+}
+
+/// Appends the entry of a rule group that is gone.
+pub fn put_group_end(out: &mut Vec<u8>, group: &GroupKey, at: Timestamp) {
+    out.push(GROUP_END);
+    group.put(out);
+    put_zigzag(out, at.0);
 }
 
 fn put_event(out: &mut Vec<u8>, kind: u8, agent: AgentId, at: Timestamp) {
@@ -271,6 +296,11 @@ impl<'a> Entry<'a> {
                 on: reader.byte()? != 0,
             },
             UP => Entry::Up(up(&mut reader)?),
+            EVALUATION => Entry::Evaluation(Evaluation::take(&mut reader)?),
+            GROUP_END => Entry::GroupEnd {
+                group: GroupKey::take(&mut reader)?,
+                at: Timestamp(reader.zigzag()?),
+            },
             SNAPSHOT => Entry::Snapshot(snapshot(&mut reader)?),
             _ => return Err(reader.malformed("an entry of an unknown kind")),
         };

@@ -11,6 +11,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use std::sync::Arc;
 
+use super::control::Board;
 use super::keep::KeeperHandle;
 use bellwether_model::wire::answer::{Case, RefusedReason};
 use bellwether_model::wire::envelope::SkipReason;
@@ -23,6 +24,8 @@ pub struct Sources {
     pub keeper: KeeperHandle,
     /// Series and samples.
     pub store: Store,
+    /// Rules.
+    pub board: Board,
     /// The journal.
     pub queue: CommitQueue,
     /// Connections.
@@ -113,6 +116,7 @@ impl Collector for Pulled {
         self.keeper().into_iter().for_each(&mut put);
         self.store().into_iter().for_each(&mut put);
         self.journal().into_iter().for_each(&mut put);
+        self.rules().into_iter().for_each(&mut put);
         self.0.listener.figures().into_iter().for_each(&mut put);
         self.0.bodies.figures().into_iter().for_each(&mut put);
         families.extend(self.skipped());
@@ -146,6 +150,49 @@ fn family(figure: &Figure) -> Vec<MetricFamily> {
 }
 
 impl Pulled {
+    fn rules(&self) -> [Figure; 9] {
+        let stats = self.0.board.stats();
+        [
+            counter(
+                "bellwether_rule_group_iterations_total",
+                "Rule groups evaluated at a slot.",
+                stats.iterations,
+            ),
+            counter(
+                "bellwether_rule_group_iterations_missed_total",
+                "Slots that had passed before their group could be evaluated.",
+                stats.missed,
+            ),
+            counter("bellwether_rule_evaluations_total", "Rules evaluated.", stats.evaluations),
+            counter(
+                "bellwether_rule_evaluation_failures_total",
+                "Rules whose evaluation failed.",
+                stats.failures,
+            ),
+            counter(
+                "bellwether_rule_evaluations_unrecorded_total",
+                "Evaluations of groups that the journal had no room for.",
+                stats.unrecorded,
+            ),
+            counter("bellwether_rule_samples_total", "Samples that rules wrote.", stats.samples),
+            counter(
+                "bellwether_rule_samples_repeated_total",
+                "Samples left out because an earlier rule of the group wrote the same series.",
+                stats.doubles,
+            ),
+            counter(
+                "bellwether_rule_series_refused_total",
+                "Series of rules that the store had no place for.",
+                self.0.keeper.stats().0.refused_series,
+            ),
+            counter(
+                "bellwether_rule_evaluations_lost_total",
+                "Evaluations in the journal that build on one that corruption has taken.",
+                self.0.keeper.stats().0.lost_evaluations,
+            ),
+        ]
+    }
+
     fn keeper(&self) -> [Figure; 10] {
         let (stats, sessions) = self.0.keeper.stats();
         [

@@ -26,6 +26,7 @@ use bellwether_platform::principal::{PrincipalError, Principals};
 use bellwether_platform::process;
 use bellwether_platform::stop::{Stop, Stopper};
 use bellwether_platform::tls::{ServerTls, TlsError};
+use bellwether_rules::template::Site;
 use bellwether_store::{FileLimits, Limits as StoreLimits, Store};
 use prometheus::{Registry, TextEncoder};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -34,12 +35,14 @@ use tracing::{error, info, warn};
 
 use super::api::queries::{Queries, ViewSource};
 use super::blocks::{BlockThread, block_thread};
+use super::control::{self, Board, ControlHandle};
 use super::keep::{KeeperHandle, KeeperThread, keeper_thread};
 use super::recover::{self, RecoverError, Recovered, Start, recover};
 use super::reload::{self, Levers, ReloadSource, Reloader};
-use super::{api, auth, federate, forms, hosts, metrics, push};
+use super::{api, auth, federate, forms, hosts, metrics, push, rule_files, runbooks};
 use crate::pure::api::status::About;
 use crate::pure::config::{Plan, QueryLimits};
+use crate::pure::control::Control;
 use crate::pure::keeper::{JournalClosed, KeeperLimits};
 
 /// Bytes of request bodies held at a time (DESIGN §4).
@@ -91,6 +94,9 @@ pub enum ServeError {
     /// The system refuses a thread or a socket.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// Rule files that cannot be used.
+    #[error("the rules are wrong\n\n{0}")]
+    Rules(String),
     /// Tokens that cannot be used.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Principals(Vec<PrincipalError>),
@@ -106,6 +112,7 @@ pub struct Collector {
     reloader: Reloader,
     principals: Principals,
     keeper: KeeperHandle,
+    control: ControlHandle,
     store: Store,
     queue: CommitQueue,
     clock: Clock,
@@ -115,6 +122,7 @@ pub struct Collector {
 }
 
 struct Threads {
+    control: Vec<JoinHandle<()>>,
     journal: JoinHandle<Result<(), JournalError>>,
     keeper: JoinHandle<Result<(), JournalClosed>>,
     blocks: JoinHandle<Result<(), DiskError>>,
@@ -140,6 +148,10 @@ impl Collector {
     pub fn open(serve: ServePlan, stopper: &Stopper) -> Result<Collector, ServeError> {
         let ServePlan { data_dir, loss, source } = serve;
         let plan = source.plan.clone();
+        let (groups, warnings) = rule_files::load(&plan.rules).map_err(ServeError::Rules)?;
+        for warning in warnings.iter() {
+            warn!(%warning, "rules");
+        }
         let clock = Clock::collector();
         let about = about(&plan, clock.now().wall);
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -148,22 +160,34 @@ impl Collector {
         let specs: Vec<_> = plan.principals.iter().chain(&source.always).cloned().collect();
         let callers = if specs.is_empty() { Callers::Anyone } else { Callers::Known };
         let principals = Principals::new(specs, plan.anonymous).map_err(ServeError::Principals)?;
-        let tls = plan.tls.map(ServerTls::open).transpose()?;
+        let tls = plan.tls.clone().map(ServerTls::open).transpose()?;
         let Recovered { keeper, store, blocks, journal, .. } = {
             let limits = (plan.store, plan.keeper);
             replay(&disk, &data_dir, limits, loss, &clock)?
         };
         // Only now: until the journal is read, callers are refused and come again.
         let listener = Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?;
+        let control = Control::new(clock.now(), keeper.rules(), groups);
         let (queue, committer) = commit_queue(journal);
         let (blocks, writer) = block_thread(blocks, clock.now().mono);
         let (handle, thread) = keeper_thread(keeper, clock.clone(), queue.clone(), blocks);
-        let threads = start(committer, thread, writer, stopper)?;
+        let mut threads = start(committer, thread, writer, stopper)?;
+        let scheme = listener.scheme();
+        let sources = control::Sources {
+            store: store.clone(),
+            keeper: handle.clone(),
+            clock: clock.clone(),
+            limits: plan.queries,
+            site: site(&plan, scheme, listener.address()),
+        };
+        let (ruling, board, ruled) = control::start(control, sources, stopper)?;
+        threads.control = ruled;
         let bodies = Bodies::new(BODY_BYTES);
         let budget = bodies.clone();
         let (registry, answers) = metrics::registry(metrics::Sources {
             keeper: handle.clone(),
             store: store.clone(),
+            board: board.clone(),
             queue: queue.clone(),
             listener: listener.stats(),
             bodies: bodies.clone(),
@@ -184,13 +208,16 @@ impl Collector {
         let levers = Levers {
             principals: principals.clone(),
             keeper: handle.clone(),
+            control: ruling.clone(),
             external,
+            scheme,
+            address: listener.address(),
             metrics,
             clock: clock.clone(),
         };
         let (reloader, reload) = reload::reloader(source, levers);
         let administers = administers.merge(reload);
-        let reads = reads.merge(parts.reading(plan.queries, about, labels));
+        let reads = reads.merge(parts.reading(plan.queries, about, labels, board));
         let reads = reads.layer(middleware::from_fn_with_state(budget, forms::budgeted));
         let router = parts.routes(reads, administers).merge(push::router(Arc::new(push)));
         Ok(Collector {
@@ -199,6 +226,7 @@ impl Collector {
             reloader,
             principals,
             keeper: handle,
+            control: ruling,
             store,
             queue,
             clock,
@@ -232,13 +260,18 @@ impl Collector {
     /// # Errors
     /// A thread has failed: what was not acknowledged may be lost.
     pub async fn serve(self, stop: Stop, hangup: Arc<Notify>) -> Result<(), ServeError> {
-        let Collector { listener, router, principals, keeper, queue, clock, threads, .. } = self;
+        let Collector { listener, router, principals, keeper, control, queue, clock, .. } = self;
+        let threads = self.threads;
         let connections = self.connections;
         let looking = tokio::spawn(watch_tokens(principals, clock));
         tokio::spawn(self.reloader.run(hangup, stop.clone()));
         let limits = listener::Limits { connections, ..listener::Limits::default() };
         let served = listener.serve(router, limits, stop).await;
         looking.abort();
+        control.stop();
+        for thread in threads.control {
+            join(thread, "control")?;
+        }
         keeper.stop();
         let kept = join(threads.keeper, "keeper");
         queue.close();
@@ -264,6 +297,7 @@ impl Parts<'_> {
         limits: QueryLimits,
         about: About,
         external: watch::Receiver<LabelSet>,
+        board: Board,
     ) -> Router {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let views: ViewSource = Arc::new(move |now| Some(Box::new(store.view(now))));
@@ -273,6 +307,8 @@ impl Parts<'_> {
         let page = move || async move { page(&registry) };
         api::router(Arc::clone(&queries), about)
             .merge(federate::router(queries, external))
+            .merge(api::rules::router(board))
+            .merge(runbooks::router())
             .route("/metrics", get(page))
             .route("/", get(|| async { INDEX }))
     }
@@ -287,6 +323,12 @@ impl Parts<'_> {
         let reads = reads.layer(middleware::from_fn_with_state(principals(), auth::reads));
         reads.merge(administers).merge(health)
     }
+}
+
+/// How this collector is known outside.
+pub(super) fn site(plan: &Plan, scheme: &str, address: SocketAddr) -> Site {
+    let external_url = plan.external_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+    Site { external_labels: plan.external_labels.clone(), external_url }
 }
 
 /// What the process says of itself.
@@ -311,6 +353,7 @@ const INDEX: &str = "Bellwether collector\n\n\
     /federate?match[]=up        all series, for a Prometheus to scrape\n\
     /metrics                    the collector's own metrics\n\
     /bellwether/v1/hosts        hosts that ship here\n\
+    /runbooks/                  what alerts of the packs mean, and what to do\n\
     /-/healthy  /-/ready\n";
 
 /// A page with its content type.
@@ -440,7 +483,7 @@ fn start(
         let _stops_all = second;
         keeper.run()
     })?;
-    Ok(Threads { journal, keeper, blocks })
+    Ok(Threads { control: Vec::new(), journal, keeper, blocks })
 }
 
 fn join<T>(thread: JoinHandle<T>, name: &'static str) -> Result<T, ServeError> {

@@ -9,6 +9,8 @@ use bellwether_model::wire::decode::Decoder;
 use bellwether_store::checkpoint::FIRST_KIND_OF_COLLECTOR;
 use bellwether_store::{Capture, Damage, Filing, Placed, Source, Writer};
 
+use super::super::control::evaluation::GroupKey;
+use super::super::control::held::HeldRules;
 use super::super::entry::{self, Entry, Snapshot};
 use super::{Held, Keeper, KeeperLimits, PLACES_PER_SERIES};
 
@@ -16,6 +18,8 @@ const CONTROL: u8 = FIRST_KIND_OF_COLLECTOR;
 const AGENT: u8 = CONTROL + 1;
 const UP: u8 = CONTROL + 2;
 const SESSION: u8 = CONTROL + 3;
+const GROUP: u8 = CONTROL + 4;
+const RULES: u8 = CONTROL + 5;
 
 /// Takes the records of a checkpoint: kind and bytes.
 pub type Put<'a> = &'a mut dyn FnMut(u8, &[u8]);
@@ -29,6 +33,8 @@ pub struct KeeperCapture {
     agents: Vec<(AgentId, Source)>,
     ups: Vec<((String, String), Source)>,
     sessions: Vec<(AgentId, Stream, Timestamp, Decoder)>,
+    groups: Vec<(GroupKey, Source)>,
+    rules: HeldRules,
 }
 
 impl KeeperCapture {
@@ -65,6 +71,13 @@ impl KeeperCapture {
             decoder.put_state(&mut out);
             put(SESSION, &out);
         }
+        for (group, source) in &self.groups {
+            out.clear();
+            group.put(&mut out);
+            put_varint(&mut out, u64::from(source.0));
+            put(GROUP, &out);
+        }
+        self.rules.put(&mut |bytes| put(RULES, bytes));
     }
 }
 
@@ -76,6 +89,8 @@ pub struct KeeperRestoring {
     agents: Vec<(AgentId, Source)>,
     ups: Vec<((String, String), Source)>,
     sessions: Vec<(AgentId, Stream, Timestamp, Decoder)>,
+    groups: Vec<(GroupKey, Source)>,
+    rules: HeldRules,
 }
 
 impl KeeperRestoring {
@@ -88,6 +103,8 @@ impl KeeperRestoring {
             agents: Vec::new(),
             ups: Vec::new(),
             sessions: Vec::new(),
+            groups: Vec::new(),
+            rules: HeldRules::default(),
         }
     }
 
@@ -127,6 +144,11 @@ impl KeeperRestoring {
                     Decoder::take_state(&mut reader, places)?,
                 ));
             }
+            GROUP => {
+                let group = GroupKey::take(&mut reader)?;
+                self.groups.push((group, Source(small(&mut reader)?)));
+            }
+            RULES => self.rules.take(&mut reader)?,
             _ => return Err(reader.malformed("a record of an unknown kind")),
         }
         reader.finish()
@@ -141,6 +163,7 @@ impl KeeperRestoring {
         (keeper.held, keeper.believes) = (at, true);
         keeper.sources = self.agents.into_iter().collect();
         keeper.ups = self.ups.into_iter().collect();
+        (keeper.groups, keeper.rules) = (self.groups.into_iter().collect(), self.rules);
         for (agent, stream, session, recount) in control.sessions {
             let held = keeper.held(&(agent, stream));
             (held.session, held.recount) = (session, recount);
@@ -180,6 +203,8 @@ impl Keeper {
             next_source: self.next_source,
             agents: self.sources.iter().map(|(agent, source)| (*agent, *source)).collect(),
             ups: self.ups.iter().map(|(up, source)| (up.clone(), *source)).collect(),
+            groups: self.groups.iter().map(|(group, source)| (group.clone(), *source)).collect(),
+            rules: self.rules.clone(),
             store: self.writer.capture(),
         }
     }
