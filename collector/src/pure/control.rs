@@ -10,6 +10,7 @@ pub mod evaluation;
 pub mod held;
 mod recorder;
 pub mod schedule;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_model::id::Position;
+use bellwether_model::id::{Position, StoreId};
 use bellwether_model::select::Select;
 use bellwether_model::time::{Mono, Now, Timestamp};
 use bellwether_rules::file::RuleGroup;
@@ -28,7 +29,13 @@ use self::evaluation::GroupKey;
 use self::held::{HeldRules, aligned};
 use self::recorder::Recorder;
 use self::schedule::Slots;
+use self::telling::Telling;
 use super::entry;
+use super::notify::event::{Delivery, Ticket};
+use super::notify::plan::NotifyPlan;
+use super::notify::record::Outcome as Delivered;
+use super::notify::report::AlertsReport;
+use super::notify::state::NotifyState;
 
 /// After a start hosts have this long to show a current frame before rules are evaluated without
 /// them: a collector that was away must not take its own absence for the end of a condition.
@@ -60,8 +67,35 @@ pub enum Event {
     /// What became of the oldest entry that is not answered yet: its position, or that the journal
     /// had no room.
     Recorded(Option<Position>),
-    /// The groups are these from now on.
-    Plan(Vec<PlannedGroup>),
+    /// The configuration is this from now on.
+    Plan(ControlPlan),
+    /// A delivery has ended.
+    Delivered {
+        /// Which.
+        ticket: Ticket,
+        /// How.
+        outcome: Delivered,
+    },
+}
+
+/// What of the configuration is the control machine's.
+#[derive(Clone, Debug, Default)]
+pub struct ControlPlan {
+    /// Rules.
+    pub groups: Vec<PlannedGroup>,
+    /// Who is told.
+    pub notify: NotifyPlan,
+}
+
+/// What the journal has brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// Ids of notifications are made from it.
+    pub store: StoreId,
+    /// Of rules.
+    pub rules: &'a HeldRules,
+    /// Of notifications.
+    pub notify: &'a NotifyState,
 }
 
 /// What the machine wants done.
@@ -75,6 +109,13 @@ pub enum Effect {
     Show(Arc<Shown>),
     /// The group is gone.
     Hide(GroupKey),
+    /// Send something once the journal is durable up to a position.
+    Send {
+        /// What, and where.
+        delivery: Delivery,
+        /// What it follows from.
+        after: Position,
+    },
 }
 
 /// A group to be evaluated at a slot.
@@ -157,6 +198,7 @@ struct Live {
 enum Pending {
     Evaluation { key: GroupKey, generation: u64 },
     End(GroupKey),
+    Notices,
 }
 
 /// The machine; see the module.
@@ -168,6 +210,7 @@ pub struct Control {
     ending: Vec<GroupKey>,
     /// No group is evaluated before this while hosts are late.
     grace: Mono,
+    telling: Telling,
     stats: ControlStats,
 }
 
@@ -186,24 +229,25 @@ impl Control {
     /// A machine for these groups, which go on from what is held. Groups that are held and not
     /// planned end.
     #[must_use]
-    pub fn new(now: Now, held: &HeldRules, plan: Vec<PlannedGroup>) -> Control {
+    pub fn new(now: Now, held: Held<'_>, plan: ControlPlan) -> Control {
         let mut control = Control {
             groups: BTreeMap::new(),
             generation: 0,
             pending: VecDeque::new(),
             ending: Vec::new(),
             grace: now.mono + GRACE,
+            telling: Telling::new(held.store, plan.notify, held.notify.clone()),
             stats: ControlStats::default(),
         };
-        for planned in plan {
-            let held = held.get(&planned.key);
+        for planned in plan.groups {
+            let held = held.rules.get(&planned.key);
             let state = held
                 .map_or_else(|| GroupState::new(&planned.rules), |held| held.state(&planned.rules));
             // A clock that was set back must not evaluate a slot twice.
             let since = held.map_or(now.wall, |held| now.wall.max(held.slot()));
             control.groups.insert(planned.key.clone(), Live::new(planned, state, since));
         }
-        let gone = held.keys().filter(|key| !control.groups.contains_key(key)).cloned();
+        let gone = held.rules.keys().filter(|key| !control.groups.contains_key(key)).cloned();
         control.ending = gone.collect();
         control
     }
@@ -212,6 +256,7 @@ impl Control {
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
         match event {
             Event::Tick { complete, hosts_late } => {
+                self.telling.begin(now, &self.groups);
                 self.end_groups(now, effects);
                 if hosts_late && now.mono < self.grace {
                     self.wait(now);
@@ -220,9 +265,19 @@ impl Control {
                 }
             }
             Event::Evaluated(done) => self.evaluated(now, *done, effects),
-            Event::Recorded(position) => self.recorded(position, effects),
+            Event::Recorded(position) => self.recorded(now, position, effects),
             Event::Plan(plan) => self.plan(now, plan, effects),
+            Event::Delivered { ticket, outcome } => self.telling.delivered(now, ticket, outcome),
         }
+        if self.telling.flush(now, effects) {
+            self.pending.push_back(Pending::Notices);
+        }
+    }
+
+    /// All that is known of alerts and of what was told of them.
+    #[must_use]
+    pub fn report(&self, now: Timestamp) -> AlertsReport {
+        self.telling.report(now, self.groups.values())
     }
 
     /// What is to be shown of all groups.
@@ -245,7 +300,8 @@ impl Control {
     /// When the next slot comes that is not being evaluated; past slots wait for their inputs.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
-        self.groups.values().filter(|live| !live.is_running).map(|live| live.next).min()
+        let slots = self.groups.values().filter(|live| !live.is_running).map(|live| live.next);
+        slots.chain(self.telling.next_wakeup()).min()
     }
 
     fn end_groups(&mut self, now: Now, effects: &mut Vec<Effect>) {
@@ -310,19 +366,21 @@ impl Control {
         effects.push(Effect::Record(bytes));
     }
 
-    fn recorded(&mut self, position: Option<Position>, effects: &mut Vec<Effect>) {
+    fn recorded(&mut self, now: Now, position: Option<Position>, effects: &mut Vec<Effect>) {
         match self.pending.pop_front() {
             Some(Pending::Evaluation { key, generation }) => {
                 self.stats.unrecorded += u64::from(position.is_none());
                 let live = self.groups.get_mut(&key);
                 let Some(live) = live.filter(|_| generation == self.generation) else { return };
                 live.is_running = false;
-                if position.is_none() {
+                let Some(position) = position else {
                     live.recorder.reset();
                     return;
-                }
+                };
+                self.telling.evaluated(now, live, position);
                 effects.push(Effect::Show(live.shown()));
             }
+            Some(Pending::Notices) => self.telling.recorded(position, effects),
             Some(Pending::End(key)) => {
                 if position.is_none() && !self.groups.contains_key(&key) {
                     self.ending.push(key);
@@ -332,22 +390,29 @@ impl Control {
         }
     }
 
-    fn plan(&mut self, now: Now, plan: Vec<PlannedGroup>, effects: &mut Vec<Effect>) {
+    fn plan(&mut self, now: Now, plan: ControlPlan, effects: &mut Vec<Effect>) {
         self.generation += 1;
+        self.telling.begin(now, &self.groups);
         let mut before = std::mem::take(&mut self.groups);
-        for planned in plan {
+        let mut gone = Vec::new();
+        for planned in plan.groups {
             let live = match before.remove(&planned.key) {
                 None => Live::new(planned.clone(), GroupState::new(&planned.rules), now.wall),
-                Some(old) => old.replanned(planned.clone(), now.wall),
+                Some(old) => {
+                    gone.extend(old.alerting().map(|(rule, _)| rule));
+                    old.replanned(planned.clone(), now.wall)
+                }
             };
             effects.push(Effect::Show(live.shown()));
             self.ending.retain(|key| *key != planned.key);
             self.groups.insert(planned.key, live);
         }
-        for key in before.into_keys() {
+        for (key, live) in before {
+            gone.extend(live.alerting().map(|(rule, _)| rule));
             effects.push(Effect::Hide(key.clone()));
             self.ending.push(key);
         }
+        self.telling.planned(now, plan.notify, &self.groups, gone);
     }
 }
 

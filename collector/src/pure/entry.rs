@@ -8,6 +8,7 @@ use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint, put
 use bellwether_model::wire::envelope::{Envelope, Skip};
 
 use super::control::evaluation::{Evaluation, GroupKey};
+use super::notify::record::Record;
 use super::recount::Recount;
 use super::session::{INCARNATIONS_MAX, Known, Session};
 
@@ -20,6 +21,7 @@ const DRAIN: u8 = 6;
 const LOAD: u8 = 7;
 const EVALUATION: u8 = 8;
 const GROUP_END: u8 = 9;
+const NOTICES: u8 = 10;
 
 /// A frame that was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +163,8 @@ pub enum Entry<'a> {
         /// When.
         at: Timestamp,
     },
+    /// Changes of what receivers of alerts are told.
+    Notices(Vec<Record>),
 }
 
 /// Appends a frame's entry; the frame is copied once, into the journal's buffer.
@@ -213,6 +217,13 @@ pub fn put_group_end(out: &mut Vec<u8>, group: &GroupKey, at: Timestamp) {
     out.push(GROUP_END);
     group.put(out);
     put_zigzag(out, at.0);
+}
+
+/// Appends the entry of changes of what receivers are told.
+pub fn put_notices(out: &mut Vec<u8>, records: &[Record]) {
+    out.push(NOTICES);
+    put_varint(out, records.len() as u64);
+    records.iter().for_each(|record| record.put(out));
 }
 
 fn put_event(out: &mut Vec<u8>, kind: u8, agent: AgentId, at: Timestamp) {
@@ -301,6 +312,11 @@ impl<'a> Entry<'a> {
                 group: GroupKey::take(&mut reader)?,
                 at: Timestamp(reader.zigzag()?),
             },
+            NOTICES => {
+                let count = reader.count(usize::MAX)?;
+                let records = (0..count).map(|_| Record::read(&mut reader));
+                Entry::Notices(records.collect::<Result<_, _>>()?)
+            }
             SNAPSHOT => Entry::Snapshot(snapshot(&mut reader)?),
             _ => return Err(reader.malformed("an entry of an unknown kind")),
         };

@@ -27,6 +27,7 @@ use bellwether_store::{Source, Writer};
 use super::control::evaluation::GroupKey;
 use super::control::held::HeldRules;
 use super::entry::{self, Snapshot, UpEntry};
+use super::notify::state::NotifyState;
 use super::pace::Pace;
 use super::presence::Presence;
 use super::recount::Recount;
@@ -119,8 +120,9 @@ pub struct Keeper {
     presence: Presence,
     /// Each series `up` is a source of its own, which goes when the series has ended.
     ups: BTreeMap<(String, String), Source>,
-    /// What rules have come to, and each group's source of samples.
+    /// What rules have come to, what receivers were told, and each group's source of samples.
     rules: HeldRules,
+    notify: NotifyState,
     groups: BTreeMap<GroupKey, Source>,
     writer: Writer,
     inflater: Inflater,
@@ -185,6 +187,7 @@ impl Keeper {
             presence: Presence::default(),
             ups: BTreeMap::new(),
             rules: HeldRules::default(),
+            notify: NotifyState::default(),
             groups: BTreeMap::new(),
             writer,
             inflater: Inflater::default(),

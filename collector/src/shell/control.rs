@@ -21,11 +21,16 @@ use bellwether_promql::pool::Serial;
 use bellwether_rules::group::Means;
 use bellwether_rules::template::Site;
 use bellwether_store::Store;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use super::keep::KeeperHandle;
 use crate::pure::config::QueryLimits;
 use crate::pure::control::evaluation::GroupKey;
-use crate::pure::control::{Control, ControlStats, Done, Effect, Event, Job, PlannedGroup, Shown};
+use crate::pure::control::{Control, ControlPlan, ControlStats, Done, Effect, Event, Job, Shown};
+use crate::pure::notify::event::{Delivery, Ticket};
+use crate::pure::notify::record::Outcome;
+use crate::pure::notify::report::AlertsReport;
 
 /// From one look at the inputs of a due slot to the next.
 const LOOK: Duration = Duration::from_millis(5);
@@ -37,9 +42,14 @@ const STACK_BYTES: usize = 16 << 20;
 enum Message {
     Evaluated(Box<Done>),
     Recorded(Option<Position>),
-    Plan(Vec<PlannedGroup>, Site),
+    Delivered(Ticket, Outcome),
+    Plan(ControlPlan, Site),
+    Report(oneshot::Sender<AlertsReport>),
     Stop,
 }
+
+/// What is to be sent, and the position that must be durable before.
+pub type Outgoing = (Delivery, Position);
 
 /// What rules have come to, for whoever asks.
 #[derive(Clone, Default)]
@@ -78,9 +88,21 @@ pub struct ControlHandle {
 }
 
 impl ControlHandle {
-    /// Has these groups evaluated from now on. A thread that has ended evaluates none.
-    pub fn plan(&self, groups: Vec<PlannedGroup>, site: Site) {
-        self.messages.send(Message::Plan(groups, site)).ok();
+    /// Goes by another configuration from now on. A thread that has ended goes by none.
+    pub fn plan(&self, plan: ControlPlan, site: Site) {
+        self.messages.send(Message::Plan(plan, site)).ok();
+    }
+
+    /// Tells how a delivery has ended. A thread that has ended sends it again after its start.
+    pub fn delivered(&self, ticket: Ticket, outcome: Outcome) {
+        self.messages.send(Message::Delivered(ticket, outcome)).ok();
+    }
+
+    /// All that is known of alerts; `None` if the thread has ended.
+    pub async fn report(&self) -> Option<AlertsReport> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(Message::Report(reply)).ok()?;
+        answer.await.ok()
     }
 
     /// Ends the thread and its evaluators.
@@ -101,6 +123,8 @@ pub struct Sources {
     pub limits: QueryLimits,
     /// How this collector is known outside.
     pub site: Site,
+    /// Where deliveries go. At most one for each receiver is on its way.
+    pub outgoing: UnboundedSender<Outgoing>,
 }
 
 /// One expression that is being evaluated: when it is to be stopped.
@@ -219,11 +243,17 @@ impl ControlThread {
                 Some(Message::Recorded(position)) => {
                     self.control.step(now, Event::Recorded(position), &mut effects);
                 }
-                Some(Message::Plan(groups, site)) => {
+                Some(Message::Delivered(ticket, outcome)) => {
+                    let event = Event::Delivered { ticket, outcome };
+                    self.control.step(now, event, &mut effects);
+                }
+                Some(Message::Plan(plan, site)) => {
                     let known = &self.shared.site;
                     *known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
-                    self.control.step(now, Event::Plan(groups), &mut effects);
+                    self.control.step(now, Event::Plan(plan), &mut effects);
                 }
+                // Whoever has gone needs no report.
+                Some(Message::Report(reply)) => drop(reply.send(self.control.report(now.wall))),
             }
             let complete = self.shared.sources.store.complete_through(now.wall);
             let hosts_late = self.shared.sources.keeper.stats().0.hosts_late > 0;
@@ -257,6 +287,9 @@ impl ControlThread {
                     replies.send(Message::Recorded(position)).ok();
                 });
                 self.shared.sources.keeper.record(entry, reply).ok()
+            }
+            Effect::Send { delivery, after } => {
+                self.shared.sources.outgoing.send((delivery, after)).ok()
             }
             Effect::Show(shown) => {
                 self.board.show(shown);

@@ -30,7 +30,7 @@ use bellwether_rules::template::Site;
 use bellwether_store::{FileLimits, Limits as StoreLimits, Store};
 use prometheus::{Registry, TextEncoder};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::api::queries::{Queries, ViewSource};
@@ -42,8 +42,9 @@ use super::reload::{self, Levers, ReloadSource, Reloader};
 use super::{api, auth, federate, forms, hosts, metrics, push, rule_files, runbooks};
 use crate::pure::api::status::About;
 use crate::pure::config::{Plan, QueryLimits};
-use crate::pure::control::Control;
+use crate::pure::control::{Control, ControlPlan, Held};
 use crate::pure::keeper::{JournalClosed, KeeperLimits};
+use crate::pure::notify::plan::NotifyPlan;
 
 /// Bytes of request bodies held at a time (DESIGN §4).
 const BODY_BYTES: u32 = 64 << 20;
@@ -167,7 +168,10 @@ impl Collector {
         };
         // Only now: until the journal is read, callers are refused and come again.
         let listener = Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?;
-        let control = Control::new(clock.now(), keeper.rules(), groups);
+        let held = Held { store: keeper.store(), rules: keeper.rules(), notify: keeper.notify() };
+        let notify = NotifyPlan::default();
+        let control = Control::new(clock.now(), held, ControlPlan { groups, notify });
+        let (outgoing, _deliveries) = mpsc::unbounded_channel();
         let (queue, committer) = commit_queue(journal);
         let (blocks, writer) = block_thread(blocks, clock.now().mono);
         let (handle, thread) = keeper_thread(keeper, clock.clone(), queue.clone(), blocks);
@@ -179,6 +183,7 @@ impl Collector {
             clock: clock.clone(),
             limits: plan.queries,
             site: site(&plan, scheme, listener.address()),
+            outgoing,
         };
         let (ruling, board, ruled) = control::start(control, sources, stopper)?;
         threads.control = ruled;

@@ -27,14 +27,14 @@ groups:
   - {alert: Any, expr: total > 3, labels: {severity: page}}
 ";
 
-fn plan(text: &str) -> Vec<PlannedGroup> {
+fn plan(text: &str) -> ControlPlan {
     let file = file::read("r.yml", text).unwrap().0;
     let groups = file.groups.into_iter().map(|rules| PlannedGroup {
         key: GroupKey { file: "r.yml".into(), name: rules.name.as_str().into() },
         interval: rules.interval.unwrap(),
         rules: Arc::new(rules),
     });
-    groups.collect()
+    ControlPlan { groups: groups.collect(), notify: NotifyPlan::default() }
 }
 
 /// The machine with a keeper's projection beside it, driven through whole seconds.
@@ -51,7 +51,7 @@ impl World {
         let rows: Vec<_> = rows.iter().map(|row| series::read(row).unwrap()).collect();
         let mut view = Loaded::default();
         view.add(Timestamp(0), Duration::from_secs(1), &rows).unwrap();
-        let control = Control::new(now(0), &HeldRules::default(), plan(text));
+        let control = control(now(0), &HeldRules::default(), plan(text));
         World { control, held: HeldRules::default(), view, second: -1, position: 0 }
     }
 
@@ -74,6 +74,7 @@ impl World {
                     Effect::Evaluate(job) => Event::Evaluated(Box::new(self.evaluate(job))),
                     Effect::Record(bytes) => Event::Recorded(self.record(&bytes, has_room)),
                     Effect::Show(_) | Effect::Hide(_) => continue,
+                    Effect::Send { .. } => panic!("nobody is to be told"),
                 };
                 if let Event::Evaluated(done) = &event {
                     let samples = done.outcome.samples.iter();
@@ -138,8 +139,13 @@ impl World {
     /// The process ends and another begins.
     fn restart(&mut self, text: &str) {
         let now = now(self.second * 1000 + 999);
-        self.control = Control::new(now, &self.held, plan(text));
+        self.control = control(now, &self.held, plan(text));
     }
+}
+
+fn control(at: Now, rules: &HeldRules, plan: ControlPlan) -> Control {
+    let store = StoreId([7; 16]);
+    Control::new(at, Held { store, rules, notify: &NotifyState::default() }, plan)
 }
 
 fn now(millis: i64) -> Now {

@@ -12,6 +12,7 @@ use bellwether_store::{Capture, Damage, Filing, Placed, Source, Writer};
 use super::super::control::evaluation::GroupKey;
 use super::super::control::held::HeldRules;
 use super::super::entry::{self, Entry, Snapshot};
+use super::super::notify::state::NotifyState;
 use super::{Held, Keeper, KeeperLimits, PLACES_PER_SERIES};
 
 const CONTROL: u8 = FIRST_KIND_OF_COLLECTOR;
@@ -20,6 +21,7 @@ const UP: u8 = CONTROL + 2;
 const SESSION: u8 = CONTROL + 3;
 const GROUP: u8 = CONTROL + 4;
 const RULES: u8 = CONTROL + 5;
+const NOTIFY: u8 = CONTROL + 6;
 
 /// Takes the records of a checkpoint: kind and bytes.
 pub type Put<'a> = &'a mut dyn FnMut(u8, &[u8]);
@@ -35,6 +37,7 @@ pub struct KeeperCapture {
     sessions: Vec<(AgentId, Stream, Timestamp, Decoder)>,
     groups: Vec<(GroupKey, Source)>,
     rules: HeldRules,
+    notify: NotifyState,
 }
 
 impl KeeperCapture {
@@ -78,6 +81,9 @@ impl KeeperCapture {
             put(GROUP, &out);
         }
         self.rules.put(&mut |bytes| put(RULES, bytes));
+        out.clear();
+        self.notify.put(&mut out);
+        put(NOTIFY, &out);
     }
 }
 
@@ -91,6 +97,7 @@ pub struct KeeperRestoring {
     sessions: Vec<(AgentId, Stream, Timestamp, Decoder)>,
     groups: Vec<(GroupKey, Source)>,
     rules: HeldRules,
+    notify: NotifyState,
 }
 
 impl KeeperRestoring {
@@ -105,6 +112,7 @@ impl KeeperRestoring {
             sessions: Vec::new(),
             groups: Vec::new(),
             rules: HeldRules::default(),
+            notify: NotifyState::default(),
         }
     }
 
@@ -148,6 +156,7 @@ impl KeeperRestoring {
                 let group = GroupKey::take(&mut reader)?;
                 self.groups.push((group, Source(small(&mut reader)?)));
             }
+            NOTIFY => self.notify = NotifyState::take(&mut reader)?,
             RULES => self.rules.take(&mut reader)?,
             _ => return Err(reader.malformed("a record of an unknown kind")),
         }
@@ -164,6 +173,7 @@ impl KeeperRestoring {
         keeper.sources = self.agents.into_iter().collect();
         keeper.ups = self.ups.into_iter().collect();
         (keeper.groups, keeper.rules) = (self.groups.into_iter().collect(), self.rules);
+        keeper.notify = self.notify;
         for (agent, stream, session, recount) in control.sessions {
             let held = keeper.held(&(agent, stream));
             (held.session, held.recount) = (session, recount);
@@ -205,6 +215,7 @@ impl Keeper {
             ups: self.ups.iter().map(|(up, source)| (up.clone(), *source)).collect(),
             groups: self.groups.iter().map(|(group, source)| (group.clone(), *source)).collect(),
             rules: self.rules.clone(),
+            notify: self.notify.clone(),
             store: self.writer.capture(),
         }
     }

@@ -45,6 +45,7 @@ impl Keeper {
             Entry::Snapshot(snapshot) => self.replay_snapshot(now, &snapshot),
             Entry::Drain { agent, at, on } => self.drained(agent, at, on),
             Entry::Evaluation(evaluation) => self.evaluation(&evaluation, position),
+            Entry::Notices(records) => self.notices(&records),
             Entry::GroupEnd { group, at } => self.group_end(&group, at, position),
             Entry::Forget { agent, at } => {
                 self.end(agent, at);

@@ -13,6 +13,8 @@ use bellwether_store::{Definition, LaneId, Source};
 use super::super::control::evaluation::{Evaluation, GroupKey};
 use super::super::control::held::HeldRules;
 use super::super::entry::Entry;
+use super::super::notify::record::Record;
+use super::super::notify::state::NotifyState;
 use super::{Batch, EntryClass, JournalClosed, Keeper};
 
 impl Keeper {
@@ -36,6 +38,7 @@ impl Keeper {
         match entry {
             Entry::Evaluation(evaluation) => self.evaluation(&evaluation, position),
             Entry::GroupEnd { group, at } => self.group_end(&group, at, position),
+            Entry::Notices(records) => self.notices(&records),
             _ => unreachable!("invariant: an entry of the control machine"),
         }
         self.writer.publish(position);
@@ -46,6 +49,17 @@ impl Keeper {
     #[must_use]
     pub fn rules(&self) -> &HeldRules {
         &self.rules
+    }
+
+    /// What receivers were told.
+    #[must_use]
+    pub fn notify(&self) -> &NotifyState {
+        &self.notify
+    }
+
+    /// Takes changes of what receivers are told.
+    pub(super) fn notices(&mut self, records: &[Record]) {
+        records.iter().for_each(|record| self.notify.apply(record));
     }
 
     /// Takes a group's slot.
