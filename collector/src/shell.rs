@@ -1,10 +1,13 @@
 //! The hands of the collector: sockets, threads, files, own metrics.
+pub mod alerts;
+pub mod alerts_cli;
 mod ask;
 mod auth;
 pub mod blocks;
 pub mod check;
 pub mod cli;
 pub mod control;
+pub mod deliver;
 pub mod hosts_cli;
 pub mod judge;
 pub mod keep;

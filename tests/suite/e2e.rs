@@ -4,6 +4,7 @@
 //! machine's cores and some have deadlines.
 
 mod account;
+mod alertmanager;
 mod broken_files;
 mod daemons;
 mod exactly_once;

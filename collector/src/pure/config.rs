@@ -4,6 +4,7 @@
 //! page. Flags and environment variables ([`Overrides`]) stand over the file. `check` and `serve`
 //! both come through [`read`]. Token files are named here and read at the start.
 
+mod notify;
 mod principals;
 mod rules;
 #[cfg(test)]
@@ -23,6 +24,9 @@ use bellwether_store::Limits as StoreLimits;
 
 pub use self::rules::RulesPlan;
 use crate::pure::keeper::{KeeperLimits, RETENTION};
+use crate::pure::notify::plan::NotifyPlan;
+
+pub use notify::UNENCRYPTED;
 
 /// `col001`: a section of the file that this version does not have.
 pub const NOT_YET: Code = Code { name: "col001", meaning: "the key belongs to a later version" };
@@ -46,17 +50,16 @@ const REQUESTS_MIN: u64 = 10;
 const REQUESTS_MAX: u64 = 1_000_000;
 
 /// Sections that are to come, and whether their value is a list.
-const LATER: [(&str, bool); 6] = [
+const LATER: [(&str, bool); 5] = [
     ("services", false),
     ("environments", false),
     ("policies", false),
     ("calendars", false),
-    ("notify", false),
     ("hooks", false),
 ];
 
 /// Keys that only the collector's file has, and keys that only the agent's has.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "listen",
     "tls",
     "data_dir",
@@ -65,6 +68,7 @@ const OURS: [&str; 8] = [
     "external_labels",
     "external_url",
     "rules",
+    "notify",
 ];
 const THE_AGENTS: [&str; 6] = ["agent", "collectors", "exporter", "inputs", "spool", "labels"];
 
@@ -94,6 +98,8 @@ pub struct Plan {
     pub external_url: Option<String>,
     /// Rules.
     pub rules: RulesPlan,
+    /// Who is told of alerts.
+    pub notify: NotifyPlan,
 }
 
 /// Bounds of queries, as in Prometheus unless told.
@@ -207,6 +213,7 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
     let external_labels = external_labels(fields, &labels);
     let external_url = external_url(fields);
     let rules = fields.section("rules", rules::describe);
+    let notify = fields.section("notify", |f| notify::describe(f, &external_labels));
     LATER.iter().for_each(|(key, is_list)| later(fields, key, *is_list));
     Plan {
         listen,
@@ -220,6 +227,7 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
         external_labels,
         external_url,
         rules,
+        notify,
     }
 }
 

@@ -15,6 +15,7 @@
 //! Existing Alertmanagers are pushed to as Prometheus does, without a record: sending again is the
 //! retry. Routing trees, silences and escalation are not here.
 
+pub mod address;
 mod alerts;
 mod answer;
 mod body;
@@ -25,8 +26,11 @@ pub mod plan;
 mod push;
 pub mod record;
 pub mod report;
+pub mod select;
+pub mod sign;
 pub mod state;
 pub mod stats;
+pub mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +47,7 @@ use push::{Beat, Pusher};
 use record::{Failure, Outcome, Record};
 use report::NotifyReport;
 use state::NotifyState;
-use stats::Stats;
+use stats::{Figures, ReceiverFigures, Stats};
 
 pub use alerts::ALERTS;
 pub use body::BODY_BYTES;
@@ -162,6 +166,23 @@ impl Notifier {
             external_labels: self.plan.external_labels.clone(),
             stats: self.stats.clone(),
         }
+    }
+
+    /// What becomes metrics.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let mut receivers: BTreeMap<Arc<str>, ReceiverFigures> = BTreeMap::new();
+        for name in self.lanes.keys() {
+            let held = self.state.receivers.get(name);
+            let is_gone = held.is_some_and(|held| held.gone_until.is_some());
+            receivers.insert(Arc::clone(name), ReceiverFigures { open: 0, is_gone });
+        }
+        for open in self.state.open.values() {
+            let row = receivers.get_mut(&open.intent.receiver);
+            row.into_iter().for_each(|row| row.open += 1);
+        }
+        let queued = self.pushers.iter().map(|pusher| (Arc::clone(pusher.name()), pusher.queued()));
+        Figures { stats: self.stats.clone(), receivers, queued: queued.collect() }
     }
 
     /// Lanes, pushers and heartbeat of a plan; what is on its way stays so.

@@ -18,6 +18,10 @@ use super::record::{ToldAlert, Verdict, Why};
 use super::report::{GroupRow, Next, ReceiverRow};
 use super::state::{GroupState, Known, NotifyState, Open};
 
+/// Notifications of one receiver that are being tried.
+const OPEN: usize = 1000;
+/// Bytes of their bodies; a new one waits until there is room.
+const OPEN_BYTES: usize = 16 << 20;
 /// How long a receiver is owed the end of an alert that it could not be told of.
 const OWED_FOR: Duration = Duration::from_secs(24 * 3600);
 
@@ -135,7 +139,8 @@ impl Lane {
                 let starts = members.into_iter().flatten();
                 let starts = starts.filter_map(|key| sight.alerts.firing(*key));
                 let first = starts.map(|alert| alert.original.starts_at).min()?;
-                Some((after(first, self.plan.group_wait), Some(Next::Notify(why))))
+                // A start that lies ahead is of a clock that was set back.
+                Some((after(first.min(sight.now), self.plan.group_wait), Some(Next::Notify(why))))
             }
             (Some(why), Some(group)) => {
                 let at = after(group.flushed_at, self.plan.group_interval);
@@ -184,6 +189,10 @@ impl Lane {
         let told = &open.intent.alerts;
         let mut members = self.members.get(key).into_iter().flatten();
         if members.any(|key| told.get(key).is_none_or(|alert| alert.ends_at.is_some())) {
+            return true;
+        }
+        // An end of what fires again, be it in another group, must not be the last word.
+        if told.iter().any(|(key, alert)| alert.ends_at.is_some() && sight.alerts.fires(*key)) {
             return true;
         }
         let mut firing = told.iter().filter(|(_, alert)| alert.ends_at.is_none());
@@ -236,6 +245,14 @@ impl Lane {
         due.find(|key| !only_open || open_of(self.group(key, state), state).is_some())
     }
 
+    /// Whether another notification may be open.
+    fn has_room(&self, state: &NotifyState) -> bool {
+        let open = state.open.values().filter(|open| open.intent.receiver == self.plan.name);
+        let (count, bytes) =
+            open.fold((0, 0), |(n, bytes), open| (n + 1, bytes + open.intent.body.len()));
+        count < OPEN && bytes < OPEN_BYTES
+    }
+
     /// Nothing is sent before.
     fn held_until(&self, state: &NotifyState) -> Option<Timestamp> {
         let held = state.receivers.get(&self.plan.name)?;
@@ -246,7 +263,13 @@ impl Lane {
         if let Some(away) = &self.in_flight {
             return Some(away.overdue);
         }
-        let (first, _) = self.due.first()?;
+        let open = |key| open_of(self.group(key, state), state).is_some();
+        let mut due = self.due.iter();
+        let (first, key) = due.next()?;
+        // Without room only those that are open have turns.
+        let has_turn = open(key) || self.has_room(state);
+        let first =
+            if has_turn { first } else { due.find(|(_, key)| open(key)).map(|(at, _)| at)? };
         Some(self.held_until(state).map_or(*first, |until| until.max(*first)))
     }
 

@@ -60,6 +60,11 @@ impl Pusher {
         &self.plan.name
     }
 
+    /// Alerts that wait.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Queues an alert; returns how many had to leave for it.
     pub(super) fn take(&mut self, alert: &Arc<Fed>, ends_at: Timestamp) -> u64 {
         let is_full = self.queue.len() >= QUEUE;

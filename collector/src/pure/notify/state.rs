@@ -76,6 +76,8 @@ pub struct Open {
     pub tries: u32,
     /// The newest of them.
     pub attempts: VecDeque<Attempt>,
+    /// An attempt that is not kept any more may have arrived.
+    pub unsure: bool,
 }
 
 /// One attempt.
@@ -141,7 +143,7 @@ impl Open {
     /// Whether an attempt may have arrived.
     #[must_use]
     pub fn may_have_arrived(&self) -> bool {
-        self.attempts.iter().any(Attempt::may_have_arrived)
+        self.unsure || self.attempts.iter().any(Attempt::may_have_arrived)
     }
 }
 
@@ -154,7 +156,8 @@ impl NotifyState {
                 self.see(*at);
                 let Some(open) = self.open.get_mut(number) else { return };
                 if open.attempts.len() == ATTEMPTS {
-                    open.attempts.pop_front();
+                    let oldest = open.attempts.pop_front();
+                    open.unsure |= oldest.is_some_and(|attempt| attempt.may_have_arrived());
                 }
                 open.tries = open.tries.max(*attempt);
                 open.attempts.push_back(Attempt { number: *attempt, at: *at, ended: None });
@@ -219,7 +222,7 @@ impl NotifyState {
         group.flushed_at = intent.at;
         group.open = Some(intent.number);
         let intent = Arc::clone(intent);
-        let open = Open { intent, tries: 0, attempts: VecDeque::new() };
+        let open = Open { intent, tries: 0, attempts: VecDeque::new(), unsure: false };
         self.open.insert(open.intent.number, open);
     }
 
@@ -258,14 +261,15 @@ impl NotifyState {
 
     /// Moves an open notification to the history.
     fn finish(&mut self, number: u64, at: Timestamp, end: End) {
-        let Some(Open { intent, tries, attempts }) = self.open.remove(&number) else { return };
+        let Some(open) = self.open.remove(&number) else { return };
+        let unsure = end != End::Delivered && open.may_have_arrived();
+        let Open { intent, tries, attempts, .. } = open;
         let receiver = self.receivers.get_mut(&intent.receiver);
         if let Some(group) = receiver.and_then(|held| held.groups.get_mut(&intent.group)) {
             if group.open == Some(number) {
                 group.open = None;
             }
             // Where an end may have arrived, the receiver may not take the alert for firing.
-            let unsure = end != End::Delivered && attempts.iter().any(Attempt::may_have_arrived);
             let ended = intent.alerts.iter().filter(|(_, alert)| alert.ends_at.is_some());
             for (fingerprint, _) in ended.filter(|_| unsure) {
                 if let Some(known) = group.known.get_mut(fingerprint) {

@@ -57,3 +57,23 @@ pub struct PushStats {
     /// Batches sent.
     pub batches: u64,
 }
+
+/// Counts, and how things stand: what becomes metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// The counts.
+    pub stats: Stats,
+    /// By name.
+    pub receivers: BTreeMap<Arc<str>, ReceiverFigures>,
+    /// Alerts that wait, by Alertmanager.
+    pub queued: BTreeMap<Arc<str>, usize>,
+}
+
+/// How a receiver stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReceiverFigures {
+    /// Notifications that are being tried.
+    pub open: usize,
+    /// It said that it is gone.
+    pub is_gone: bool,
+}

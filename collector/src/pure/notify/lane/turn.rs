@@ -12,10 +12,6 @@ use super::super::stats::ReceiverStats;
 use super::super::{ALERTS, GRACE, Notifier, answer, body, no_outcome};
 use super::{Content, InFlight, Lane, Sight, open_of};
 
-/// Notifications of one receiver that are being tried.
-const OPEN: usize = 1000;
-/// Bytes of their bodies; a new one waits until there is room.
-const OPEN_BYTES: usize = 16 << 20;
 /// Groups of one receiver. What fires has room for as many as there are alerts; the rest are owed.
 const GROUPS: usize = 2 * ALERTS;
 
@@ -41,17 +37,10 @@ impl Notifier {
         let lane = self.lanes.get(name)?;
         let first = lane.turn(&self.state, now, false)?;
         let is_open = open_of(lane.group(first, &self.state), &self.state).is_some();
-        if is_open || self.has_room(name) {
+        if is_open || lane.has_room(&self.state) {
             return Some(first.clone());
         }
         lane.turn(&self.state, now, true).cloned()
-    }
-
-    fn has_room(&self, name: &Arc<str>) -> bool {
-        let open = self.state.open.values().filter(|open| open.intent.receiver == *name);
-        let (count, bytes) =
-            open.fold((0, 0), |(n, bytes), open| (n + 1, bytes + open.intent.body.len()));
-        count < OPEN && bytes < OPEN_BYTES
     }
 
     fn turn(&mut self, name: &Arc<str>, key: &LabelSet, now: Timestamp, effects: &mut Vec<Effect>) {

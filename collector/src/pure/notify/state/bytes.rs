@@ -38,6 +38,7 @@ impl NotifyState {
         for open in self.open.values() {
             put_intent(out, &open.intent);
             put_attempts(out, open.tries, &open.attempts);
+            out.push(u8::from(open.unsure));
         }
         put_varint(out, self.history.len() as u64);
         self.history.iter().for_each(|finished| put_finished(out, finished));
@@ -70,7 +71,8 @@ impl NotifyState {
         for _ in 0..reader.count(usize::MAX)? {
             let intent = Arc::new(take_intent(reader)?);
             let (tries, attempts) = take_attempts(reader)?;
-            state.open.insert(intent.number, Open { intent, tries, attempts });
+            let unsure = reader.byte()? != 0;
+            state.open.insert(intent.number, Open { intent, tries, attempts, unsure });
         }
         for _ in 0..reader.count(HISTORY)? {
             state.history.push_back(Arc::new(take_finished(reader)?));
