@@ -13,6 +13,7 @@ mod host_agrees;
 mod judge;
 mod pair;
 mod peers;
+mod probe;
 mod promql;
 mod reload;
 mod same_page;

@@ -485,6 +485,12 @@ impl<'r> Item<'r> {
         self.scalar("a text", |text| Some(text.to_owned())).unwrap_or_default()
     }
 
+    /// A secret in the file itself, not empty.
+    pub fn secret(&mut self) -> Secret {
+        self.reading.mask(self.node.map_or(&self.place, |node| &node.place));
+        Secret::text(self.text())
+    }
+
     /// What a type of its own reads; `wanted` completes the sentence `… must be …`.
     pub fn parsed<T: FromStr>(&mut self, wanted: &'static str) -> Option<T> {
         self.scalar(wanted, |text| text.parse().ok())
