@@ -24,7 +24,6 @@ use super::metrics::ReloadMetrics;
 use super::{rule_files, serve, startup};
 use crate::pure::config::Plan;
 use crate::pure::control::ControlPlan;
-use crate::pure::notify::plan::NotifyPlan;
 
 /// Requests to reload that wait.
 const REQUESTS: usize = 4;
@@ -139,9 +138,9 @@ impl Reloader {
         // Last of what can fail, and it changes nothing if it does.
         self.levers.keeper.set_limits(plan.keeper).map_err(|error| error.to_string())?;
         let Levers { scheme, address, .. } = self.levers;
-        let notify = NotifyPlan::default();
-        let control = ControlPlan { groups, notify };
-        self.levers.control.plan(control, serve::site(&plan, scheme, address));
+        let site = serve::site(&plan, scheme, address);
+        let control = ControlPlan { groups, notify: serve::notify_plan(&plan, &site) };
+        self.levers.control.plan(control, site);
         self.levers.principals.become_as(fresh);
         self.levers.external.send_replace(plan.external_labels.clone());
         self.source.plan = plan;
