@@ -7,6 +7,7 @@ mod account;
 mod alertmanager;
 mod broken_files;
 mod daemons;
+mod demo;
 mod exactly_once;
 mod faults;
 mod host_agrees;
