@@ -8,6 +8,7 @@ mod alertmanager;
 mod broken_files;
 mod broken_rules;
 mod daemons;
+mod demo;
 mod exactly_once;
 mod faults;
 mod host_agrees;
