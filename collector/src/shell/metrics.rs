@@ -60,8 +60,8 @@ pub fn registry(sources: Sources) -> (Registry, IntCounterVec) {
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     let board = sources.watch.board.clone();
     let notices = NotifyMetrics(Arc::new(move || board.figures()));
-    let parts: [Box<dyn Collector>; 4] =
-        [Box::new(answers.clone()), Box::new(build), Box::new(notices), Box::new(Pulled(sources))];
+    let parts: [Box<dyn Collector>; 3] =
+        [Box::new(answers.clone()), Box::new(build), Box::new(Pulled(sources, notices))];
     for part in parts {
         registry.register(part).expect("invariant: names differ");
     }
@@ -109,7 +109,7 @@ impl ReloadMetrics {
 }
 
 /// Turns counts into metrics at each scrape.
-struct Pulled(Sources);
+struct Pulled(Sources, NotifyMetrics);
 
 impl Collector for Pulled {
     /// Without descriptions the registry does not check for repeats; a test does.
@@ -129,6 +129,7 @@ impl Collector for Pulled {
         families.extend(self.skipped());
         families.extend(self.refused());
         families.extend(self.seconds());
+        families.extend(self.1.collect());
         families
     }
 }
