@@ -401,6 +401,7 @@ fn about(plan: &Plan, now: Timestamp) -> About {
         timeout: plan.queries.timeout,
         places: plan.queries.at_once,
         samples_max: plan.queries.samples_max,
+        rule_interval: plan.rules.interval,
         external_labels: plan.external_labels.clone(),
     }
 }

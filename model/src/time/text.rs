@@ -79,6 +79,9 @@ pub fn date(at: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// What Go prints where there is no time.
+pub const NEVER: &str = "0001-01-01T00:00:00Z";
+
 /// A time to the millisecond as RFC 3339 writes it, in UTC, without zeros at the end of the
 /// fraction: what Go prints.
 #[must_use]

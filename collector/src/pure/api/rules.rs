@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bellwether_model::label::LabelSet;
 use bellwether_model::matcher::Matcher;
-use bellwether_model::time::{Timestamp, date_millis};
+use bellwether_model::time::{NEVER, Timestamp, date_millis};
 use bellwether_promql::parse::parse_matchers;
 use bellwether_rules::alert::{Alert, AlertState};
 use bellwether_rules::file::{AlertRule, Rule};
@@ -17,9 +17,6 @@ use super::error::{ApiError, ErrorKind};
 use super::json::Answer;
 use super::params::Params;
 use crate::pure::control::Shown;
-
-/// Go's zero time.
-const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// Which rules are asked for.
 struct Wanted<'a> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bellwether_model::label::LabelSet;
-use bellwether_model::time::{Timestamp, date};
+use bellwether_model::time::{NEVER, Timestamp, date_millis};
 
 use super::fingerprint::group_key;
 use super::plan::ReceiverPlan;
@@ -11,9 +11,6 @@ use super::record::{Detail, ToldAlert};
 
 /// Bytes of a webhook's body that alerts are added up to; the first is always in it.
 pub const BODY_BYTES: usize = 256 << 10;
-/// What Go writes for no time.
-const NEVER: &str = "0001-01-01T00:00:00Z";
-
 /// A webhook's body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Body {
@@ -78,8 +75,8 @@ pub(super) fn alerts<'a>(
         }
         let mut fields = Object::open(&mut out);
         fields.map("annotations", annotations(detail));
-        fields.text("startsAt", &stamp(starts_at));
-        fields.text("endsAt", &stamp(ends_at));
+        fields.text("startsAt", &date_millis(starts_at));
+        fields.text("endsAt", &date_millis(ends_at));
         fields.text("generatorURL", &detail.generator_url);
         fields.map("labels", detail.labels.iter());
         fields.close();
@@ -93,8 +90,8 @@ fn push_alert(out: &mut Vec<u8>, fingerprint: u64, alert: &ToldAlert, detail: &D
     fields.text("status", if alert.ends_at.is_none() { "firing" } else { "resolved" });
     fields.map("labels", detail.labels.iter());
     fields.map("annotations", annotations(detail));
-    fields.text("startsAt", &stamp(alert.starts_at));
-    fields.text("endsAt", &alert.ends_at.map_or_else(|| NEVER.to_owned(), stamp));
+    fields.text("startsAt", &date_millis(alert.starts_at));
+    fields.text("endsAt", &alert.ends_at.map_or_else(|| NEVER.to_owned(), date_millis));
     fields.text("generatorURL", &detail.generator_url);
     fields.text("fingerprint", &format!("{fingerprint:016x}"));
     fields.close();
@@ -119,17 +116,6 @@ fn common<'a, P: Iterator<Item = (&'a str, &'a str)>>(
         common.retain(|name, value| other.get(name) == Some(value));
     }
     common.into_iter()
-}
-
-/// As Go writes times in UTC: RFC 3339 without zeros at the end of the fraction.
-pub(super) fn stamp(at: Timestamp) -> String {
-    let millis = at.0.rem_euclid(1000);
-    let second = date(at);
-    if millis == 0 {
-        return second;
-    }
-    let fraction = format!("{millis:03}");
-    format!("{}.{}Z", second.trim_end_matches('Z'), fraction.trim_end_matches('0'))
 }
 
 /// A JSON object being written, its keys in the order of their coming.

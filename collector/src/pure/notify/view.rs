@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 
 use bellwether_model::exposition::push_json_float;
 use bellwether_model::label::LabelSet;
-use bellwether_model::time::Timestamp;
+use bellwether_model::time::{Timestamp, date_millis};
 use bellwether_rules::alert::AlertState;
 use serde::{Deserialize, Serialize};
 
 use super::alerts::with_external;
-use super::body::stamp;
 use super::fingerprint::fingerprint;
 use super::record::{GiveUp, Outcome, Verdict, Why};
 use super::report::{AlertRow, AlertsReport, GroupRow, Next, NotifyReport, RuleRow};
@@ -189,10 +188,10 @@ pub fn list(report: &AlertsReport) -> ListView {
     let look = Look::new(&report.notify);
     let rows = report.rules.iter().flat_map(|rule| rule.alerts.iter().map(move |row| (rule, row)));
     let notify = &report.notify;
-    let at = |at: &Option<(Timestamp, Outcome)>| at.as_ref().map(|(at, _)| stamp(*at));
+    let at = |at: &Option<(Timestamp, Outcome)>| at.as_ref().map(|(at, _)| date_millis(*at));
     let last = |at: &Option<(Timestamp, Outcome)>| at.as_ref().map(|(_, o)| words(o));
     ListView {
-        at: stamp(report.at),
+        at: date_millis(report.at),
         alerts: rows.map(|(rule, row)| look.alert(rule, row)).collect(),
         receivers: notify
             .receivers
@@ -200,8 +199,8 @@ pub fn list(report: &AlertsReport) -> ListView {
             .map(|row| ReceiverView {
                 name: row.plan.name.to_string(),
                 open: notify.open.iter().filter(|o| o.intent.receiver == row.plan.name).count(),
-                not_before: row.not_before.filter(|at| *at > report.at).map(stamp),
-                gone_until: row.gone_until.map(stamp),
+                not_before: row.not_before.filter(|at| *at > report.at).map(date_millis),
+                gone_until: row.gone_until.map(date_millis),
             })
             .collect(),
         alertmanagers: notify
@@ -216,7 +215,7 @@ pub fn list(report: &AlertsReport) -> ListView {
             .collect(),
         heartbeat: notify.heartbeat.as_ref().map(|row| HeartbeatView {
             every: row.every.as_secs_f64(),
-            sent_at: row.sent_at.map(stamp),
+            sent_at: row.sent_at.map(date_millis),
             last: last(&row.last),
         }),
     }
@@ -289,9 +288,9 @@ impl<'a> Look<'a> {
             labels: pairs(&labels.without("alertname")),
             annotations: row.annotations.clone(),
             value: String::from_utf8(value).unwrap_or_default(),
-            active_at: stamp(row.active_at),
-            firing_since: row.fired_at.map(stamp),
-            resolved_at: row.resolved_at.map(stamp),
+            active_at: date_millis(row.active_at),
+            firing_since: row.fired_at.map(date_millis),
+            resolved_at: row.resolved_at.map(date_millis),
             fingerprint: format!("{key:016x}"),
             rule: rule_view(rule),
             told: if row.state == AlertState::Pending { Vec::new() } else { told.collect() },
@@ -354,11 +353,11 @@ impl<'a> Told<'a> {
         NotificationView {
             number,
             id: id.clone(),
-            made_at: stamp(made_at),
+            made_at: date_millis(made_at),
             reason: reason.as_str().to_owned(),
             state: state.to_owned(),
             because,
-            ended_at: ended.map(stamp),
+            ended_at: ended.map(date_millis),
             tells,
             tries,
             attempts: attempts.iter().map(attempt).collect(),
@@ -384,12 +383,12 @@ fn attempt(attempt: &Attempt) -> AttemptView {
     });
     AttemptView {
         number: attempt.number,
-        at: stamp(attempt.at),
+        at: date_millis(attempt.at),
         seconds,
         outcome: ended.map_or_else(|| "on its way".to_owned(), |(_, outcome, _)| words(outcome)),
         again_at: match ended {
-            Some((_, _, Verdict::Retry { at })) => Some(stamp(*at)),
-            Some((_, _, Verdict::Gone { until })) => Some(stamp(*until)),
+            Some((_, _, Verdict::Retry { at })) => Some(date_millis(*at)),
+            Some((_, _, Verdict::Gone { until })) => Some(date_millis(*until)),
             _ => None,
         },
     }
@@ -412,7 +411,7 @@ pub(super) fn next(group: &GroupRow) -> Option<NextView> {
             Why::Firing | Why::Resolved | Why::Repeat => why.as_str(),
         },
     };
-    Some(NextView { at: stamp(at), what: what.to_owned() })
+    Some(NextView { at: date_millis(at), what: what.to_owned() })
 }
 
 pub(super) fn rule_view(row: &RuleRow) -> RuleView {
@@ -424,7 +423,7 @@ pub(super) fn rule_view(row: &RuleRow) -> RuleView {
         interval: row.interval.as_secs_f64(),
         hold: row.hold.as_secs_f64(),
         keep_firing_for: row.keep_firing_for.as_secs_f64(),
-        evaluated_at: row.evaluated_at.map(stamp),
+        evaluated_at: row.evaluated_at.map(date_millis),
         error: row.error.clone(),
     }
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bellwether_model::label::LabelSet;
 use serde::{Deserialize, Serialize};
 
+use bellwether_model::time::date_millis;
+
 use super::super::report::AlertsReport;
 use super::super::select::AlertSelector;
 use super::{
@@ -85,7 +87,7 @@ pub fn why(report: &AlertsReport, selector: &AlertSelector) -> WhyView {
     let more = alerts.len().saturating_sub(ALERTS);
     alerts.truncate(ALERTS);
     WhyView {
-        at: super::stamp(report.at),
+        at: date_millis(report.at),
         rules: named.map(|rule| rule_view(rule)).collect(),
         alerts: alerts
             .into_iter()
