@@ -1,7 +1,7 @@
 #!/bin/sh
 # The long runs: kills of real processes, power cuts, simulator seeds, fuzzing, a day in the
-# simulator, healthy rollouts before the verdict. Each part prints its count; the report is at the
-# end.
+# simulator, healthy rollouts before the verdict, healthy days before the host pack. Each part prints
+# its count; the report is at the end.
 set -u
 
 usage() {
@@ -14,10 +14,14 @@ Runs the parts named, or all of them:
             is then read back once                                            (about 25 minutes)
   power     simulated power cuts of both sides, 10,000 seeds
   seeds     all faults of the simulator together, 10,000 seeds
+  pages     alerts and their delivery under kills, power cuts, a full journal and bad receivers,
+            10,000 seeds
   day       24 hours of one host in simulated time, 3 seeds
   fuzz      every reader of bytes from outside, for 10 minutes
   verdicts  healthy rollouts of each scenario, 10,000, before the verdict: how many it fails at
             α = 0.05, 0.01 and 0.001, each of which must hold
+  silence   days of a healthy host before the host pack, 24 kinds, evaluated each 15 s: no alert
+            may fire
 
 PART=COUNT runs that many (seconds for fuzz), PART=COUNT@FIRST from that seed on:
 sh tests/soak.sh kills=50 seeds=1000@20000. Exit code: 0 all passed, 1 something was found, 2 could
@@ -26,10 +30,10 @@ END
 }
 
 cd "$(dirname -- "$0")/.." || exit 2
-[ $# -gt 0 ] || set -- kills power seeds day fuzz verdicts
+[ $# -gt 0 ] || set -- kills power seeds pages day fuzz verdicts silence
 for asked in "$@"; do
     case "${asked%%=*}" in
-        kills | power | seeds | day | fuzz | verdicts) ;;
+        kills | power | seeds | pages | day | fuzz | verdicts | silence) ;;
         -h | --help) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
     esac
@@ -64,6 +68,11 @@ verdicts() {
     BELLWETHER_ROLLOUTS=$1@$2 one_test rollouts::each_scenario_holds_the_bound_of_false_rollbacks
 }
 
+silence() {
+    BELLWETHER_HOST_DAYS=$1 one_test \
+        packs::silence::no_alert_of_the_host_pack_fires_over_a_healthy_day
+}
+
 # part NAME COUNT FIRST
 part() {
     printf '\n== %s: %s\n' "$1" "$2"
@@ -72,6 +81,7 @@ part() {
         case "$1" in
             kills) kills "$2" ;;
             verdicts) verdicts "$2" "$3" ;;
+            silence) silence "$2" ;;
             *) "$target/release/soak" "$1" "$2" "$3" ;;
         esac 2>&1
         echo $? >&3
@@ -80,6 +90,7 @@ part() {
     if [ "$status" = 0 ]; then
         case "$1" in
             kills) word="passed $2 kills: $(sed -n 's/^killed: //p' "$log")" ;;
+            silence) word="passed $2 days" ;;
             verdicts) word="passed $2 of each scenario: $(sed -n 's/^failed: //p' "$log")" ;;
             *) word=$(tail -n 1 "$log") ;;
         esac
@@ -97,6 +108,7 @@ for asked in "$@"; do
         kills) count=1000 ;;
         day) count=3 ;;
         fuzz) count=600 ;;
+        silence) count=24 ;;
         *) count=10000 ;;
     esac
     first=0

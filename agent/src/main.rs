@@ -69,7 +69,7 @@ fn print_once(settings: &Settings) -> anyhow::Result<ExitCode> {
     let (plan, _) = startup::plan(settings)?;
     let clock = Clock::agent();
     let host = Host::new(settings.roots(), Calls::system(), clock.clone());
-    let once = once(&plan.inputs, host, clock, startup::facts())?;
+    let once = once((&plan.inputs, &plan.probes), &plan.target, host, clock, startup::facts())?;
     io::stdout().write_all(&once.page).context("cannot write the page")?;
     for (input, error) in &once.failed {
         eprintln!("{input}: {error}");

@@ -8,6 +8,7 @@ pub mod family;
 pub mod files;
 pub mod filter;
 pub mod input;
+pub mod probe;
 pub mod roster;
 pub mod scan;
 pub mod ship;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bellwether_collector::shell::cli::{Check, Cli, Command, Serve, Test};
 use bellwether_collector::shell::serve::Collector;
 use bellwether_collector::shell::{
-    check, hosts_cli, judge, key, query_cli, rules_cli, startup, test_cli, up, verify,
+    alerts_cli, check, hosts_cli, judge, key, query_cli, rules_cli, startup, test_cli, up, verify,
 };
 use bellwether_platform::log;
 use bellwether_platform::stop::{self, Signals};
@@ -29,6 +29,12 @@ fn main() -> ExitCode {
         Command::Key(arguments) => key::run(&arguments),
         Command::Host(host) => {
             runtime().and_then(|runtime| runtime.block_on(hosts_cli::run(&host)))
+        }
+        Command::Alert(alert) => {
+            runtime().and_then(|runtime| runtime.block_on(alerts_cli::run(&alert)))
+        }
+        Command::Why(asked) => {
+            runtime().and_then(|runtime| runtime.block_on(alerts_cli::why(&asked)))
         }
         Command::Query(query) => {
             runtime().and_then(|runtime| runtime.block_on(query_cli::run(&query)))

@@ -1,9 +1,13 @@
 //! The hands of the collector: sockets, threads, files, own metrics.
+pub mod alerts;
+pub mod alerts_cli;
 mod ask;
 mod auth;
 pub mod blocks;
 pub mod check;
 pub mod cli;
+pub mod control;
+pub mod deliver;
 pub mod hosts_cli;
 pub mod judge;
 pub mod keep;
@@ -19,7 +23,9 @@ pub mod metrics;
 pub mod program;
 pub mod recover;
 pub mod reload;
+pub mod rule_files;
 pub mod rules_cli;
+mod runbooks;
 pub mod serve;
 pub mod startup;
 pub mod status;

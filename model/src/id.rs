@@ -140,6 +140,12 @@ impl fmt::Display for Position {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u32);
 
+impl GroupId {
+    /// The first number of groups whose labels `job` and `instance` are those of a target that the
+    /// agent observes; below it they are the agent's own.
+    pub const TARGETS: GroupId = GroupId(64);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

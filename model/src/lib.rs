@@ -5,6 +5,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod duration;
 pub mod exposition;
+pub mod feed;
 pub mod id;
 pub mod label;
 pub mod limit;

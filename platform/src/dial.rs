@@ -15,6 +15,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use bellwether_model::config::{Fields, SecretSource};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -33,6 +34,8 @@ use first::{FirstByte, Watched};
 pub use proxy::{BadProxy, Proxy, from_environment};
 pub use url::{BadUrl, Scheme, Target};
 
+/// The word for going without a proxy, whatever the environment says.
+const NO_PROXY: &str = "none";
 /// Bytes of an HTTP/1.1 head that are read.
 const HEAD_BYTES: usize = 64 << 10;
 
@@ -46,6 +49,29 @@ pub enum Way {
     Proxy(Proxy),
     /// Through the one whose URL is in a file, read at each connecting.
     ProxyFile(PathBuf),
+}
+
+impl Way {
+    /// Reads the key `proxy` of a section that tells whom to connect to; `None` where it says
+    /// nothing.
+    pub fn describe(f: &mut Fields<'_>) -> Option<Way> {
+        let proxy = f
+            .secret(
+                "proxy",
+                "A proxy as `http://USER:PASSWORD@HOST:PORT`, or `none`; if unsaid, as \
+                 HTTPS_PROXY, HTTP_PROXY and NO_PROXY say.",
+            )
+            .check(|proxy| match proxy.reveal() {
+                SecretSource::File(_) | SecretSource::Text(NO_PROXY) => Ok(()),
+                SecretSource::Text(text) => Proxy::parse(text).map(drop).map_err(|e| e.to_string()),
+            })
+            .optional()?;
+        Some(match proxy.reveal() {
+            SecretSource::File(path) => Way::ProxyFile(path.to_owned()),
+            SecretSource::Text(NO_PROXY) => Way::Direct,
+            SecretSource::Text(text) => Proxy::parse(text).map_or(Way::Direct, Way::Proxy),
+        })
+    }
 }
 
 /// Where to, and how.
@@ -125,6 +151,12 @@ impl Dialer {
     pub fn new(route: Route) -> Dialer {
         let tls = ClientTls::new(route.tls.clone());
         Dialer { route, tls, plain: Version::Two }
+    }
+
+    /// For a server that may know nothing of HTTP/2: without TLS it is spoken to in HTTP/1.1.
+    #[must_use]
+    pub fn for_any_server(route: Route) -> Dialer {
+        Dialer { plain: Version::One, ..Dialer::new(route) }
     }
 
     /// Connects.

@@ -14,4 +14,4 @@ pub mod process;
 pub mod stop;
 pub mod surroundings;
 pub mod tls;
-mod watched;
+pub mod watched;

@@ -2,10 +2,13 @@
 //!
 //! Versions 1.2 and 1.3 with ring's ciphers, nothing to choose. A server's files that cannot be
 //! used any more leave it with what it has; a client reads its files again before a connection.
-//! There is no way to connect without checking the certificate and its name.
+//! Nothing that the daemons rely on connects without checking the certificate and its name; only a
+//! probe ([`LookTls`]) may, which wants to know of it.
 
+mod certificate;
 mod client;
 mod files;
+mod look;
 mod server;
 mod wire;
 mod words;
@@ -19,17 +22,19 @@ use bellwether_model::config::code;
 use bellwether_model::diagnostic::Diagnostic;
 use rustls::crypto::CryptoProvider;
 
+pub use certificate::Certificate;
 pub use client::ClientTls;
+pub use look::{Agreed, LookTls, Seen, Speaks, Trust};
 pub use server::ServerTls;
+pub use wire::Wire;
 
-pub(crate) use wire::Wire;
 pub(crate) use words::{Handshake, failed};
 
 /// Protocols in the order of preference (RFC 7301).
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// A certificate with those it was signed by, and its key: two files in PEM form.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IdentityFiles {
     /// The certificate first, then those between it and the authority's.
     pub cert: PathBuf,
@@ -47,7 +52,7 @@ pub struct ServerFiles {
 }
 
 /// What a client needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClientFiles {
     /// The authorities one of which must have signed the server's certificate; none: the system's.
     pub ca: Option<PathBuf>,

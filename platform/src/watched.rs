@@ -7,15 +7,18 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Looks at bytes that came in.
-pub(crate) trait Watcher: Unpin {
+pub trait Watcher: Unpin {
     /// Some bytes came; never none.
     fn came(&self, bytes: &[u8]);
 }
 
 /// A stream with its watcher.
-pub(crate) struct Watched<I, W> {
-    pub(crate) io: I,
-    pub(crate) watcher: W,
+#[derive(Debug)]
+pub struct Watched<I, W> {
+    /// The stream.
+    pub io: I,
+    /// Its watcher.
+    pub watcher: W,
 }
 
 impl<I: AsyncRead + Unpin, W: Watcher> AsyncRead for Watched<I, W> {

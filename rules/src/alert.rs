@@ -211,6 +211,12 @@ impl Alerts {
         self.0.iter()
     }
 
+    /// The alert of these labels.
+    #[must_use]
+    pub fn get(&self, labels: &LabelSet) -> Option<&Alert> {
+        self.0.get(labels)
+    }
+
     /// Those pending or firing.
     pub fn active(&self) -> impl Iterator<Item = (&LabelSet, &Alert)> {
         self.0.iter().filter(|(_, alert)| alert.state != AlertState::Inactive)
@@ -220,6 +226,12 @@ impl Alerts {
     #[must_use]
     pub fn state(&self) -> AlertState {
         self.0.values().map(|alert| alert.state).max().unwrap_or(AlertState::Inactive)
+    }
+}
+
+impl FromIterator<(LabelSet, Alert)> for Alerts {
+    fn from_iter<T: IntoIterator<Item = (LabelSet, Alert)>>(alerts: T) -> Alerts {
+        Alerts(alerts.into_iter().collect())
     }
 }
 

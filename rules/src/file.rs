@@ -99,6 +99,19 @@ impl Rule {
         }
     }
 
+    /// What a rule is known by when its file is read again: a number made of its kind, its name
+    /// and its labels (FNV-1a, 64 bits).
+    #[must_use]
+    pub fn identity(&self) -> u64 {
+        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0100_0000_01b3;
+        let kind = if self.alert().is_some() { "alert" } else { "record" };
+        let labels = self.labels.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]);
+        let texts = [kind, self.name()].into_iter().chain(labels);
+        let bytes = texts.flat_map(|text| text.bytes().chain([0xff]));
+        bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+    }
+
     /// The alert, if it is one.
     #[must_use]
     pub fn alert(&self) -> Option<&AlertRule> {
@@ -121,7 +134,7 @@ pub fn read(file: &str, text: &str) -> Result<(RuleFile, Diagnostics), Diagnosti
         let nodes = keys.take("groups").map_or(&[][..], |node| reading.items(node, "`groups`"));
         let mut names = BTreeSet::new();
         groups.extend(nodes.iter().map(|node| group(&mut reading, node, &mut names)));
-        reading.close(&keys);
+        reading.close_with(&keys, foreign);
     }
     let problems = reading.finish();
     if root.is_none() || problems.has_errors() {
@@ -130,12 +143,27 @@ pub fn read(file: &str, text: &str) -> Result<(RuleFile, Diagnostics), Diagnosti
     Ok((RuleFile { name: Arc::from(file), groups }, problems))
 }
 
+/// What a file is that has a key which rule files do not have.
+fn foreign(key: &str) -> Option<&'static str> {
+    match key {
+        "spec" => Some("this is a resource of Kubernetes; what stands below `spec` is a rule file"),
+        "rule_files" => Some("this file names rule files: check those"),
+        "tests" => Some("this is a file of tests: `bellwether test rules` runs it"),
+        "scrape_configs" => Some("this is a configuration of Prometheus, not a rule file"),
+        _ => None,
+    }
+}
+
 fn group(reading: &mut Reading, node: &Node, names: &mut BTreeSet<String>) -> RuleGroup {
     let mut keys = reading.keys(node, "a rule group");
     let named = keys.take("name");
-    let name = named.map(|node| reading.text(node, "`name`")).unwrap_or_default();
+    let name = named.map_or(Some(String::new()), |node| reading.text_if_one(node, "`name`"));
     let place = named.map_or(&keys.place, |node| &node.place);
-    if name.is_empty() {
+    let is_text = name.is_some();
+    let name = name.unwrap_or_default();
+    if name.is_empty() && !is_text {
+        // It has been told that the name must be a text.
+    } else if name.is_empty() {
         reading.error(GROUP_NAME, place, "a rule group must have a name");
     } else if !names.insert(name.clone()) {
         let message = format!("the group name {name:?} is repeated in the same file");

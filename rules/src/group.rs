@@ -71,6 +71,8 @@ pub struct Means<'a> {
 /// A sample that a rule writes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
+    /// The number of the rule in its group.
+    pub rule: usize,
     /// The series.
     pub labels: LabelSet,
     /// The slot less the group's offset.
@@ -123,7 +125,8 @@ impl GroupState {
                     let gone = end(&mut state.written, &series);
                     for (labels, value) in series.into_iter().chain(gone) {
                         overlay.add(labels.clone(), at, value);
-                        outcome.samples.push(Written { labels, time: at, value });
+                        let rule = number;
+                        outcome.samples.push(Written { rule, labels, time: at, value });
                     }
                 }
                 Err(error) => {

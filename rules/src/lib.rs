@@ -7,6 +7,7 @@
 pub mod alert;
 pub mod file;
 pub mod group;
+pub mod packs;
 mod reading;
 pub mod record;
 pub mod template;

@@ -5,8 +5,10 @@
 //! template is run until no query is new, so that nothing of the caller's has to outlive the run.
 //! The language itself is the crate `gotmpl`.
 
+mod blocks;
 mod functions;
 mod humanize;
+mod names;
 mod print;
 #[cfg(test)]
 mod tests;
@@ -17,10 +19,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bellwether_model::label::LabelSet;
 use bellwether_model::time::Timestamp;
-use gotmpl::parse::{Expr, ListNode, Node, PipeNode};
+use gotmpl::parse::{ListNode, Node};
 use gotmpl::{MissingKey, TemplateError, Value};
 
 use functions::{FUNCTIONS, bound};
+use names::Names;
 
 /// Bytes of a template as written, and of what it makes.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -52,6 +55,16 @@ pub struct Template {
     names: Arc<BTreeSet<String>>,
 }
 
+/// Why a text is no template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BadTemplate {
+    /// What is wrong.
+    pub message: String,
+    /// At which byte of the text, where that is known.
+    pub at: Option<usize>,
+}
+
 /// What one expansion sees.
 #[derive(Clone, Copy, Debug)]
 pub struct Data<'a> {
@@ -81,26 +94,29 @@ impl Template {
     /// Checks a text. `name` is how errors call it.
     ///
     /// # Errors
-    /// In words: the text does not parse, names a function that is not there, or is too long.
-    pub fn new(name: &str, text: &str) -> Result<Template, String> {
+    /// The text does not parse, names a function or a variable that is not there, or is too long.
+    pub fn new(name: &str, text: &str) -> Result<Template, BadTemplate> {
         if text.len() > TEXT_BYTES_MAX {
-            return Err(format!("the template is longer than {TEXT_BYTES_MAX} bytes"));
+            let message = format!("the template is longer than {TEXT_BYTES_MAX} bytes");
+            return Err(BadTemplate { message, at: None });
         }
         let mut names = Names::default();
         if text.contains("{{") {
             parsed(name, text)?;
             let parsed = parsed(name, &format!("{text}{SENTINEL}"))?;
             if !parsed.lookup(name).is_some_and(ends_with_sentinel) {
-                return Err("unexpected {{end}}".to_owned());
+                return Err(blocks::unpaired(text));
             }
             for tree in parsed.templates() {
-                parsed.lookup(tree).into_iter().for_each(|list| names.list(list));
+                parsed.lookup(tree).into_iter().for_each(|list| names.tree(list, tree == name));
             }
         }
-        if let Some(unknown) = names.functions.iter().find(|name| !is_function(name)) {
-            return Err(format!("function {unknown:?} not defined"));
+        let undefined = names.undefined(is_function);
+        if let Some((place, what)) = undefined {
+            let at = place.checked_sub(PRELUDE.len()).filter(|at| *at <= text.len());
+            return Err(BadTemplate { message: what, at });
         }
-        Ok(Template { text: text.to_owned(), names: Arc::new(names.fields) })
+        Ok(Template { text: text.to_owned(), names: Arc::new(names.into_fields()) })
     }
 
     /// A text that is never expanded, unchecked.
@@ -131,7 +147,8 @@ impl Template {
     fn run(&self, name: &str, data: Data<'_>, queries: &mut Queries<'_>) -> Result<String, String> {
         let external_url = data.site.external_url.clone();
         let shared = Arc::new(Shared { now: data.now, external_url, kept: Mutex::default() });
-        let template = print::rewritten(parsed(name, &self.text)?).funcs(bound(&shared));
+        let parsed = parsed(name, &self.text).map_err(|error| error.message)?;
+        let template = print::rewritten(parsed).funcs(bound(&shared));
         let root = self.root(data);
         loop {
             let mut out = Bounded(String::new());
@@ -223,7 +240,7 @@ impl fmt::Write for Bounded {
     }
 }
 
-fn parsed(name: &str, text: &str) -> Result<gotmpl::Template, String> {
+fn parsed(name: &str, text: &str) -> Result<gotmpl::Template, BadTemplate> {
     let template = gotmpl::Template::new(name)
         .missing_key(MissingKey::ZeroValue)
         .max_range_iters(RANGE_MAX)
@@ -232,10 +249,19 @@ fn parsed(name: &str, text: &str) -> Result<gotmpl::Template, String> {
         TemplateError::Parse { line, col, message, .. }
         | TemplateError::Lex { line, col, message, .. } => {
             let before = if line == 1 { PRELUDE.len() } else { 0 };
-            format!("{line}:{}: {message}", col.saturating_sub(before))
+            let column = col.saturating_sub(before);
+            BadTemplate { message, at: byte_at(text, line, column) }
         }
-        other => other.to_string(),
+        other => BadTemplate { message: other.to_string(), at: None },
     })
+}
+
+/// The byte of a line and a column, both from 1.
+fn byte_at(text: &str, line: usize, column: usize) -> Option<usize> {
+    let before: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+    let mut chars = text.get(before..)?.char_indices();
+    let within = chars.nth(column.saturating_sub(1));
+    Some(within.map_or(text.len(), |(at, _)| before + at))
 }
 
 fn ends_with_sentinel(list: &ListNode) -> bool {
@@ -248,57 +274,4 @@ fn is_function(name: &str) -> bool {
 
 fn map<const N: usize>(entries: [(&str, Value); N]) -> Value {
     Value::Map(Arc::new(entries.into_iter().map(|(key, value)| (Arc::from(key), value)).collect()))
-}
-
-/// What a template's tree names.
-#[derive(Default)]
-struct Names {
-    functions: BTreeSet<String>,
-    fields: BTreeSet<String>,
-}
-
-impl Names {
-    fn list(&mut self, list: &ListNode) {
-        for node in &list.nodes {
-            match node {
-                Node::List(list) => self.list(list),
-                Node::Action(action) => self.pipe(&action.pipe),
-                Node::If(branch) => self.branch(branch),
-                Node::Range(branch) => self.branch(branch),
-                Node::With(branch) => self.branch(branch),
-                Node::Template(call) => call.pipe.iter().for_each(|pipe| self.pipe(pipe)),
-                Node::Define(define) => self.list(&define.body),
-                Node::Text(_) | Node::Break(_) | Node::Continue(_) => {}
-            }
-        }
-    }
-
-    fn branch(&mut self, branch: &gotmpl::parse::BranchNode) {
-        self.pipe(&branch.pipe);
-        self.list(&branch.body);
-        branch.else_body.iter().for_each(|list| self.list(list));
-    }
-
-    fn pipe(&mut self, pipe: &PipeNode) {
-        pipe.commands.iter().flat_map(|command| &command.args).for_each(|arg| self.expr(arg));
-    }
-
-    fn expr(&mut self, expr: &Expr) {
-        match expr {
-            Expr::Field(_, names) | Expr::Variable(_, _, names) => self.fields(names),
-            Expr::Chain(_, inner, names) => {
-                self.expr(inner);
-                self.fields(names);
-            }
-            Expr::Identifier(_, name) => {
-                self.functions.insert(name.to_string());
-            }
-            Expr::Pipe(_, pipe) => self.pipe(pipe),
-            _ => {}
-        }
-    }
-
-    fn fields(&mut self, names: &[impl ToString]) {
-        self.fields.extend(names.iter().map(ToString::to_string));
-    }
 }

@@ -2,5 +2,6 @@
 
 pub mod fuzz;
 pub mod harness;
+pub mod host_day;
 pub mod rollouts;
 pub mod sim;

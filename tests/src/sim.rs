@@ -6,7 +6,7 @@
 //! each restart and at the end the checkers of [`account`] and [`ledger`] compare what the nodes
 //! hold with what was made, sent and promised.
 //!
-//! It does not know queries, rules or pages.
+//! Rules and pages have a simulation of their own, [`paging`]. Neither knows queries.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -19,6 +19,7 @@ pub mod agent;
 pub mod collector;
 pub mod fault;
 pub mod ledger;
+pub mod paging;
 pub mod rows;
 mod scenarios;
 pub mod trace;

@@ -21,7 +21,7 @@ const EMPTY: &str = "device_error";
 const PAGES: &str = "../agent/src/shell/once/snapshots";
 
 /// A family: its type and the labels that its series have.
-type Families = BTreeMap<String, (String, BTreeSet<String>)>;
+pub(crate) type Families = BTreeMap<String, (String, BTreeSet<String>)>;
 
 fn contract() -> Option<String> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/contracts");
@@ -56,7 +56,7 @@ fn read(page: &str, families: &mut Families) {
 }
 
 /// What the pages of the fixture hosts and of the process have.
-fn ours() -> Families {
+pub(crate) fn ours() -> Families {
     let mut families = Families::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGES);
     let mut pages = 0;

@@ -4,16 +4,21 @@
 //! machine's cores and some have deadlines.
 
 mod account;
+mod alertmanager;
 mod broken_files;
+mod broken_rules;
 mod daemons;
+mod demo;
 mod exactly_once;
 mod faults;
 mod host_agrees;
 mod judge;
 mod pair;
 mod peers;
+mod probe;
 mod promql;
 mod reload;
+mod runbooks;
 mod same_page;
 mod secrets;
 mod sync_before_ack;

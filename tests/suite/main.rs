@@ -7,6 +7,7 @@
 
 mod contract;
 mod e2e;
+mod packs;
 mod rollouts;
 mod scripts;
 mod sim;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use bellwether_platform::disk::SyncPoint;
-use bellwether_tests::sim::{FaultKind, Scenario, run};
+use bellwether_tests::sim::{FaultKind, Scenario, paging, run};
 
 type Counts = BTreeMap<&'static str, u64>;
 
@@ -70,6 +70,20 @@ fn all_faults_together() {
     assert_happened(&counts, &cases);
     let seen = ["identity", "lost", "skip: spool_full", "skip: store", "store changed"];
     assert_happened(&counts, &seen);
+}
+
+#[test]
+fn alerts_stand_as_they_must_and_every_page_comes() {
+    let mut counts = Counts::new();
+    for seed in seeds(500) {
+        for (what, count) in paging::run(seed).unwrap_or_else(|what| panic!("{what}")) {
+            *counts.entry(what).or_default() += count;
+        }
+    }
+    println!("{counts:?}");
+    let all = ["kill", "power cut", "journal full", "arrived", "arrived, marked as repeated"];
+    assert_happened(&counts, &all);
+    assert_happened(&counts, &["alerts told", "doubles under one id", "given up"]);
 }
 
 #[test]

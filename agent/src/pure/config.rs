@@ -6,6 +6,7 @@
 
 mod inputs;
 mod network;
+mod probe;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,9 @@ use bellwether_platform::tls::{ClientFiles, ServerFiles};
 
 pub use inputs::InputPlan;
 pub use network::UNENCRYPTED;
+pub use probe::TARGETS_MAX;
+
+use crate::pure::probe::TargetPlan;
 
 /// What stands for a name of the host in the `instance` template.
 const HOST: &str = "{host}";
@@ -48,6 +52,8 @@ pub struct Plan {
     pub exporter: ExporterPlan,
     /// The inputs that run, in the order of the static list.
     pub inputs: Vec<InputPlan>,
+    /// Whom to probe.
+    pub probes: Vec<TargetPlan>,
     /// The queue on disk.
     pub spool: SpoolPlan,
     /// Labels that all series share: job, instance, environment, and those of `labels`.
@@ -190,13 +196,15 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
             .between(100, inputs::SERIES_MAX)
             .or(inputs::SERIES_PER_INPUT)
     });
-    let inputs = fields.section("inputs", |f| inputs::describe(f, series_max));
+    let (inputs, probes) = fields.section("inputs", |f| inputs::describe(f, series_max));
     let spool = fields.section("spool", spool);
     let labels = fields
         .map("labels", "Labels that all series of this agent share.", label)
         .or(BTreeMap::new());
     let target = target(fields, &agent, &labels);
-    Plan { agent, collectors, exporter, inputs, spool, target }
+    let shared = probe::Around { agent: &agent, labels: &labels };
+    let probes = probe::plans(fields, probes, &shared);
+    Plan { agent, collectors, exporter, inputs, probes, spool, target }
 }
 
 fn agent(f: &mut Fields<'_>, around: &Surroundings, over: &Overrides) -> AgentPlan {
@@ -233,15 +241,19 @@ fn spool(f: &mut Fields<'_>) -> SpoolPlan {
 }
 
 fn label(name: &str, item: &mut Item<'_>) -> (Place, String) {
+    check_label(name, item, "job, instance and environment are keys of `agent`");
+    (item.place(), item.text())
+}
+
+/// Refuses what cannot be the name of a label of the user's choice.
+fn check_label(name: &str, item: &Item<'_>, others: &str) {
     let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !name.starts_with(|c: char| c.is_ascii_digit());
     if !is_name || name.starts_with("__") || name == METRIC_NAME || RESERVED.contains(&name) {
         let message = format!("`{name}` cannot be a label here");
-        let help = "letters, digits and `_`; job, instance and environment are keys of `agent`";
         let problem = Diagnostic::error(code::INVALID, Some(item.place()), message);
-        item.push(problem.with_help(help));
+        item.push(problem.with_help(format!("letters, digits and `_`; {others}")));
     }
-    (item.place(), item.text())
 }
 
 /// The labels of all series.

@@ -3,6 +3,7 @@
 //! Inputs of one cadence share a column group. An input that fails has no values in the row; after
 //! three failures in a row its columns end and it starts anew. What an input wants read apart is
 //! asked for one tick before its row, so that the answers are there when the row is filled.
+//! Targets of probes have groups of their own, with a row at the tick after each result.
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::pure::family::{Family, FamilySpec};
 use crate::pure::files::{Asks, DueApart, Files};
 use crate::pure::input::{Collect, Facts, Input, InputError, Pace, Setup};
 use crate::shell::host::Host;
+use crate::shell::targets::Targets;
 
 /// A column group with the row of a tick.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Group {
     pub table: Table,
     /// Whether the table holds a row of this tick.
     pub due: bool,
+    /// Labels of a target that are not the agent's: a page tells its series apart by them.
+    pub shown: LabelSet,
 }
 
 /// What one tick came to.
@@ -39,6 +43,8 @@ pub struct Collected {
     pub failed: Vec<(&'static str, InputError)>,
     /// Columns that an input's bound refused in this tick.
     pub refused: u64,
+    /// Results of probes that were given up, since newer ones waited.
+    pub probes_dropped: u64,
 }
 
 /// How it goes with one input.
@@ -63,6 +69,11 @@ const CALLS_MAX: u32 = 4;
 /// Failures in a row after which an input's columns end.
 const FAILURES_MAX: u32 = 3;
 
+/// While there are targets, ticks are at most so far apart: results wait for the next one.
+const TARGETS_BASE: u64 = 1000;
+/// The cadence of the group that says whose it is, where there is no input.
+const ALONE: Duration = Duration::from_secs(15);
+
 const SECONDS: FamilySpec = FamilySpec::gauge(
     "node_scrape_collector_duration_seconds",
     "Seconds that collecting an input took.",
@@ -81,6 +92,8 @@ pub struct Collection {
     base: Duration,
     row: u64,
     has_collected: bool,
+    /// Their groups are behind those of the inputs.
+    targets: Targets,
     /// Groups at the end that are of an earlier configuration, for one row.
     buried: usize,
 }
@@ -100,9 +113,12 @@ struct Running {
 
 /// The widest cadence of which all others are multiples, from 10 ms up.
 fn base_of(plans: &[InputPlan]) -> Duration {
-    let millis = |plan: &InputPlan| u64::try_from(plan.cadence().as_millis()).unwrap_or(u64::MAX);
-    let divisor = plans.iter().map(millis).fold(0, greatest_divisor);
+    let divisor = plans.iter().map(|plan| millis(plan.cadence())).fold(0, greatest_divisor);
     Duration::from_millis(if divisor == 0 { 1000 } else { divisor })
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn greatest_divisor(a: u64, b: u64) -> u64 {
@@ -124,14 +140,13 @@ impl Collection {
         let mut cadences: Vec<(bool, Duration)> = plans.iter().map(InputPlan::group_key).collect();
         cadences.sort_unstable();
         cadences.dedup();
-        let mut groups: Vec<Group> = (0..)
-            .zip(&cadences)
-            .map(|(id, (_, cadence))| Group {
-                id: GroupId(id),
-                table: Table::new(target.clone(), *cadence),
-                due: false,
-            })
-            .collect();
+        if cadences.is_empty() {
+            cadences.push((false, ALONE));
+        }
+        let group = |(id, (_, cadence)): (u32, &(bool, Duration))| {
+            Group::new(GroupId(id), Table::new(target.clone(), *cadence))
+        };
+        let mut groups: Vec<Group> = (0..).zip(&cadences).map(group).collect();
         let mut files = Files::default();
         let (seconds, success) = (Family::new(&SECONDS), Family::new(&SUCCESS));
         let mut inputs = Vec::new();
@@ -165,8 +180,21 @@ impl Collection {
             base,
             row: 0,
             has_collected: false,
+            targets: Targets::none(),
             buried: 0,
         })
+    }
+
+    /// The same, with targets beside the inputs.
+    #[must_use]
+    pub fn beside(mut self, targets: Targets) -> Collection {
+        let own = self.groups.first().map(|group| group.table.target().clone());
+        self.groups.extend(targets.groups(&own.unwrap_or_default()));
+        if !targets.is_empty() {
+            self.base = Duration::from_millis(greatest_divisor(millis(self.base), TARGETS_BASE));
+        }
+        self.targets = targets;
+        self
     }
 
     /// Time from tick to tick: every input's cadence is a multiple.
@@ -191,17 +219,21 @@ impl Collection {
         self.inputs.iter().map(|running| &running.report)
     }
 
-    /// Takes over from inputs that had so many groups: those beyond its own end with the next row.
-    pub fn bury(&mut self, groups: usize) {
-        let own = self.groups.len();
+    /// Takes over from a collection of an earlier configuration: of its groups, those that this one
+    /// lacks end with the next row.
+    pub fn succeed(&mut self, old: Collection) {
+        let Collection { targets, groups: theirs, .. } = old;
+        let ids: Vec<GroupId> = theirs.iter().map(|group| group.id).collect();
         let target = self.groups.first().map(|group| group.table.target().clone());
-        let beyond = (0..).take(groups).skip(own).map(|id| Group {
-            id: GroupId(id),
-            table: Table::new(target.clone().unwrap_or_default(), Duration::ZERO),
-            due: false,
-        });
-        self.groups.extend(beyond);
-        self.buried = self.groups.len() - own;
+        let own = self.groups.len() - self.targets.len();
+        let groups = self.groups.get_mut(own..).unwrap_or_default();
+        self.targets.succeed(targets, theirs, groups);
+        let is_gone = |id: &GroupId| self.groups.iter().all(|group| group.id != *id);
+        let gone: Vec<GroupId> = ids.into_iter().filter(is_gone).collect();
+        self.buried = gone.len();
+        self.groups.extend(gone.into_iter().map(|id| {
+            Group::new(id, Table::new(target.clone().unwrap_or_default(), Duration::ZERO))
+        }));
     }
 
     /// Names of the inputs with a row of the last tick, in a failed one too.
@@ -237,6 +269,10 @@ impl Collection {
         for group in &mut self.groups {
             group.due = group.is_due(tick);
         }
+        let mut collected = Collected::default();
+        let own = self.groups.len() - self.buried - self.targets.len();
+        collected.probes_dropped =
+            self.targets.take(self.groups.get_mut(own..).unwrap_or_default());
         if !std::mem::replace(&mut self.has_collected, true) {
             // Nobody waits a slow cadence for the first row.
             for input in self.inputs.iter().filter(|input| input.plan.spec.pace == Pace::Slow) {
@@ -248,7 +284,7 @@ impl Collection {
         for group in self.groups.iter_mut().filter(|group| group.due) {
             group.table.begin_row();
         }
-        let mut collected = Collected::default();
+        self.targets.fill(self.groups.get_mut(own..).unwrap_or_default());
         let mut now = self.clock.now();
         for number in 0..self.inputs.len() {
             if self.inputs.get(number).and_then(|i| self.groups.get(i.group)).is_some_and(|g| g.due)
@@ -339,6 +375,12 @@ impl Report {
 }
 
 impl Group {
+    /// A group whose labels are the agent's.
+    #[must_use]
+    pub fn new(id: GroupId, table: Table) -> Group {
+        Group { id, table, due: false, shown: LabelSet::default() }
+    }
+
     /// Whether the tick is one of its cadence.
     fn is_due(&self, tick: Timestamp) -> bool {
         let cadence = i64::try_from(self.table.cadence().as_millis()).unwrap_or(i64::MAX);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bellwether_model::exposition::Writer;
-use bellwether_model::label::METRIC_NAME;
+use bellwether_model::label::{LabelSet, METRIC_NAME};
 use bellwether_model::series::is_absent;
 use bellwether_model::wire::table::ColumnSpec;
 
@@ -28,6 +28,8 @@ pub struct Latest {
 #[derive(Clone, Debug, Default)]
 struct Published {
     columns: Columns,
+    /// Labels of the group that stand on the page.
+    shown: LabelSet,
     values: Vec<f64>,
 }
 
@@ -55,6 +57,7 @@ impl Latest {
             published.values.extend_from_slice(table.values());
             if !table.edits().is_empty() || published.columns.len() != table.columns().len() {
                 published.columns = table.columns().into();
+                published.shown = group.shown.clone();
             }
         }
     }
@@ -94,7 +97,7 @@ impl Latest {
     }
 
     /// Appends the newest rows to a page, family by family; without the labels that all series of
-    /// the agent share, which whoever scrapes the page gives.
+    /// the agent share, which whoever scrapes the page gives. Series of targets have theirs.
     pub fn write(&self, page: &mut Writer<'_>) {
         let groups = lock(&self.groups).clone();
         for (group, column) in self.order(&groups).iter() {
@@ -109,6 +112,7 @@ impl Latest {
             }
             page.family(spec.labels.name(), spec.kind, &spec.help);
             let labels = spec.labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+            let labels = group.shown.iter().chain(labels);
             page.sample(spec.labels.name(), labels, *value, None);
         }
     }

@@ -14,6 +14,7 @@ pub struct Metrics {
     ticks_missed: IntCounter,
     input_errors: IntCounterVec,
     series_refused: IntCounter,
+    probes_dropped: IntCounter,
     series: IntGauge,
     reload_successful: IntGauge,
     reload_success_time: IntGauge,
@@ -46,6 +47,10 @@ impl Metrics {
             "bellwether_agent_series_refused_total",
             "Series left out because an input had reached its bound.",
         );
+        let probes_dropped = counter(
+            "bellwether_agent_probe_results_dropped_total",
+            "Results of probes that were given up because newer ones waited for a tick too.",
+        );
         let errors =
             Opts::new("bellwether_agent_input_errors_total", "Rows that an input could not fill.");
         let input_errors =
@@ -73,6 +78,7 @@ impl Metrics {
             ticks_missed,
             input_errors,
             series_refused,
+            probes_dropped,
             series,
             reload_successful,
             reload_success_time,
@@ -103,6 +109,7 @@ impl Metrics {
         self.ticks.inc();
         self.ticks_missed.inc_by(missed);
         self.series_refused.inc_by(collected.refused);
+        self.probes_dropped.inc_by(collected.probes_dropped);
         self.series.set(i64::try_from(series).unwrap_or(i64::MAX));
         for (input, _) in &collected.failed {
             self.input_errors.with_label_values(&[*input]).inc();

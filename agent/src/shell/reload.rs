@@ -23,6 +23,7 @@ use crate::shell::metrics::Metrics;
 use crate::shell::page::Readers;
 use crate::shell::ship::{Ask, BadUrl, Changed, Client};
 use crate::shell::startup;
+use crate::shell::targets::Targets;
 
 /// Requests to reload that wait.
 const REQUESTS: usize = 4;
@@ -142,6 +143,9 @@ impl Reloader {
         let (clock, facts) = (self.clock.clone(), self.facts.clone());
         let collection = Collection::new(&plan.inputs, &plan.target, host, clock, facts);
         let collection = collection.map_err(|error| error.to_string())?;
+        let targets = Targets::start(&plan.probes, &self.clock);
+        let targets = targets.map_err(|error| format!("no thread for probes: {error}"))?;
+        let collection = collection.beside(targets);
         Ok(Built { collection, readers, collectors })
     }
 }

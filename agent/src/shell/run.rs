@@ -28,6 +28,7 @@ use crate::shell::reload::Requests;
 use crate::shell::sampler::{Sampler, Sink};
 use crate::shell::ship::Ask;
 use crate::shell::status::StatusSource;
+use crate::shell::targets::Targets;
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +100,9 @@ impl Agent {
         let (readers, reads) = watch::channel(Readers::new(&plan.exporter)?);
         let (labels, shown) = watch::channel(plan.target.to_string());
         let host = Host::new(roots, Calls::system(), clock.clone());
+        let targets = Targets::start(&plan.probes, &clock)?;
         let collection = Collection::new(&plan.inputs, &plan.target, host, clock.clone(), facts)?;
+        let collection = collection.beside(targets);
         let latest = Arc::new(Latest::default());
         let status = StatusSource {
             ship,

@@ -99,8 +99,7 @@ impl Sampler {
     /// Goes on with other inputs. Groups that they do not have are emptied by their first row.
     fn take_over(&mut self, changed: Collection) {
         let old = std::mem::replace(&mut self.collection, changed);
-        self.collection.bury(old.groups().len());
-        drop(old);
+        self.collection.succeed(old);
         self.sink.begin_anew();
         self.latest.begin_anew();
         self.collection.prime();

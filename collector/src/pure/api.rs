@@ -12,6 +12,7 @@ mod escaped;
 mod json;
 pub(crate) mod params;
 pub(crate) mod request;
+pub(crate) mod rules;
 pub(crate) mod status;
 pub(crate) mod time;
 

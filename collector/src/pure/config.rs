@@ -4,7 +4,9 @@
 //! page. Flags and environment variables ([`Overrides`]) stand over the file. `check` and `serve`
 //! both come through [`read`]. Token files are named here and read at the start.
 
+mod notify;
 mod principals;
+mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +22,11 @@ use bellwether_platform::principal::{Anonymous, PrincipalSpec, Reach};
 use bellwether_platform::tls::ServerFiles;
 use bellwether_store::Limits as StoreLimits;
 
+pub use self::rules::RulesPlan;
 use crate::pure::keeper::{KeeperLimits, RETENTION};
+use crate::pure::notify::plan::NotifyPlan;
+
+pub use notify::UNENCRYPTED;
 
 /// `col001`: a section of the file that this version does not have.
 pub const NOT_YET: Code = Code { name: "col001", meaning: "the key belongs to a later version" };
@@ -44,18 +50,26 @@ const REQUESTS_MIN: u64 = 10;
 const REQUESTS_MAX: u64 = 1_000_000;
 
 /// Sections that are to come, and whether their value is a list.
-const LATER: [(&str, bool); 7] = [
-    ("rules", true),
+const LATER: [(&str, bool); 5] = [
     ("services", false),
     ("environments", false),
     ("policies", false),
     ("calendars", false),
-    ("notify", false),
     ("hooks", false),
 ];
 
 /// Keys that only the collector's file has, and keys that only the agent's has.
-const OURS: [&str; 6] = ["listen", "tls", "data_dir", "principals", "store", "external_labels"];
+const OURS: [&str; 9] = [
+    "listen",
+    "tls",
+    "data_dir",
+    "principals",
+    "store",
+    "external_labels",
+    "external_url",
+    "rules",
+    "notify",
+];
 const THE_AGENTS: [&str; 6] = ["agent", "collectors", "exporter", "inputs", "spool", "labels"];
 
 /// The configuration as it is run: nothing is missing, nothing is wrong.
@@ -77,8 +91,15 @@ pub struct Plan {
     pub keeper: KeeperLimits,
     /// Bounds of queries.
     pub queries: QueryLimits,
-    /// Added to federated series that lack them.
+    /// Added to federated series and to alerts that lack them.
     pub external_labels: LabelSet,
+    /// Under which people reach the collector, without a slash at the end; `None` for where it
+    /// listens.
+    pub external_url: Option<String>,
+    /// Rules.
+    pub rules: RulesPlan,
+    /// Who is told of alerts.
+    pub notify: NotifyPlan,
 }
 
 /// Bounds of queries, as in Prometheus unless told.
@@ -187,9 +208,12 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
     let (keeper, queries) =
         fields.section("limits", |f| (limits(f, store.retention), query_limits(f)));
     let labels = fields
-        .map("external_labels", "Labels added to federated series that lack them.", label)
+        .map("external_labels", "Labels added to what goes out, where it lacks them.", label)
         .or(BTreeMap::new());
     let external_labels = external_labels(fields, &labels);
+    let external_url = external_url(fields);
+    let rules = fields.section("rules", rules::describe);
+    let notify = fields.section("notify", |f| notify::describe(f, &external_labels));
     LATER.iter().for_each(|(key, is_list)| later(fields, key, *is_list));
     Plan {
         listen,
@@ -201,6 +225,9 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
         keeper,
         queries,
         external_labels,
+        external_url,
+        rules,
+        notify,
     }
 }
 
@@ -301,6 +328,26 @@ fn external_labels(fields: &Fields<'_>, labels: &BTreeMap<String, (Place, String
             LabelSet::default()
         },
     )
+}
+
+fn external_url(fields: &mut Fields<'_>) -> Option<String> {
+    let text = fields
+        .text("external_url", "Under which people reach the collector, for links in messages.")
+        .or(String::new());
+    let url = text.trim_end_matches('/');
+    let is_url = ["http://", "https://"].iter().any(|scheme| {
+        let rest = url.strip_prefix(scheme);
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains([' ', '?', '#']))
+    });
+    if text.is_empty() {
+        return None;
+    }
+    if !is_url {
+        let message = format!("`{text}` is no address under which people reach a page");
+        let problem = Diagnostic::error(code::INVALID, fields.place_of("external_url"), message);
+        fields.push(problem.with_help("such as https://bellwether.example.org/metrics"));
+    }
+    Some(url.to_owned())
 }
 
 /// Refuses a section that is to come.

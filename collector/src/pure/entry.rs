@@ -7,6 +7,8 @@ use bellwether_model::time::{Nanos, Timestamp};
 use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
 use bellwether_model::wire::envelope::{Envelope, Skip};
 
+use super::control::evaluation::{Evaluation, GroupKey};
+use super::notify::record::Record;
 use super::recount::Recount;
 use super::session::{INCARNATIONS_MAX, Known, Session};
 
@@ -17,6 +19,9 @@ const SNAPSHOT: u8 = 4;
 const FORGET: u8 = 5;
 const DRAIN: u8 = 6;
 const LOAD: u8 = 7;
+const EVALUATION: u8 = 8;
+const GROUP_END: u8 = 9;
+const NOTICES: u8 = 10;
 
 /// A frame that was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +121,7 @@ pub struct UpState {
 }
 
 /// One entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Entry<'a> {
     /// A frame.
     Frame(FrameEntry<'a>),
@@ -149,6 +154,17 @@ pub enum Entry<'a> {
         /// When.
         at: Timestamp,
     },
+    /// A rule group at a slot.
+    Evaluation(Evaluation),
+    /// A rule group is gone from the configuration: its series end.
+    GroupEnd {
+        /// Which.
+        group: GroupKey,
+        /// When.
+        at: Timestamp,
+    },
+    /// Changes of what receivers of alerts are told.
+    Notices(Vec<Record>),
 }
 
 /// Appends a frame's entry; the frame is copied once, into the journal's buffer.
@@ -188,6 +204,26 @@ pub fn put_forget(out: &mut Vec<u8>, agent: AgentId, at: Timestamp) {
 pub fn put_drain(out: &mut Vec<u8>, agent: AgentId, at: Timestamp, on: bool) {
     put_event(out, DRAIN, agent, at);
     out.push(u8::from(on));
+}
+
+/// Appends the entry of a rule group at a slot.
+pub fn put_evaluation(out: &mut Vec<u8>, evaluation: &Evaluation) {
+    out.push(EVALUATION);
+    evaluation.put(out);
+}
+
+/// Appends the entry of a rule group that is gone.
+pub fn put_group_end(out: &mut Vec<u8>, group: &GroupKey, at: Timestamp) {
+    out.push(GROUP_END);
+    group.put(out);
+    put_zigzag(out, at.0);
+}
+
+/// Appends the entry of changes of what receivers are told.
+pub fn put_notices(out: &mut Vec<u8>, records: &[Record]) {
+    out.push(NOTICES);
+    put_varint(out, records.len() as u64);
+    records.iter().for_each(|record| record.put(out));
 }
 
 fn put_event(out: &mut Vec<u8>, kind: u8, agent: AgentId, at: Timestamp) {
@@ -271,6 +307,16 @@ impl<'a> Entry<'a> {
                 on: reader.byte()? != 0,
             },
             UP => Entry::Up(up(&mut reader)?),
+            EVALUATION => Entry::Evaluation(Evaluation::take(&mut reader)?),
+            GROUP_END => Entry::GroupEnd {
+                group: GroupKey::take(&mut reader)?,
+                at: Timestamp(reader.zigzag()?),
+            },
+            NOTICES => {
+                let count = reader.count(usize::MAX)?;
+                let records = (0..count).map(|_| Record::read(&mut reader));
+                Entry::Notices(records.collect::<Result<_, _>>()?)
+            }
             SNAPSHOT => Entry::Snapshot(snapshot(&mut reader)?),
             _ => return Err(reader.malformed("an entry of an unknown kind")),
         };

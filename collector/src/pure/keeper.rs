@@ -9,6 +9,8 @@ mod apply;
 pub mod checkpoint;
 mod command;
 mod replay;
+mod rules;
+mod stats;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,11 +24,15 @@ use bellwether_model::wire::envelope::{Envelope, EnvelopeError, Skip};
 use bellwether_model::wire::frame::{Frame, FrameError, Inflater};
 use bellwether_store::{Source, Writer};
 
+use super::control::evaluation::GroupKey;
+use super::control::held::HeldRules;
 use super::entry::{self, Snapshot, UpEntry};
+use super::notify::state::NotifyState;
 use super::pace::Pace;
 use super::presence::Presence;
 use super::recount::Recount;
 use super::session::{Session, Verdict};
+pub use stats::KeeperStats;
 
 /// How long samples are kept by default.
 pub const RETENTION: Duration = Duration::from_secs(48 * 3600);
@@ -104,35 +110,6 @@ pub struct Reply {
     pub release: Position,
 }
 
-/// What the keeper has counted since its start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeeperStats {
-    /// Frames applied.
-    pub frames: u64,
-    /// Frames that had been applied before.
-    pub duplicates: u64,
-    /// Samples given to the store.
-    pub samples: u64,
-    /// Samples stamped too far ahead of their arrival, not stored.
-    pub samples_ahead: u64,
-    /// Columns refused, each time they were described, by reason.
-    pub refused_columns: BTreeMap<&'static str, u64>,
-    /// Samples of applied frames whose column was refused.
-    pub samples_unplaced: u64,
-    /// Samples of applied frames not newer than the last row of their group.
-    pub samples_out_of_order: u64,
-    /// Numbers that agents declared as never to come, by reason.
-    pub skipped: BTreeMap<&'static str, u64>,
-    /// Frames in the journal that corruption has taken, or that could not be decoded again.
-    pub lost_frames: u64,
-    /// Checkpoints written.
-    pub checkpoints: u64,
-    /// Checkpoints put off for want of space.
-    pub checkpoints_failed: u64,
-    /// Newest less oldest of the last frame's receipt and its complete-through, in ms.
-    pub lag_millis: i64,
-}
-
 /// Sessions, hosts and the way into the store.
 pub struct Keeper {
     store: StoreId,
@@ -143,6 +120,10 @@ pub struct Keeper {
     presence: Presence,
     /// Each series `up` is a source of its own, which goes when the series has ended.
     ups: BTreeMap<(String, String), Source>,
+    /// What rules have come to, what receivers were told, and each group's source of samples.
+    rules: HeldRules,
+    notify: NotifyState,
+    groups: BTreeMap<GroupKey, Source>,
     writer: Writer,
     inflater: Inflater,
     entry: Vec<u8>,
@@ -205,6 +186,9 @@ impl Keeper {
             next_source: 0,
             presence: Presence::default(),
             ups: BTreeMap::new(),
+            rules: HeldRules::default(),
+            notify: NotifyState::default(),
+            groups: BTreeMap::new(),
             writer,
             inflater: Inflater::default(),
             entry: Vec::new(),
@@ -514,6 +498,7 @@ impl Keeper {
         self.writer.retain(now.wall);
         self.rest(now, self.limits.retention);
         self.drop_sessions(now);
+        self.stats.hosts_late = self.presence.late(now.wall);
         Ok(())
     }
 

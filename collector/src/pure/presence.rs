@@ -240,6 +240,17 @@ impl Presence {
         repeat(UpValue::Down).then_some((at, UpValue::Down))
     }
 
+    /// How many hosts have not said goodbye, were not found dead, and are not current.
+    #[must_use]
+    pub fn late(&self, at: Timestamp) -> u64 {
+        let late = |host: &&Host| {
+            let known_dead = self.ups.get(&host.labels).and_then(|up| up.last);
+            let known_dead = known_dead.is_some_and(|(_, value)| value == UpValue::Down);
+            !host.gone && !known_dead && !host.lives(at)
+        };
+        self.hosts.values().filter(late).count() as u64
+    }
+
     /// Hosts and last samples, for a snapshot.
     #[must_use]
     pub fn state(&self) -> (Vec<HostState>, Vec<UpState>) {

@@ -4,6 +4,7 @@
 //! put on the pool, and its answer given a status.
 
 pub(crate) mod queries;
+pub(crate) mod rules;
 mod threads;
 
 use std::sync::Arc;

@@ -39,6 +39,11 @@ pub enum Command {
     /// List the hosts that ship to a running collector, retire one in order, or forget it
     #[command(subcommand)]
     Host(Host),
+    /// Show the alerts of a running collector, and who was told of them
+    #[command(subcommand)]
+    Alert(Alert),
+    /// Explain an alert: its rule and value, and each notification and attempt
+    Why(Why),
     /// Ask a running collector a PromQL query; with `--range` draw the answer
     Query(Query),
     /// Run tests; exit with 1 if one fails
@@ -91,6 +96,10 @@ pub struct Up {
     /// The agent's program [default: bellwether-agent beside this program, else in PATH]
     #[arg(long, value_name = "FILE")]
     pub agent_bin: Option<PathBuf>,
+    /// Show a fault from its beginning to its page, within a minute, then end: two backends on
+    /// loopback, traffic, a receiver and an injected fault, all with job="demo"
+    #[arg(long)]
+    pub demo: bool,
     /// End by itself after this time, such as 30s
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub run_for: Option<Duration>,
@@ -263,6 +272,38 @@ pub struct HostForget {
     /// The agent's id, as `host list` shows it
     #[arg(value_name = "AGENT")]
     pub agent: String,
+}
+
+/// What `alert` does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Alert {
+    /// Show pending, firing and just resolved alerts, with what receivers know of them
+    List(AlertList),
+}
+
+/// The arguments of `alert list`.
+#[derive(Clone, Debug, Args)]
+pub struct AlertList {
+    /// Which collector.
+    #[command(flatten)]
+    pub target: Target,
+    /// How alerts are shown
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+}
+
+/// The arguments of `why`.
+#[derive(Clone, Debug, Args)]
+pub struct Why {
+    /// The alert: NAME, NAME{label=value,…} or {label=value,…}
+    #[arg(value_name = "ALERT")]
+    pub alert: String,
+    /// Which collector.
+    #[command(flatten)]
+    pub target: Target,
+    /// How it is explained
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
 }
 
 /// The arguments of `query`.

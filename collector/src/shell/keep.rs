@@ -95,8 +95,12 @@ enum Job {
     Forget { agent: AgentId, reply: oneshot::Sender<Option<Position>> },
     Drain { agent: AgentId, on: bool, reply: oneshot::Sender<Option<Position>> },
     Limits(KeeperLimits),
+    Record { entry: Vec<u8>, reply: RecordReply },
     Stop,
 }
+
+/// Is told the position of an entry, or that the journal had no room for it.
+pub type RecordReply = Box<dyn FnOnce(Option<Position>) + Send>;
 
 /// The keeper did not take a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -163,6 +167,15 @@ impl KeeperHandle {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Drain { agent, on, reply })?;
         answer.await.map_err(|_| KeepError::Ended)
+    }
+
+    /// Has an entry of the control machine journalled and applied. Waits while the queue is full:
+    /// the control thread has nothing to do that the keeper is not to know first.
+    ///
+    /// # Errors
+    /// The keeper has ended.
+    pub fn record(&self, entry: Vec<u8>, reply: RecordReply) -> Result<(), KeepError> {
+        self.jobs.send(Job::Record { entry, reply }).map_err(|_| KeepError::Ended)
     }
 
     /// Has other limits kept from now on.
@@ -276,6 +289,7 @@ impl KeeperThread {
                 reply.send(self.keeper.drain(now, agent, on, &mut batch)?).ok();
             }
             Job::Limits(limits) => self.keeper.set_limits(limits),
+            Job::Record { entry, reply } => reply(self.keeper.record(&entry, &mut batch)?),
             Job::Stop => return Ok(None),
         }
         Ok(Some(()))

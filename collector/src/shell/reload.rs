@@ -3,6 +3,7 @@
 //! A reload swaps the plan, never the wiring: threads, sockets and the store stay. What only a
 //! start can change is told by name.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,10 +18,12 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::cli::Settings;
+use super::control::ControlHandle;
 use super::keep::KeeperHandle;
 use super::metrics::ReloadMetrics;
-use super::startup;
+use super::{rule_files, serve, startup};
 use crate::pure::config::Plan;
+use crate::pure::control::ControlPlan;
 
 /// Requests to reload that wait.
 const REQUESTS: usize = 4;
@@ -46,6 +49,12 @@ pub struct Levers {
     pub principals: Principals,
     /// Limits of sessions.
     pub keeper: KeeperHandle,
+    /// Rules.
+    pub control: ControlHandle,
+    /// How the collector is reached.
+    pub scheme: &'static str,
+    /// The same.
+    pub address: SocketAddr,
     /// Labels of federated series.
     pub external: watch::Sender<LabelSet>,
     /// Where it is told how it went.
@@ -116,14 +125,22 @@ impl Reloader {
         let (mut plan, warnings) = startup::plan(settings).map_err(|error| error.to_string())?;
         let keys = keep(old, &mut plan);
         let specs = plan.principals.iter().chain(always).cloned().collect();
+        let (groups, found) = rule_files::load(&plan.rules)?;
         let fresh = Principals::new(specs, plan.anonymous).map_err(|errors| {
             errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         })?;
         for warning in &warnings {
             warn!(%warning, "configuration");
         }
+        for warning in &found {
+            warn!(%warning, "rules");
+        }
         // Last of what can fail, and it changes nothing if it does.
         self.levers.keeper.set_limits(plan.keeper).map_err(|error| error.to_string())?;
+        let Levers { scheme, address, .. } = self.levers;
+        let site = serve::site(&plan, scheme, address);
+        let control = ControlPlan { groups, notify: serve::notify_plan(&plan, &site) };
+        self.levers.control.plan(control, site);
         self.levers.principals.become_as(fresh);
         self.levers.external.send_replace(plan.external_labels.clone());
         self.source.plan = plan;

@@ -10,6 +10,8 @@
 //! stamps outside the promise) are ended by nothing. A sample at an end itself is followed by its
 //! marker 1 ms later.
 
+mod front;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +20,8 @@ use bellwether_model::time::Timestamp;
 use bellwether_model::wire::bytes::{Malformed, Reader, put_varint, put_zigzag};
 
 use crate::Source;
+pub(crate) use front::Front;
+pub use front::PROMPT;
 
 /// Silence after which a source's series end.
 pub const GRACE: Duration = Duration::from_secs(5);
@@ -120,6 +124,16 @@ impl Intervals {
         }
     }
 
+    /// The source's newest promise; `None` if it has said goodbye since, or makes none.
+    fn promise(&self) -> Option<Timestamp> {
+        self.kept.last().filter(|last| !last.closed).map(|last| last.through)
+    }
+
+    /// Whether nothing had ended the source at a time.
+    pub(crate) fn lives(&self, at: Timestamp) -> bool {
+        self.kept.last().is_none_or(|last| at < last.end)
+    }
+
     /// Ends from `start` to `end`, both included, that a view at `now` sees, each with the end of
     /// the interval before.
     pub(crate) fn ends(
@@ -151,6 +165,10 @@ type Shard = BTreeMap<Source, Arc<Intervals>>;
 impl Marks {
     pub(crate) fn of(&self, source: Source) -> Option<&Intervals> {
         self.0.get(&(source.0 >> SHARD_BITS))?.get(&source).map(AsRef::as_ref)
+    }
+
+    fn promise(&self, source: Source) -> Option<Timestamp> {
+        self.of(source).and_then(Intervals::promise)
     }
 
     /// Sets the intervals of a source.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use bellwether_model::id::Position;
 use bellwether_model::time::Timestamp;
 
+use crate::births::Births;
 use crate::chunk::ROWS_MAX;
 use crate::files::filed::Damages;
 use crate::index::Index;
 use crate::lane::{Epoch, Lane, LaneId};
-use crate::liveness::Marks;
+use crate::liveness::Front;
 use crate::stats::Stats;
 use crate::view::View;
 use crate::writer::Writer;
@@ -75,6 +76,13 @@ impl Store {
         View::new(Arc::clone(&self.shared), now)
     }
 
+    /// What [`bellwether_model::feed::Feed::complete_through`] of a view made now would say. Costs
+    /// a look-up, however many sources there are.
+    #[must_use]
+    pub fn complete_through(&self, now: Timestamp) -> Timestamp {
+        read(&self.shared.published).front.complete_through(now)
+    }
+
     /// Counts as of the last publication.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -99,6 +107,7 @@ pub(crate) struct Shared {
     pub(crate) index: RwLock<Index>,
     pub(crate) lanes: RwLock<BTreeMap<LaneId, Arc<Lane>>>,
     pub(crate) published: RwLock<Published>,
+    pub(crate) births: RwLock<Births>,
     pub(crate) views: Mutex<Views>,
     /// Samples that gave way to another of the same time, as readers met them.
     pub(crate) duplicates: AtomicU64,
@@ -113,6 +122,7 @@ impl Shared {
             index: RwLock::default(),
             lanes: RwLock::default(),
             published: RwLock::default(),
+            births: RwLock::default(),
             views: Mutex::default(),
             duplicates: AtomicU64::new(0),
             damages: OnceLock::new(),
@@ -124,7 +134,7 @@ impl Shared {
 #[derive(Debug, Default)]
 pub(crate) struct Published {
     pub(crate) cut: Position,
-    pub(crate) marks: Marks,
+    pub(crate) front: Front,
     pub(crate) stats: Stats,
 }
 

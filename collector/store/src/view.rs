@@ -12,6 +12,7 @@
 //! The writer waits for a reader only while it copies pointers (an index part, a list of blocks, up
 //! to 1,024 label sets) or one column of open rows.
 
+mod follow;
 mod merge;
 
 use std::borrow::Cow;
@@ -45,16 +46,18 @@ pub struct View {
     cut: Position,
     epoch: Epoch,
     marks: Marks,
+    complete: Timestamp,
 }
 
 impl View {
     pub(crate) fn new(shared: Arc<Shared>, now: Timestamp) -> View {
         let published = read(&shared.published);
-        let (cut, marks) = (published.cut, published.marks.clone());
+        let (cut, marks) = (published.cut, published.front.marks.clone());
+        let complete = published.front.complete_through(now);
         // Under the lock: a block with rows up to the cut is not dropped between the two.
         let epoch = lock(&shared.views).enter();
         drop(published);
-        View { shared, now, cut, epoch, marks }
+        View { shared, now, cut, epoch, marks, complete }
     }
 
     /// The last position whose rows the view shows.
@@ -76,7 +79,7 @@ impl View {
 
     /// Hands each matched series with a visible row in the window to `found`, by number.
     fn each(&self, matchers: &[Matcher], window: Window, mut found: impl FnMut(SeriesRef, Entry)) {
-        let span = Span { window: self.clamp(window), cut: self.cut };
+        let span = self.span(window);
         let question = read(&self.shared.index).postings.question(matchers);
         let matched: Vec<u32> = question.answer(matchers).into_iter().collect();
         let mut lanes = BTreeMap::new();
@@ -107,6 +110,24 @@ impl View {
         read(&self.shared.lanes).get(&lane).cloned()
     }
 
+    fn lanes_of(&self, series: SeriesRef) -> Vec<Arc<Lane>> {
+        let lanes = self.entry(series).map(|entry| entry.lanes);
+        let lanes = lanes.iter().flat_map(|lanes| lanes.iter());
+        lanes.filter_map(|lane| self.lane(*lane)).collect()
+    }
+
+    /// All that a window shows.
+    fn span(&self, window: Window) -> Span {
+        Span { window: self.clamp(window), cut: self.cut, from: Position(0) }
+    }
+
+    /// A lane's samples of a series, with their positions.
+    fn run(&self, lane: &Lane, series: SeriesRef, span: Span) -> Run {
+        let mut run = Run { positions: Some(Vec::new()), ..Run::default() };
+        lane.read(series, span, self.epoch, &mut run);
+        run
+    }
+
     fn entry(&self, series: SeriesRef) -> Option<Entry> {
         read(&self.shared.index).get(series).cloned()
     }
@@ -135,9 +156,7 @@ impl Select for View {
 
     fn samples(&self, series: SeriesRef, window: Window, out: &mut Column) {
         out.clear();
-        let lanes = self.entry(series).map(|entry| entry.lanes);
-        let lanes = lanes.iter().flat_map(|lanes| lanes.iter());
-        let lanes: Vec<Arc<Lane>> = lanes.filter_map(|lane| self.lane(*lane)).collect();
+        let lanes = self.lanes_of(series);
         let window = self.clamp(window);
         let ends = |lane: &Lane, start| {
             let intervals = self.marks.of(lane.source);
@@ -147,7 +166,7 @@ impl Select for View {
         let marked = lanes.iter().any(|lane| ends(lane, window.start).next().is_some());
         let back = if marked { merge::HORIZON } else { std::time::Duration::ZERO };
         let start = window.start.saturating_sub(back);
-        let span = Span { window: Window { start, end: window.end }, cut: self.cut };
+        let span = Span { window: Window { start, end: window.end }, ..self.span(window) };
         if let ([lane], false) = (lanes.as_slice(), marked) {
             let mut run = Run { column: std::mem::take(out), positions: None };
             lane.read(series, span, self.epoch, &mut run);
@@ -155,8 +174,7 @@ impl Select for View {
             return;
         }
         let part = |lane: &Arc<Lane>| {
-            let mut run = Run { positions: Some(Vec::new()), ..Run::default() };
-            lane.read(series, span, self.epoch, &mut run);
+            let run = self.run(lane, series, span);
             let markers = merge::markers(&run.column, ends(lane, start));
             merge::Part { run, markers }
         };

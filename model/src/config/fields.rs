@@ -205,6 +205,12 @@ impl<'r> Fields<'r> {
         self.reading.push(diagnostic);
     }
 
+    /// Hides what stands under unknown keys, and texts where a mapping belongs: either may be a
+    /// secret in the wrong place. So does a mapping that has a secret.
+    pub fn guard(&mut self) {
+        self.guarded = true;
+    }
+
     /// A text, not empty.
     pub fn text(&mut self, key: &str, help: &'static str) -> Field<'r, String> {
         let read = |text: &str| Some(text.to_owned());
@@ -293,6 +299,10 @@ impl<'r> Fields<'r> {
     /// A section that may be left out: its keys then have their defaults.
     pub fn section<T>(&mut self, key: &str, describe: impl FnOnce(&mut Fields<'r>) -> T) -> T {
         let (entry, named) = self.named(key);
+        let node = entry.map(|entry| &entry.node).filter(|_| self.guarded);
+        if let Some(Node { value: Value::Scalar { .. }, place }) = node {
+            self.reading.mask(place);
+        }
         let within = entry.map_or_else(|| self.within.clone(), |entry| entry.place.clone());
         self.reading.mapping(entry.map(|entry| &entry.node), within, named, describe)
     }
@@ -483,6 +493,12 @@ impl<'r> Item<'r> {
     /// A text, not empty.
     pub fn text(&mut self) -> String {
         self.scalar("a text", |text| Some(text.to_owned())).unwrap_or_default()
+    }
+
+    /// A secret in the file itself, not empty.
+    pub fn secret(&mut self) -> Secret {
+        self.reading.mask(self.node.map_or(&self.place, |node| &node.place));
+        Secret::text(self.text())
     }
 
     /// What a type of its own reads; `wanted` completes the sentence `… must be …`.

@@ -79,6 +79,23 @@ pub fn date(at: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// What Go prints where there is no time.
+pub const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// A time to the millisecond as RFC 3339 writes it, in UTC, without zeros at the end of the
+/// fraction: what Go prints.
+#[must_use]
+pub fn date_millis(at: Timestamp) -> String {
+    let millis = at.0.rem_euclid(1000);
+    let mut text = date(at);
+    if millis > 0 {
+        text.pop();
+        let fraction = format!("{millis:03}");
+        text = format!("{text}.{}Z", fraction.trim_end_matches('0'));
+    }
+    text
+}
+
 /// Takes exactly `digits` digits.
 fn number(rest: &mut &str, digits: usize) -> Option<i64> {
     let (number, tail) = rest.split_at_checked(digits)?;

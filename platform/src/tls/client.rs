@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::{ClientConfig, InconsistentKeys};
+use rustls::{ClientConfig, InconsistentKeys, RootCertStore};
 
 use super::files::{self, marks};
 use super::{ClientFiles, TlsError, alpn, provider};
@@ -49,7 +49,7 @@ impl ClientTls {
     }
 }
 
-fn paths(files: &ClientFiles) -> impl Iterator<Item = &Path> {
+pub(super) fn paths(files: &ClientFiles) -> impl Iterator<Item = &Path> {
     let own = files.identity.iter().flat_map(|own| [own.cert.as_path(), own.key.as_path()]);
     own.chain(files.ca.as_deref())
 }
@@ -59,12 +59,20 @@ fn read(files: &ClientFiles) -> Result<Arc<ClientConfig>, TlsError> {
         Some(path) => files::authorities(path)?,
         None => files::system_authorities()?,
     };
+    let mut config = base(files, roots)?;
+    config.alpn_protocols = alpn();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    Ok(Arc::new(config))
+}
+
+/// Whom to trust and who we are; no protocol is said.
+pub(super) fn base(files: &ClientFiles, roots: RootCertStore) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("invariant: ring has ciphers for both versions")
         .with_root_certificates(roots);
-    let mut config = match &files.identity {
-        None => builder.with_no_client_auth(),
+    match &files.identity {
+        None => Ok(builder.with_no_client_auth()),
         Some(own) => {
             let (chain, key) = files::identity(own)?;
             builder.with_client_auth_cert(chain, key).map_err(|error| match error {
@@ -72,10 +80,7 @@ fn read(files: &ClientFiles) -> Result<Arc<ClientConfig>, TlsError> {
                     TlsError::NotAPair { cert: own.cert.clone(), key: own.key.clone() }
                 }
                 _ => TlsError::Unusable { path: own.key.clone(), reason: error.to_string() },
-            })?
+            })
         }
-    };
-    config.alpn_protocols = alpn();
-    config.resumption = Resumption::in_memory_sessions(SESSIONS);
-    Ok(Arc::new(config))
+    }
 }

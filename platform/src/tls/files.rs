@@ -22,6 +22,9 @@ const LOCKED: [&str; 2] = ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTE
 /// A certificate with those above it, and its key.
 pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
+/// Authorities as they are trusted, and as they are written.
+pub(super) type DerAuthorities = (RootCertStore, Vec<CertificateDer<'static>>);
+
 /// Who may read a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kept {
@@ -35,7 +38,7 @@ pub(super) fn identity(files: &IdentityFiles) -> Result<Identity, TlsError> {
 }
 
 /// At least one certificate.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = read(path, Kept::Open)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let found = found.map_err(|error| not_pem(path, CERTIFICATE, &error))?;
@@ -68,10 +71,15 @@ pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
 
 /// The authorities that the system trusts, but for those that cannot be read: stores hold oddities.
 pub(super) fn system_authorities() -> Result<RootCertStore, TlsError> {
+    system_authorities_der().map(|(roots, _)| roots)
+}
+
+/// The same, with the certificates themselves.
+pub(super) fn system_authorities_der() -> Result<DerAuthorities, TlsError> {
     let mut roots = RootCertStore::empty();
-    let loaded = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(loaded.certs);
-    if roots.is_empty() { Err(TlsError::NoAuthorities) } else { Ok(roots) }
+    let certs = rustls_native_certs::load_native_certs().certs;
+    roots.add_parsable_certificates(certs.iter().cloned());
+    if roots.is_empty() { Err(TlsError::NoAuthorities) } else { Ok((roots, certs)) }
 }
 
 /// The states of some files; one that is gone has none.

@@ -10,9 +10,10 @@ use tokio_rustls::TlsStream;
 
 /// A connection over TCP.
 #[derive(Debug)]
-pub(crate) enum Wire {
+pub enum Wire {
+    /// Without TLS.
     Plain(TcpStream),
-    /// In a box, since the state of TLS is large.
+    /// With TLS; in a box, since its state is large.
     Tls(Box<TlsStream<TcpStream>>),
 }
 

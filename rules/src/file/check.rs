@@ -1,35 +1,45 @@
 //! One rule, from its mapping.
 
+use bellwether_model::config::Value;
 use bellwether_model::diagnostic::Place;
 
 use super::*;
 
 /// Reads one rule; `None` if it lacks what makes it one. Its problems have been reported.
-pub(super) fn rule(
+pub(super) fn rule<'n>(
     reading: &mut Reading,
-    node: &Node,
+    node: &'n Node,
     shared: &BTreeMap<String, Template>,
 ) -> Option<Rule> {
     let mut keys = reading.keys(node, "a rule");
-    let record = name(keys.take("record"), reading, "`record`");
-    let alert = name(keys.take("alert"), reading, "`alert`");
+    let [record, alert] = [keys.take("record"), keys.take("alert")];
+    let record = record.map(|node| name(node, reading, "`record`"));
+    let alert = alert.map(|node| name(node, reading, "`alert`"));
     let written = keys.take("expr");
-    let parsed = expression(reading, written, &keys.place);
+    // Where there is no rule at all, that is said once.
+    let is_nothing = keys.is_empty();
+    let parsed = if is_nothing { None } else { expression(reading, written, &keys.place) };
     let hold = keys.take("for");
     let hold = hold.map(|node| (reading.duration(node, "`for`"), &node.place));
     let keep = keys.take("keep_firing_for");
     let keep = keep.map(|node| (reading.duration(node, "`keep_firing_for`"), &node.place));
-    let owner = alert.as_ref().map(|(name, _)| name.clone());
+    let owner = alert.as_ref().and_then(|alert| Some(alert.as_ref()?.0.clone()));
     let labels = keys.take("labels").map(|node| labels(reading, node, owner.as_deref()));
     let written_annotations = keys.take("annotations");
     let annotations = written_annotations.map(|node| annotations(reading, node, owner.as_deref()));
     reading.close(&keys);
 
-    let kind = match (record, alert) {
+    if matches!((&record, &alert), (Some(None), _) | (_, Some(None))) {
+        return None;
+    }
+    let named =
+        |name: Option<Option<Named<'n>>>| name.flatten().filter(|(name, _)| !name.is_empty());
+    let kind = match (named(record), named(alert)) {
         (Some(_), Some((_, place))) => {
             reading.error(RULE_KIND, place, "only one of `record` and `alert` must be set");
             return None;
         }
+        (None, None) if !matches!(node.value, Value::Mapping(_)) && !node.is_null() => return None,
         (None, None) => {
             let message = "one of `record` and `alert` must be set";
             reading.error(RULE_KIND, &keys.place, message);
@@ -64,14 +74,11 @@ pub(super) fn rule(
     Some(Rule { expr, query, labels: all, kind, line: node.place.line })
 }
 
-fn name<'n>(
-    node: Option<&'n Node>,
-    reading: &mut Reading,
-    what: &str,
-) -> Option<(String, &'n Place)> {
-    let node = node?;
-    let name = reading.text(node, what);
-    (!name.is_empty()).then_some((name, &node.place))
+/// A name and where it stands.
+type Named<'n> = (String, &'n Place);
+
+fn name<'n>(node: &'n Node, reading: &mut Reading, what: &str) -> Option<Named<'n>> {
+    Some((reading.text_if_one(node, what)?, &node.place))
 }
 
 fn expression(reading: &mut Reading, node: Option<&Node>, within: &Place) -> Option<Expr> {
@@ -79,7 +86,7 @@ fn expression(reading: &mut Reading, node: Option<&Node>, within: &Place) -> Opt
         reading.error(EXPRESSION, within, "the key `expr` is missing");
         return None;
     };
-    let text = reading.text(node, "`expr`");
+    let text = reading.text_if_one(node, "`expr`")?;
     match parse(&text) {
         Ok(expr) => {
             if matches!(expr.kind(), Kind::Matrix | Kind::Text) {
@@ -90,10 +97,7 @@ fn expression(reading: &mut Reading, node: Option<&Node>, within: &Place) -> Opt
             Some(expr)
         }
         Err(error) => {
-            let place = match error.position {
-                Some(at) => reading.within(node, at.line, at.column),
-                None => node.place.clone(),
-            };
+            let place = reading.within_expression(node, error.position);
             let message = format!("the expression does not parse: {}", error.message);
             reading.error(EXPRESSION, &place, message);
             None
@@ -116,8 +120,10 @@ pub(super) fn labels(
     alert: Option<&str>,
 ) -> BTreeMap<String, Template> {
     let mut labels = BTreeMap::new();
-    for (entry, text) in reading.texts(node, "`labels`") {
-        if entry.key.is_empty() || entry.key == METRIC_NAME {
+    for (entry, text) in reading.texts(node, "`labels`", "label") {
+        if entry.key.is_empty() {
+            reading.error(LABEL, &entry.place, "a label must have a name");
+        } else if entry.key == METRIC_NAME {
             let message = format!("{:?} cannot be a label's name here", entry.key);
             reading.error(LABEL, &entry.place, message);
         }
@@ -135,7 +141,7 @@ fn annotations(
     alert: Option<&str>,
 ) -> BTreeMap<String, Template> {
     let mut annotations = BTreeMap::new();
-    for (entry, text) in reading.texts(node, "`annotations`") {
+    for (entry, text) in reading.texts(node, "`annotations`", "annotation") {
         if entry.key.is_empty() {
             reading.error(LABEL, &entry.place, "an annotation must have a name");
         }
@@ -159,7 +165,11 @@ fn template(
     match Template::new(&format!("__alert_{alert}"), text) {
         Ok(template) => Some(template),
         Err(error) => {
-            reading.error(TEMPLATE, &node.place, format!("{what}: {error}"));
+            let place = match error.at {
+                Some(at) => reading.within(node, at),
+                None => node.place.clone(),
+            };
+            reading.error(TEMPLATE, &place, format!("{what}: {error}"));
             None
         }
     }

@@ -104,3 +104,30 @@ fn what_grows_without_end_is_cut() {
     let long = format!("{}{{{{ printf \"%060d\" 1 }}}}", "x".repeat(TEXT_BYTES_MAX - 23));
     assert!(expanded(&long).starts_with("<error expanding template: "), "length");
 }
+
+#[test]
+fn what_is_wrong_has_its_place_in_the_text() {
+    for (text, at, message) in [
+        ("a {{ $label.b }}", Some(5), "undefined variable \"$label\""),
+        ("ä\n{{ humanise 1 }}", Some(6), "function \"humanise\" not defined"),
+        (
+            "{{ range $i, $x := query \"up\" }}{{ end }}{{ $x }}",
+            Some(44),
+            "undefined variable \"$x\"",
+        ),
+        ("{{ define \"x\" }}{{ $value }}{{ end }}", Some(19), "undefined variable \"$value\""),
+        ("ok\n{{ if true }}", Some(3), "{{if}} has no {{end}}"),
+        ("ok {{ end }}", Some(3), "unexpected {{end}}"),
+    ] {
+        let error = Template::new("t", text).unwrap_err();
+        assert_eq!((error.at, error.message.as_str()), (at, message), "{text}");
+    }
+    for text in [
+        "{{ with $x := $value }}{{ $x }}{{ else }}{{ $x }}{{ end }}",
+        "{{ $x := 1 }}{{ if true }}{{ $x = 2 }}{{ end }}{{ $x }}{{ $.Value }}",
+        "{{ define \"x\" }}{{ $y := . }}{{ $y }}{{ end }}{{ $labels.a }}",
+        "{{ range $i, $x := query \"up\" }}{{ $i }}{{ $x.Value }}{{ end }}",
+    ] {
+        assert_eq!(Template::new("t", text).err(), None, "{text}");
+    }
+}

@@ -157,7 +157,7 @@ fn firing(reading: &mut Reading, node: &Node, name: &str) -> (LabelSet, BTreeMap
         None => LabelSet::new([(ALERT_NAME, name)]).unwrap_or_default(),
     };
     let annotations = keys.take("exp_annotations").map(|node| {
-        let texts = reading.texts(node, "`exp_annotations`");
+        let texts = reading.texts(node, "`exp_annotations`", "annotation");
         texts.into_iter().map(|(entry, text)| (entry.key.clone(), text)).collect()
     });
     reading.close(&keys);
@@ -166,7 +166,7 @@ fn firing(reading: &mut Reading, node: &Node, name: &str) -> (LabelSet, BTreeMap
 
 /// Labels of a mapping; with an alert's name over them.
 fn labels(reading: &mut Reading, node: &Node, alert: Option<&str>) -> LabelSet {
-    let texts = reading.texts(node, "labels");
+    let texts = reading.texts(node, "labels", "label");
     let mut all: BTreeMap<&str, &str> =
         texts.iter().map(|(entry, text)| (entry.key.as_str(), text.as_str())).collect();
     all.extend(alert.map(|name| (ALERT_NAME, name)));
@@ -200,9 +200,9 @@ fn query_case(reading: &mut Reading, node: &Node) -> Option<QueryCase> {
     match parse(&text) {
         Ok(expr) => Some(QueryCase { place: node.place.clone(), after, text, expr, samples }),
         Err(error) => {
-            let place = written.map_or(&node.place, |node| &node.place);
-            let message = format!("the expression does not parse: {error}");
-            reading.error(EXPRESSION, place, message);
+            let place = reading.within_expression(written.unwrap_or(node), error.position);
+            let message = format!("the expression does not parse: {}", error.message);
+            reading.error(EXPRESSION, &place, message);
             None
         }
     }

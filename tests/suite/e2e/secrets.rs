@@ -22,9 +22,11 @@ const READER: &str = "planted-reader-c9f0f895fb98ab91";
 const OPERATOR: &str = "planted-admin-45c48cce2e2d7fbd";
 const IN_THE_FILE: &str = "planted-inline-d3d9446802a44259";
 const PASSWORD: &str = "planted-password-6512bd43d9caa6e0";
+const HOOK: &str = "planted-hook-aab3238922bcc25a";
+const SIGNING: &str = "whsec_cGxhbnRlZC1wbGFudGVkLXBsYW50ZWQtcGxhbnRlZA==";
 /// Planted where it is wrong.
 const WRONG: &str = "planted-wrong-c20ad4d76fe97759";
-const ALL: [&str; 6] = [INGEST, READER, OPERATOR, IN_THE_FILE, PASSWORD, WRONG];
+const ALL: [&str; 8] = [INGEST, READER, OPERATOR, IN_THE_FILE, PASSWORD, HOOK, SIGNING, WRONG];
 
 /// Everything that was said, with who said it.
 #[derive(Default)]
@@ -99,7 +101,11 @@ fn start(folder: &Folder, port: u16) -> Process {
     };
     let config = format!(
         "listen: 127.0.0.1:{port}\n\
-         tls: {{cert_file: {}, key_file: {}}}\nprincipals:\n{}{}{}",
+         tls: {{cert_file: {}, key_file: {}}}\nprincipals:\n{}{}{}\
+         notify:\n  receivers: {{ops: {{webhook: {{url: 'http://127.0.0.1:9/{HOOK}', \
+         secret: {SIGNING}, bearer_token: {IN_THE_FILE}}}}}}}\n  \
+         alertmanagers: [{{url: 'http://127.0.0.1:9', basic_auth: {{username: u, \
+         password: {PASSWORD}}}}}]\n  heartbeat: {{url: 'http://127.0.0.1:9/{HOOK}', every: 1s}}\n",
         folder.join("server.pem").display(),
         folder.join("server.key").display(),
         principal("ingest", "ingest"),
@@ -145,6 +151,9 @@ fn pages(said: &mut Said, base: &str, ca: &Path) {
         "/api/v1/labels",
         "/api/v1/status/buildinfo",
         "/bellwether/v1/hosts",
+        "/api/bw/v1/alerts",
+        "/api/bw/v1/alerts/why?alert=Any",
+        "/runbooks/HostDown",
         "/-/healthy",
         "/-/ready",
         "/agent/v1/push",
@@ -165,7 +174,10 @@ fn pages(said: &mut Said, base: &str, ca: &Path) {
 fn commands(said: &mut Said, folder: &Folder, base: &str) {
     let broken = format!(
         "listn: x\nprincipals:\n  a: {{token: {IN_THE_FILE}, scopes: [ingest]}}\n  \
-         b: {{token_hash: {WRONG}, scopes: [ingest]}}\n"
+         b: {{token_hash: {WRONG}, scopes: [ingest]}}\n\
+         notify:\n  receivers:\n    a: {{webhook: {{url: 'ftp://{HOOK}', secret: {WRONG}}}}}\n    \
+         b: {{webhook: {{url: 'http://u:{PASSWORD}@h/', secrets: [{{secret: {WRONG}}}], \
+         bearer_token: [{WRONG}]}}}}\n"
     );
     let agents = format!(
         "collectors:\n  - {{url: 'https://u:{PASSWORD}@c:9797', token: {IN_THE_FILE}, \

@@ -6,6 +6,7 @@ use bellwether_model::config::{Fields, code};
 use bellwether_model::diagnostic::Diagnostic;
 use regex_automata::meta::{BuildError, Regex};
 
+use super::probe;
 use crate::pure::filter::{FilterSpec, NameFilter};
 use crate::pure::input::{INPUTS, InputSpec, Pace};
 
@@ -65,8 +66,8 @@ impl InputPlan {
     }
 }
 
-/// The inputs that run.
-pub(super) fn describe(f: &mut Fields<'_>, series_max: u64) -> Vec<InputPlan> {
+/// The inputs that run, and whom to probe.
+pub(super) fn describe(f: &mut Fields<'_>, series_max: u64) -> (Vec<InputPlan>, probe::Section) {
     let interval = interval(f, "Time from row to row of all inputs.", INTERVAL);
     let mut plans = Vec::new();
     for spec in INPUTS {
@@ -74,7 +75,7 @@ pub(super) fn describe(f: &mut Fields<'_>, series_max: u64) -> Vec<InputPlan> {
         let series_max = usize::try_from(series_max).unwrap_or(usize::MAX);
         plans.extend(plan.map(|plan| InputPlan { series_max, ..plan }));
     }
-    plans
+    (plans, f.section("probe", probe::describe))
 }
 
 /// One input; `None` if it is off.
@@ -136,7 +137,7 @@ fn pattern(f: &mut Fields<'_>, key: &'static str, help: &'static str) -> Option<
 }
 
 /// The last line of what the parser says; those before draw the pattern.
-fn reason(error: &BuildError) -> String {
+pub(super) fn reason(error: &BuildError) -> String {
     let text = error.syntax_error().map_or_else(|| error.to_string(), ToString::to_string);
     let last = text.lines().last().unwrap_or_default();
     last.trim_start_matches("error: ").to_owned()

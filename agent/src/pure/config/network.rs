@@ -2,7 +2,7 @@
 
 use bellwether_model::config::{Environment, Fields, Secret, SecretSource, code};
 use bellwether_model::diagnostic::{Code, Diagnostic, Place};
-use bellwether_platform::dial::{Proxy, Scheme, Target, Way, from_environment};
+use bellwether_platform::dial::{Scheme, Target, Way, from_environment};
 use bellwether_platform::principal::{TokenHash, TokenSource};
 use bellwether_platform::tls::{ClientFiles, ServerFiles};
 
@@ -14,8 +14,6 @@ pub const UNENCRYPTED: Code =
 
 /// The agent's page, next to the collector's port.
 const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9798);
-/// The word for going without a proxy, whatever the environment says.
-const NO_PROXY: &str = "none";
 /// Bytes of a token, as in token files.
 const TOKEN_BYTES: core::ops::RangeInclusive<usize> = 16..=512;
 
@@ -31,24 +29,9 @@ pub(super) fn collector(f: &mut Fields<'_>, environment: &Environment) -> Collec
     let server_name = f
         .text("server_name", "The name its certificate must be for, if not the host of `url`.")
         .optional();
-    let proxy = f
-        .secret(
-            "proxy",
-            "A proxy as `http://USER:PASSWORD@HOST:PORT`, or `none`; if unsaid, as HTTPS_PROXY, \
-             HTTP_PROXY and NO_PROXY say.",
-        )
-        .check(|proxy| match proxy.reveal() {
-            SecretSource::File(_) | SecretSource::Text(NO_PROXY) => Ok(()),
-            SecretSource::Text(text) => Proxy::parse(text).map(drop).map_err(|e| e.to_string()),
-        })
-        .optional();
+    let way = Way::describe(f);
     let url = url.trim_end_matches('/').to_owned();
-    let way = match proxy.as_ref().map(Secret::reveal) {
-        None => environment_way(f, &url, environment),
-        Some(SecretSource::File(path)) => Way::ProxyFile(path.to_owned()),
-        Some(SecretSource::Text(NO_PROXY)) => Way::Direct,
-        Some(SecretSource::Text(text)) => Proxy::parse(text).map_or(Way::Direct, Way::Proxy),
-    };
+    let way = way.unwrap_or_else(|| environment_way(f, &url, environment));
     warn_of_unencrypted(f, &url, token.as_ref(), place);
     CollectorPlan { url, token, tls, server_name, way }
 }

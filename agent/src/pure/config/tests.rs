@@ -13,7 +13,7 @@ fn around() -> Surroundings {
     }
 }
 
-fn plan(text: &str) -> Plan {
+pub(super) fn plan(text: &str) -> Plan {
     match read("agent.yaml", text, &around(), &Overrides::default()) {
         Ok((plan, warnings)) if warnings.is_empty() => plan,
         Ok((_, warnings)) => panic!("{warnings}"),
@@ -21,7 +21,7 @@ fn plan(text: &str) -> Plan {
     }
 }
 
-fn problems(text: &str) -> String {
+pub(super) fn problems(text: &str) -> String {
     let problems = read("agent.yaml", text, &around(), &Overrides::default()).unwrap_err();
     problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
@@ -234,6 +234,9 @@ fn the_reference_has_every_key() {
         "inputs.netdev.device_exclude",
         "inputs.filesystem.mount_point_include",
         "inputs.sequence.rows_per_second",
+        "inputs.probe.targets[].url",
+        "inputs.probe.modules.<name>.http.valid_status_codes",
+        "inputs.probe.modules.<name>.http.bearer_token_file",
         "limits.series_per_input",
         "spool.sync",
         "labels",

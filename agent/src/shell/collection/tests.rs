@@ -10,7 +10,9 @@ use bellwether_model::time::{Mono, Nanos};
 use bellwether_platform::clock::{ManualTime, Reading};
 
 use super::*;
+use crate::pure::config::{Overrides, Surroundings, read};
 use crate::pure::input::INPUTS;
+use crate::pure::probe::{Sight, TargetPlan};
 use crate::shell::calls::Calls;
 use crate::shell::host::Roots;
 use crate::shell::latest::Latest;
@@ -234,4 +236,104 @@ fn a_mount_that_hangs_is_marked_and_holds_up_neither_the_tick_nor_other_mounts()
     assert_eq!(values[&series("size_bytes", "/hangs", "")], 5.0);
     assert_eq!(values[&series("device_error", "/hangs", "")], 0.0);
     assert!(!values.contains_key(&series("device_error", "/hangs", "mountpoint timeout")));
+}
+
+/// Targets that nobody probes; results are handed in.
+fn targets(section: &str) -> Vec<TargetPlan> {
+    let text = format!("inputs: {{probe: {{{section}}}}}\n");
+    let around = Surroundings { host_name: "h".to_owned(), ..Surroundings::default() };
+    read("f", &text, &around, &Overrides::default()).unwrap().0.probes
+}
+
+fn succeeded(plan: &TargetPlan, redirects: u32) -> Sight {
+    let mut sight = Sight::none(&plan.ask);
+    sight.http.as_mut().unwrap().redirects = redirects;
+    sight
+}
+
+/// The numbers of the groups that are due, with their targets.
+fn due(collection: &Collection) -> Vec<(u32, String)> {
+    let due = collection.groups().iter().filter(|group| group.due);
+    due.map(|group| {
+        let instance = group.table.target().get("instance").unwrap_or_default();
+        (group.id.0, instance.to_owned())
+    })
+    .collect()
+}
+
+#[test]
+fn a_target_has_a_row_of_its_own_group_at_the_tick_after_each_result() {
+    let host = FakeHost::new("targets");
+    host.write("loadavg", "1.00 2.00 3.00 1/2 3\n");
+    let plans = targets("interval: 3s, targets: [{url: 'http://a'}, {url: 'http://b'}]");
+    let inputs = [InputPlan { interval: Duration::from_secs(10), ..plan("loadavg") }];
+    let (found, sender) = Targets::fed(&plans);
+    let mut collection = host.collection(&inputs).beside(found);
+    assert_eq!(collection.base(), Duration::from_secs(1), "results wait a second at most");
+    assert_eq!(collection.collect(Timestamp(1000)).samples, 0);
+    assert_eq!(due(&collection), []);
+    for redirects in 0..2 {
+        sender.send((1, succeeded(&plans[1], redirects))).unwrap();
+    }
+    sender.send((0, succeeded(&plans[0], 7))).unwrap();
+    assert_eq!(collection.collect(Timestamp(2000)).samples, 2 * 18);
+    assert_eq!(due(&collection), [(64, "http://a".to_owned()), (65, "http://b".to_owned())]);
+    let latest = Latest::default();
+    latest.publish(collection.groups());
+    let mut page = Vec::new();
+    latest.write(&mut exposition::Writer::new(&mut page));
+    let page = String::from_utf8(page).unwrap();
+    for line in [
+        "probe_http_redirects{agent=\"h\",environment=\"production\",instance=\"http://a\",\
+         job=\"blackbox\"} 7\n",
+        "instance=\"http://b\",job=\"blackbox\",phase=\"tls\"} 0\n",
+    ] {
+        assert!(page.contains(line), "{page}");
+    }
+    assert_eq!(page.matches("# TYPE probe_success gauge").count(), 1);
+    collection.collect(Timestamp(3000));
+    assert_eq!(due(&collection), [(65, "http://b".to_owned())], "the second result");
+    assert_eq!(values(&collection)["probe_http_redirects"], 1.0);
+    // More results than can wait are counted.
+    (0..6).for_each(|n| sender.send((0, succeeded(&plans[0], n))).unwrap());
+    assert_eq!(collection.collect(Timestamp(4000)).probes_dropped, 2);
+    assert_eq!(values(&collection)["probe_http_redirects"], 2.0);
+}
+
+#[test]
+fn over_a_reload_targets_keep_their_groups_and_those_that_are_gone_end() {
+    let host = FakeHost::new("reloaded");
+    host.write("loadavg", "1.00 2.00 3.00 1/2 3\n");
+    let inputs = [plan("loadavg")];
+    let all = targets("targets: [{url: 'http://a'}, {url: 'http://b'}, {url: 'http://c'}]");
+    let (found, sender) = Targets::fed(&all);
+    let mut collection = host.collection(&inputs).beside(found);
+    (0..3).for_each(|place| sender.send((place, succeeded(&all[place], 0))).unwrap());
+    collection.collect(Timestamp(1000));
+
+    let some = targets("targets: [{url: 'http://new'}, {url: 'http://c', interval: 1s}]");
+    let (found, sender) = Targets::fed(&some);
+    let mut next = host.collection(&inputs).beside(found);
+    next.succeed(collection);
+    next.collect(Timestamp(2000));
+    let ended: Vec<u32> =
+        next.groups().iter().filter(|g| g.due && g.table.live() == 0).map(|g| g.id.0).collect();
+    assert_eq!(ended, [64, 65], "a and b");
+    sender.send((0, succeeded(&some[0], 0))).unwrap();
+    sender.send((1, succeeded(&some[1], 0))).unwrap();
+    next.collect(Timestamp(3000));
+    let found = due(&next);
+    let expected = [(0, ""), (67, "http://new"), (66, "http://c")];
+    assert_eq!(found, expected.map(|(id, instance)| (id, instance.to_owned())));
+    let c = next.groups().iter().find(|group| group.id.0 == 66).unwrap();
+    assert_eq!((c.table.live(), c.table.columns().len()), (18, 18), "its columns went on");
+    assert_eq!(next.groups().len(), 3, "what has ended is gone");
+}
+
+#[test]
+fn an_agent_without_inputs_still_says_whose_frames_they_are() {
+    let host = FakeHost::new("alone");
+    let mut collection = host.collection(&[]);
+    assert_eq!(collection.collect(Timestamp(15_000)).samples, 0);
+    assert_eq!(due(&collection), [(0, String::new())]);
 }

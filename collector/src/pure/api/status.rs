@@ -34,6 +34,8 @@ pub(crate) struct About {
     pub(crate) places: usize,
     /// Samples that one query may hold.
     pub(crate) samples_max: usize,
+    /// Between evaluations of rule groups that say none.
+    pub(crate) rule_interval: Duration,
     /// Labels added to what is federated.
     pub(crate) external_labels: LabelSet,
 }
@@ -68,7 +70,8 @@ impl About {
 
     /// The answer of `/status/config`: what of Prometheus' configuration has a counterpart.
     pub(crate) fn config(&self) -> Vec<u8> {
-        let mut yaml = "global:\n  evaluation_interval: 1m\n".to_owned();
+        let interval = seconds(self.rule_interval);
+        let mut yaml = format!("global:\n  evaluation_interval: {interval}\n");
         if !self.external_labels.is_empty() {
             yaml += "  external_labels:\n";
             for (name, value) in self.external_labels.iter() {
@@ -166,6 +169,7 @@ mod tests {
             timeout: Duration::from_secs(120),
             places: 20,
             samples_max: 5,
+            rule_interval: Duration::from_secs(60),
             external_labels: LabelSet::new([("site", "a\"b")]).unwrap(),
         }
     }

@@ -99,10 +99,13 @@ impl Keeper {
         if key.1 != Stream::Metrics {
             return;
         }
-        if header.opens_segment || !self.presence.advance(now, key.0, header.complete_through) {
+        let is_known = self.presence.advance(now, key.0, header.complete_through);
+        if header.opens_segment || !is_known {
+            // Groups of targets say nothing of who the agent is.
             let target = held
                 .decoder
                 .groups()
+                .filter(|(id, _)| *id < GroupId::TARGETS)
                 .map(|(_, group)| group.target())
                 .find_map(|target| Some((target.get("job")?, target.get("instance")?)));
             if let Some(labels) = target {

@@ -9,13 +9,19 @@ use bellwether_model::wire::decode::Decoder;
 use bellwether_store::checkpoint::FIRST_KIND_OF_COLLECTOR;
 use bellwether_store::{Capture, Damage, Filing, Placed, Source, Writer};
 
+use super::super::control::evaluation::GroupKey;
+use super::super::control::held::HeldRules;
 use super::super::entry::{self, Entry, Snapshot};
+use super::super::notify::state::NotifyState;
 use super::{Held, Keeper, KeeperLimits, PLACES_PER_SERIES};
 
 const CONTROL: u8 = FIRST_KIND_OF_COLLECTOR;
 const AGENT: u8 = CONTROL + 1;
 const UP: u8 = CONTROL + 2;
 const SESSION: u8 = CONTROL + 3;
+const GROUP: u8 = CONTROL + 4;
+const RULES: u8 = CONTROL + 5;
+const NOTIFY: u8 = CONTROL + 6;
 
 /// Takes the records of a checkpoint: kind and bytes.
 pub type Put<'a> = &'a mut dyn FnMut(u8, &[u8]);
@@ -29,6 +35,9 @@ pub struct KeeperCapture {
     agents: Vec<(AgentId, Source)>,
     ups: Vec<((String, String), Source)>,
     sessions: Vec<(AgentId, Stream, Timestamp, Decoder)>,
+    groups: Vec<(GroupKey, Source)>,
+    rules: HeldRules,
+    notify: NotifyState,
 }
 
 impl KeeperCapture {
@@ -65,6 +74,16 @@ impl KeeperCapture {
             decoder.put_state(&mut out);
             put(SESSION, &out);
         }
+        for (group, source) in &self.groups {
+            out.clear();
+            group.put(&mut out);
+            put_varint(&mut out, u64::from(source.0));
+            put(GROUP, &out);
+        }
+        self.rules.put(&mut |bytes| put(RULES, bytes));
+        out.clear();
+        self.notify.put(&mut out);
+        put(NOTIFY, &out);
     }
 }
 
@@ -76,6 +95,9 @@ pub struct KeeperRestoring {
     agents: Vec<(AgentId, Source)>,
     ups: Vec<((String, String), Source)>,
     sessions: Vec<(AgentId, Stream, Timestamp, Decoder)>,
+    groups: Vec<(GroupKey, Source)>,
+    rules: HeldRules,
+    notify: NotifyState,
 }
 
 impl KeeperRestoring {
@@ -88,6 +110,9 @@ impl KeeperRestoring {
             agents: Vec::new(),
             ups: Vec::new(),
             sessions: Vec::new(),
+            groups: Vec::new(),
+            rules: HeldRules::default(),
+            notify: NotifyState::default(),
         }
     }
 
@@ -127,6 +152,12 @@ impl KeeperRestoring {
                     Decoder::take_state(&mut reader, places)?,
                 ));
             }
+            GROUP => {
+                let group = GroupKey::take(&mut reader)?;
+                self.groups.push((group, Source(small(&mut reader)?)));
+            }
+            NOTIFY => self.notify = NotifyState::take(&mut reader)?,
+            RULES => self.rules.take(&mut reader)?,
             _ => return Err(reader.malformed("a record of an unknown kind")),
         }
         reader.finish()
@@ -141,6 +172,8 @@ impl KeeperRestoring {
         (keeper.held, keeper.believes) = (at, true);
         keeper.sources = self.agents.into_iter().collect();
         keeper.ups = self.ups.into_iter().collect();
+        (keeper.groups, keeper.rules) = (self.groups.into_iter().collect(), self.rules);
+        keeper.notify = self.notify;
         for (agent, stream, session, recount) in control.sessions {
             let held = keeper.held(&(agent, stream));
             (held.session, held.recount) = (session, recount);
@@ -180,6 +213,9 @@ impl Keeper {
             next_source: self.next_source,
             agents: self.sources.iter().map(|(agent, source)| (*agent, *source)).collect(),
             ups: self.ups.iter().map(|(up, source)| (up.clone(), *source)).collect(),
+            groups: self.groups.iter().map(|(group, source)| (group.clone(), *source)).collect(),
+            rules: self.rules.clone(),
+            notify: self.notify.clone(),
             store: self.writer.capture(),
         }
     }

@@ -52,6 +52,9 @@ impl Keeper {
             Entry::Up(up) => self.up(now, &up, position),
             Entry::Snapshot(snapshot) => self.replay_snapshot(now, &snapshot),
             Entry::Drain { agent, at, on } => self.drained(agent, at, on),
+            Entry::Evaluation(evaluation) => self.evaluation(&evaluation, position),
+            Entry::Notices(records) => self.notices(&records),
+            Entry::GroupEnd { group, at } => self.group_end(&group, at, position),
             Entry::Forget { agent, at } => {
                 self.end(agent, at);
                 self.presence.forget(agent);
@@ -143,6 +146,7 @@ impl Keeper {
         self.is_new = !self.believes;
         self.believes = true;
         self.presence.started(now);
+        self.stats.hosts_late = self.presence.late(now.wall);
         self.writer.retain(now.wall);
     }
 

@@ -551,3 +551,27 @@ fn a_drained_host_is_told_until_it_is_not() {
     keeper.drain(at, AGENT, false, &mut bench.journal).unwrap().unwrap();
     assert!(!keeper.presence().is_draining(AGENT));
 }
+
+#[test]
+fn groups_of_targets_do_not_say_who_an_agent_is() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    let target = LabelSet::new([("job", "blackbox"), ("instance", "http://a")]).unwrap();
+    let mut probe = Table::new(target, Duration::from_secs(1));
+    let success = probe.add(column("probe_success", &[]));
+    probe.begin_row();
+    probe.set(success, 1.0);
+    bench.second += 1;
+    let time = now(bench.second).wall;
+    bench.encoder.begin(Timestamp(time.0 + 999));
+    bench.encoder.row(GroupId::TARGETS, &mut probe, time);
+    let mut frame = Vec::new();
+    bench.encoder.finish(&mut frame).unwrap();
+    assert_eq!(bench.push(&[&frame], false).case, Case::Applied);
+    assert_eq!(bench.keeper.presence().hosts().count(), 0);
+    assert_eq!(bench.values("probe_success")[..1], [Some(1.0)]);
+    bench.table.add(column("m", &[]));
+    let frame = bench.frame(2.0);
+    bench.push(&[&frame], false);
+    let hosts: Vec<_> = bench.keeper.presence().hosts().map(|(_, host)| host.instance()).collect();
+    assert_eq!(hosts, ["a"]);
+}

@@ -1,5 +1,6 @@
 use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bellwether_model::select::Select;
 use bellwether_model::time::Timestamp;
@@ -41,6 +42,7 @@ fn about() -> About {
         timeout: std::time::Duration::from_secs(120),
         places: PLACES,
         samples_max: 1000,
+        rule_interval: Duration::from_secs(60),
         external_labels: bellwether_model::label::LabelSet::default(),
     }
 }

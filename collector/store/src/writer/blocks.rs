@@ -170,7 +170,7 @@ impl Writer {
         }
         self.doom(dropped);
         self.purge();
-        write(&self.shared.published).marks.forget_before(horizon);
+        write(&self.shared.published).front.marks.forget_before(horizon);
         self.bury();
     }
 

@@ -1,0 +1,65 @@
+//! The section `rules`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bellwether_model::config::{Fields, code};
+use bellwether_model::diagnostic::Diagnostic;
+use bellwether_rules::packs;
+
+use crate::pure::control::schedule::INTERVAL_MIN;
+
+const INTERVAL: Duration = Duration::from_secs(15);
+const INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
+const OFFSET_MAX: Duration = Duration::from_secs(3600);
+
+/// Which rules are run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesPlan {
+    /// Files, directories, paths with stars.
+    pub files: Vec<PathBuf>,
+    /// Names of packs that come with the program.
+    pub packs: Vec<String>,
+    /// Of groups that say none.
+    pub interval: Duration,
+    /// Of groups that say none.
+    pub query_offset: Duration,
+}
+
+impl Default for RulesPlan {
+    fn default() -> RulesPlan {
+        RulesPlan {
+            files: Vec::new(),
+            packs: Vec::new(),
+            interval: INTERVAL,
+            query_offset: Duration::ZERO,
+        }
+    }
+}
+
+pub(super) fn describe(f: &mut Fields<'_>) -> RulesPlan {
+    let files = f.list("files", "Rule files, directories of them, or paths with stars.", |item| {
+        PathBuf::from(item.text())
+    });
+    let files = files.or(Vec::new());
+    let packs = f.list("packs", "Packs of rules that come with the program.", |item| {
+        let name = item.text();
+        if !packs::ALL.iter().any(|(known, _)| *known == name) {
+            let known: Vec<&str> = packs::ALL.iter().map(|(known, _)| *known).collect();
+            let message = format!("there is no pack `{name}`");
+            let problem = Diagnostic::error(code::INVALID, Some(item.place()), message);
+            item.push(problem.with_help(format!("there are: {}", known.join(", "))));
+        }
+        name
+    });
+    let packs = packs.or(Vec::new());
+    let interval = f
+        .duration("interval", "Between evaluations of groups that say none.")
+        .between(INTERVAL_MIN, INTERVAL_MAX)
+        .or(INTERVAL);
+    let query_offset = f
+        .duration("query_offset", "How much earlier than their slot such groups read.")
+        .between(Duration::ZERO, OFFSET_MAX)
+        .or(Duration::ZERO);
+    RulesPlan { files, packs, interval, query_offset }
+}

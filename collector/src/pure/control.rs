@@ -1,0 +1,477 @@
+//! The control machine: which rule groups are evaluated when, and what becomes of it.
+//!
+//! Evaluations are done elsewhere, over a view; their state travels with the job and comes back
+//! with what was yielded. What was yielded is journalled by the keeper, one entry for a group's
+//! slot, and nothing follows from it before the entry has a position. The driver (the control
+//! thread, or the simulator) does the effects in their order, and answers each
+//! [`Effect::Record`] with one [`Event::Recorded`], in the same order.
+
+pub mod evaluation;
+pub mod held;
+mod recorder;
+pub mod schedule;
+mod telling;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_model::id::{Position, StoreId};
+use bellwether_model::select::Select;
+use bellwether_model::time::{Mono, Now, Timestamp};
+use bellwether_rules::file::RuleGroup;
+use bellwether_rules::group::{GroupState, Means, Outcome, Overlay, RuleState};
+
+use self::evaluation::GroupKey;
+use self::held::{HeldRules, aligned};
+use self::recorder::Recorder;
+use self::schedule::Slots;
+use self::telling::Telling;
+use super::entry;
+use super::notify::event::{Delivery, Ticket};
+use super::notify::plan::NotifyPlan;
+use super::notify::record::Outcome as Delivered;
+use super::notify::report::AlertsReport;
+use super::notify::state::NotifyState;
+use super::notify::stats::Figures;
+
+/// After a start hosts have this long to show a current frame before rules are evaluated without
+/// them: a collector that was away must not take its own absence for the end of a condition.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// What the journal had no room for goes again after this.
+const FULL_PAUSE: Duration = Duration::from_millis(500);
+
+/// A group as the configuration has it.
+#[derive(Clone, Debug)]
+pub struct PlannedGroup {
+    /// Its name.
+    pub key: GroupKey,
+    /// Between two slots.
+    pub interval: Duration,
+    /// The rules.
+    pub rules: Arc<RuleGroup>,
+}
+
+/// What the machine is told.
+#[derive(Debug)]
+pub enum Event {
+    /// Time has passed.
+    Tick {
+        /// All data of all living sources is there up to this time.
+        complete: Timestamp,
+        /// Whether hosts that lived have not shown a current frame yet.
+        hosts_late: bool,
+    },
+    /// A job is done.
+    Evaluated(Box<Done>),
+    /// What became of the oldest entry that is not answered yet: its position, or that the journal
+    /// had no room.
+    Recorded(Option<Position>),
+    /// The configuration is this from now on.
+    Plan(ControlPlan),
+    /// A delivery has ended.
+    Delivered {
+        /// Which.
+        ticket: Ticket,
+        /// How.
+        outcome: Delivered,
+    },
+}
+
+/// What of the configuration is the control machine's.
+#[derive(Clone, Debug, Default)]
+pub struct ControlPlan {
+    /// Rules.
+    pub groups: Vec<PlannedGroup>,
+    /// Who is told.
+    pub notify: NotifyPlan,
+}
+
+/// What the journal has brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// Ids of notifications are made from it.
+    pub store: StoreId,
+    /// Of rules.
+    pub rules: &'a HeldRules,
+    /// Of notifications.
+    pub notify: &'a NotifyState,
+}
+
+/// What the machine wants done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Evaluate a group over a view as of now.
+    Evaluate(Job),
+    /// Journal an entry.
+    Record(Vec<u8>),
+    /// People may see this of a group.
+    Show(Arc<Shown>),
+    /// The group is gone.
+    Hide(GroupKey),
+    /// Send something once the journal is durable up to a position.
+    Send {
+        /// What, and where.
+        delivery: Delivery,
+        /// What it follows from.
+        after: Position,
+    },
+}
+
+/// A group to be evaluated at a slot.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Which group.
+    pub key: GroupKey,
+    /// Of which plan.
+    pub generation: u64,
+    /// The rules.
+    pub rules: Arc<RuleGroup>,
+    /// Their state before.
+    pub state: Arc<GroupState>,
+    /// When.
+    pub slot: Timestamp,
+}
+
+/// A job that is done.
+#[derive(Debug)]
+pub struct Done {
+    /// The job.
+    pub job: Job,
+    /// The rules' state after.
+    pub state: GroupState,
+    /// What they yielded.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A group as people see it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Its name.
+    pub key: GroupKey,
+    /// Between two slots.
+    pub interval: Duration,
+    /// The rules.
+    pub rules: Arc<RuleGroup>,
+    /// Their state.
+    pub state: Arc<GroupState>,
+    /// When the last evaluation ended.
+    pub evaluated_at: Option<Timestamp>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What was counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControlStats {
+    /// Groups evaluated at a slot.
+    pub iterations: u64,
+    /// Slots that had passed before their group could be evaluated.
+    pub missed: u64,
+    /// Rules evaluated.
+    pub evaluations: u64,
+    /// Rules that failed.
+    pub failures: u64,
+    /// Samples written.
+    pub samples: u64,
+    /// Samples left out because an earlier rule of the group wrote the same series.
+    pub doubles: u64,
+    /// Evaluations that the journal had no room for.
+    pub unrecorded: u64,
+}
+
+/// One group.
+struct Live {
+    planned: PlannedGroup,
+    slots: Slots,
+    next: Timestamp,
+    is_running: bool,
+    state: Arc<GroupState>,
+    recorder: Recorder,
+    evaluated_at: Option<Timestamp>,
+    took: Duration,
+}
+
+/// An entry on its way.
+enum Pending {
+    Evaluation { key: GroupKey, generation: u64, before: Arc<GroupState> },
+    End(GroupKey),
+    Notices,
+}
+
+/// The machine; see the module.
+pub struct Control {
+    groups: BTreeMap<GroupKey, Live>,
+    generation: u64,
+    pending: VecDeque<Pending>,
+    /// Groups whose end is to be journalled, not before then.
+    ending: Vec<GroupKey>,
+    end_after: Mono,
+    /// No group is evaluated before this while hosts are late.
+    grace: Mono,
+    telling: Telling,
+    stats: ControlStats,
+}
+
+impl Job {
+    /// Evaluates the group over a view. `took` is told by who has a clock.
+    #[must_use]
+    pub fn run(self, view: &dyn Select, means: Means<'_>) -> Done {
+        let mut state = GroupState::clone(&self.state);
+        let mut overlay = Overlay::new(view, self.slot);
+        let outcome = state.evaluate(&self.rules, self.slot, &mut overlay, means);
+        Done { job: self, state, outcome, took: Duration::ZERO }
+    }
+}
+
+impl Control {
+    /// A machine for these groups, which go on from what is held. Groups that are held and not
+    /// planned end.
+    #[must_use]
+    pub fn new(now: Now, held: Held<'_>, plan: ControlPlan) -> Control {
+        let mut control = Control {
+            groups: BTreeMap::new(),
+            generation: 0,
+            pending: VecDeque::new(),
+            ending: Vec::new(),
+            end_after: now.mono,
+            grace: now.mono + GRACE,
+            telling: Telling::new(held.store, plan.notify, held.notify.clone()),
+            stats: ControlStats::default(),
+        };
+        for planned in plan.groups {
+            let held = held.rules.get(&planned.key);
+            let state = held
+                .map_or_else(|| GroupState::new(&planned.rules), |held| held.state(&planned.rules));
+            // A clock that was set back must not evaluate a slot twice.
+            let since = held.map_or(now.wall, |held| now.wall.max(held.slot()));
+            control.groups.insert(planned.key.clone(), Live::new(planned, state, since));
+        }
+        let gone = held.rules.keys().filter(|key| !control.groups.contains_key(key)).cloned();
+        control.ending = gone.collect();
+        control
+    }
+
+    /// Takes an event; effects are added in the order in which they are to be done.
+    pub fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Tick { complete, hosts_late } => {
+                self.telling.begin(now, &self.groups);
+                self.end_groups(now, effects);
+                if hosts_late && now.mono < self.grace {
+                    self.wait(now);
+                } else {
+                    self.tick(now, complete, effects);
+                }
+            }
+            Event::Evaluated(done) => self.evaluated(now, *done, effects),
+            Event::Recorded(position) => self.recorded(now, position, effects),
+            Event::Plan(plan) => self.plan(now, plan, effects),
+            Event::Delivered { ticket, outcome } => self.telling.delivered(now, ticket, outcome),
+        }
+        if self.telling.flush(now, effects) {
+            self.pending.push_back(Pending::Notices);
+        }
+    }
+
+    /// All that is known of alerts and of what was told of them.
+    #[must_use]
+    pub fn report(&self, now: Timestamp) -> AlertsReport {
+        self.telling.report(now, self.groups.values())
+    }
+
+    /// What is to be shown of all groups.
+    pub fn shown(&self) -> impl Iterator<Item = Arc<Shown>> {
+        self.groups.values().map(|live| live.shown())
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> ControlStats {
+        self.stats
+    }
+
+    /// What was counted of notifications.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.telling.figures()
+    }
+
+    /// The state of a group.
+    #[must_use]
+    pub fn state(&self, key: &GroupKey) -> Option<&GroupState> {
+        self.groups.get(key).map(|live| &*live.state)
+    }
+
+    /// When the next slot comes that is not being evaluated; past slots wait for their inputs.
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        let slots = self.groups.values().filter(|live| !live.is_running).map(|live| live.next);
+        slots.chain(self.telling.next_wakeup()).min()
+    }
+
+    fn end_groups(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if now.mono < self.end_after {
+            return;
+        }
+        for key in std::mem::take(&mut self.ending) {
+            let mut bytes = Vec::new();
+            entry::put_group_end(&mut bytes, &key, now.wall);
+            self.pending.push_back(Pending::End(key));
+            effects.push(Effect::Record(bytes));
+        }
+    }
+
+    /// Slots that pass now are not evaluated: what hosts have to say of them is on its way.
+    fn wait(&mut self, now: Now) {
+        for live in self.groups.values_mut().filter(|live| live.next <= now.wall) {
+            live.next = live.slots.after(now.wall);
+        }
+    }
+
+    fn tick(&mut self, now: Now, complete: Timestamp, effects: &mut Vec<Effect>) {
+        for live in self.groups.values_mut().filter(|live| !live.is_running) {
+            let (slot, missed) = live.slots.catch_up(live.next, now.wall);
+            let offset = live.planned.rules.query_offset.unwrap_or_default();
+            // A missed slot is one that had to give way to a later one.
+            self.stats.missed += missed;
+            live.next = slot;
+            if !schedule::is_ready(slot, offset, complete, now.wall) {
+                continue;
+            }
+            live.is_running = true;
+            effects.push(Effect::Evaluate(Job {
+                key: live.planned.key.clone(),
+                generation: self.generation,
+                rules: Arc::clone(&live.planned.rules),
+                state: Arc::clone(&live.state),
+                slot,
+            }));
+        }
+    }
+
+    fn evaluated(&mut self, now: Now, done: Done, effects: &mut Vec<Effect>) {
+        let Done { job, state, outcome, took } = done;
+        let Some(live) = self.groups.get_mut(&job.key) else { return };
+        if job.generation != self.generation {
+            return;
+        }
+        live.next = live.slots.after(job.slot);
+        (live.evaluated_at, live.took) = (Some(now.wall), took);
+        let before = std::mem::replace(&mut live.state, Arc::new(state));
+        let states = (&*before, &*live.state);
+        let (evaluation, doubles) =
+            live.recorder.record(&job.key, &job.rules, states, (job.slot, &outcome));
+        let stats = &mut self.stats;
+        stats.iterations += 1;
+        stats.evaluations += job.rules.rules.len() as u64;
+        stats.failures += outcome.failures.len() as u64;
+        stats.samples += outcome.samples.len() as u64;
+        stats.doubles += doubles;
+        let mut bytes = Vec::new();
+        entry::put_evaluation(&mut bytes, &evaluation);
+        let generation = self.generation;
+        self.pending.push_back(Pending::Evaluation { key: job.key, generation, before });
+        effects.push(Effect::Record(bytes));
+    }
+
+    fn recorded(&mut self, now: Now, position: Option<Position>, effects: &mut Vec<Effect>) {
+        match self.pending.pop_front() {
+            Some(Pending::Evaluation { key, generation, before }) => {
+                self.stats.unrecorded += u64::from(position.is_none());
+                let live = self.groups.get_mut(&key);
+                let Some(live) = live.filter(|_| generation == self.generation) else { return };
+                live.is_running = false;
+                let Some(position) = position else {
+                    // The slot never was.
+                    live.state = before;
+                    live.recorder.reset();
+                    return;
+                };
+                self.telling.evaluated(now, live, position);
+                effects.push(Effect::Show(live.shown()));
+            }
+            Some(Pending::Notices) => self.telling.recorded(now, position, effects),
+            Some(Pending::End(key)) if position.is_none() && !self.groups.contains_key(&key) => {
+                self.ending.push(key);
+                self.end_after = now.mono + FULL_PAUSE;
+            }
+            Some(Pending::End(_)) | None => {}
+        }
+    }
+
+    fn plan(&mut self, now: Now, plan: ControlPlan, effects: &mut Vec<Effect>) {
+        self.generation += 1;
+        self.telling.begin(now, &self.groups);
+        let mut before = std::mem::take(&mut self.groups);
+        let mut gone = Vec::new();
+        for planned in plan.groups {
+            let live = match before.remove(&planned.key) {
+                None => Live::new(planned.clone(), GroupState::new(&planned.rules), now.wall),
+                Some(old) => {
+                    gone.extend(old.alerting().map(|(rule, _)| rule));
+                    old.replanned(planned.clone(), now.wall)
+                }
+            };
+            effects.push(Effect::Show(live.shown()));
+            self.ending.retain(|key| *key != planned.key);
+            self.groups.insert(planned.key, live);
+        }
+        for (key, live) in before {
+            gone.extend(live.alerting().map(|(rule, _)| rule));
+            effects.push(Effect::Hide(key.clone()));
+            self.ending.push(key);
+        }
+        self.telling.planned(now, plan.notify, &self.groups, gone);
+    }
+}
+
+impl Live {
+    fn new(planned: PlannedGroup, state: GroupState, since: Timestamp) -> Live {
+        let slots = Slots::new(&planned.key, planned.interval);
+        Live {
+            planned,
+            slots,
+            next: slots.after(since),
+            is_running: false,
+            state: Arc::new(state),
+            recorder: Recorder::default(),
+            evaluated_at: None,
+            took: Duration::ZERO,
+        }
+    }
+
+    /// The same group with other rules, which take what those of the same identity had.
+    fn replanned(self, planned: PlannedGroup, now: Timestamp) -> Live {
+        let states: Vec<RuleState> = self.state.rules.clone();
+        let identities = self.planned.rules.rules.iter().map(|rule| rule.identity());
+        let state = aligned(&planned.rules, identities.zip(states).collect());
+        let evaluated = self.state.rules.iter().filter_map(|rule| rule.evaluated_at).max();
+        let since = evaluated.map_or(now, |slot| slot.max(now));
+        let fresh = Live::new(planned, state, since);
+        Live { evaluated_at: self.evaluated_at, took: self.took, ..fresh }
+    }
+
+    fn shown(&self) -> Arc<Shown> {
+        Arc::new(Shown {
+            key: self.planned.key.clone(),
+            interval: self.slots.interval(),
+            rules: Arc::clone(&self.planned.rules),
+            state: Arc::clone(&self.state),
+            evaluated_at: self.evaluated_at,
+            took: self.took,
+        })
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").field("groups", &self.groups.len()).finish_non_exhaustive()
+    }
+}

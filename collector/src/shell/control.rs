@@ -1,0 +1,329 @@
+//! The control thread, which drives [`Control`], and the threads that evaluate rules for it.
+//!
+//! The control thread does nothing that takes long: it hands jobs to the evaluators and entries to
+//! the keeper, and takes up what became of them. Messages to it are bounded by what it has asked
+//! for: one evaluation or one entry for each group.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bellwether_model::id::Position;
+use bellwether_model::time::Mono;
+use bellwether_platform::clock::Clock;
+use bellwether_platform::stop::{StopOnReturn, Stopper};
+use bellwether_promql::evaluate::{Budget, Options};
+use bellwether_promql::pool::Serial;
+use bellwether_rules::group::Means;
+use bellwether_rules::template::Site;
+use bellwether_store::Store;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+use super::deliver::Outgoing;
+use super::keep::KeeperHandle;
+use crate::pure::config::QueryLimits;
+use crate::pure::control::evaluation::GroupKey;
+use crate::pure::control::{Control, ControlPlan, ControlStats, Done, Effect, Event, Job, Shown};
+use crate::pure::notify::event::Ticket;
+use crate::pure::notify::record::Outcome;
+use crate::pure::notify::report::AlertsReport;
+use crate::pure::notify::stats::Figures;
+
+/// From one look at the inputs of a due slot to the next.
+const LOOK: Duration = Duration::from_millis(5);
+/// The longest time without a look.
+const REST: Duration = Duration::from_secs(1);
+/// The deepest expression that the parser lets pass needs a part of it.
+const STACK_BYTES: usize = 16 << 20;
+
+enum Message {
+    Evaluated(Box<Done>),
+    Recorded(Option<Position>),
+    Delivered(Ticket, Outcome),
+    Plan(ControlPlan, Site),
+    Report(oneshot::Sender<AlertsReport>),
+    Stop,
+}
+
+/// What rules have come to, for whoever asks.
+#[derive(Clone, Default)]
+pub struct Board {
+    groups: Arc<RwLock<BTreeMap<GroupKey, Arc<Shown>>>>,
+    stats: Arc<Mutex<ControlStats>>,
+    figures: Arc<Mutex<Figures>>,
+}
+
+impl Board {
+    /// All groups, by file and name.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Arc<Shown>> {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> ControlStats {
+        *lock(&self.stats)
+    }
+
+    /// What was counted of notifications.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        lock(&self.figures).clone()
+    }
+
+    fn show(&self, shown: Arc<Shown>) {
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        groups.insert(shown.key.clone(), shown);
+    }
+
+    fn hide(&self, key: &GroupKey) {
+        self.groups.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// The way to the control thread; clones are the same.
+#[derive(Clone)]
+pub struct ControlHandle {
+    messages: Sender<Message>,
+}
+
+impl ControlHandle {
+    /// Goes by another configuration from now on. A thread that has ended goes by none.
+    pub fn plan(&self, plan: ControlPlan, site: Site) {
+        self.messages.send(Message::Plan(plan, site)).ok();
+    }
+
+    /// Tells how a delivery has ended. A thread that has ended sends it again after its start.
+    pub fn delivered(&self, ticket: Ticket, outcome: Outcome) {
+        self.messages.send(Message::Delivered(ticket, outcome)).ok();
+    }
+
+    /// All that is known of alerts; `None` if the thread has ended.
+    pub async fn report(&self) -> Option<AlertsReport> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(Message::Report(reply)).ok()?;
+        answer.await.ok()
+    }
+
+    /// Ends the thread and its evaluators.
+    pub fn stop(&self) {
+        self.messages.send(Message::Stop).ok();
+    }
+}
+
+/// What evaluations take from the daemon.
+pub struct Sources {
+    /// What is read.
+    pub store: Store,
+    /// Where entries go.
+    pub keeper: KeeperHandle,
+    /// The collector's clock.
+    pub clock: Clock,
+    /// Bounds of one rule's expression.
+    pub limits: QueryLimits,
+    /// How this collector is known outside.
+    pub site: Site,
+    /// Where deliveries go. At most one for each receiver is on its way.
+    pub outgoing: UnboundedSender<Outgoing>,
+}
+
+/// One expression that is being evaluated: when it is to be stopped.
+#[derive(Default)]
+struct Watched {
+    until: Mutex<Option<Mono>>,
+    stop: AtomicBool,
+}
+
+/// What the threads share.
+struct Shared {
+    sources: Sources,
+    site: RwLock<Arc<Site>>,
+    jobs: Mutex<Receiver<Job>>,
+}
+
+/// The control thread's own.
+struct ControlThread {
+    control: Control,
+    shared: Arc<Shared>,
+    watched: Vec<Arc<Watched>>,
+    jobs: Sender<Job>,
+    messages: Receiver<Message>,
+    replies: Sender<Message>,
+    board: Board,
+    figures_due: Mono,
+    _stops_all: StopOnReturn,
+}
+
+/// Starts the threads. The first join handle is the control thread's.
+///
+/// # Errors
+/// The system refuses a thread.
+pub fn start(
+    control: Control,
+    sources: Sources,
+    stopper: &Stopper,
+) -> Result<(ControlHandle, Board, Vec<JoinHandle<()>>), io::Error> {
+    let (replies, messages) = channel();
+    let (jobs, queue) = channel();
+    let site = RwLock::new(Arc::new(sources.site.clone()));
+    let shared = Arc::new(Shared { sources, site, jobs: Mutex::new(queue) });
+    let board = Board::default();
+    control.shown().for_each(|shown| board.show(shown));
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let count = cores.saturating_sub(1).max(1);
+    let watched: Vec<Arc<Watched>> = (0..count).map(|_| Arc::default()).collect();
+    let mut threads = Vec::new();
+    for watched in &watched {
+        let (shared, watched) = (Arc::clone(&shared), Arc::clone(watched));
+        let (replies, stops_all) = (replies.clone(), stopper.on_return());
+        let builder = thread::Builder::new().name("rules".to_owned()).stack_size(STACK_BYTES);
+        threads.push(builder.spawn(move || {
+            let _stops_all = stops_all;
+            evaluate(&shared, &watched, &replies);
+        })?);
+    }
+    let thread = ControlThread {
+        control,
+        shared,
+        watched,
+        jobs,
+        messages,
+        replies: replies.clone(),
+        board: board.clone(),
+        figures_due: Mono::default(),
+        _stops_all: stopper.on_return(),
+    };
+    let builder = thread::Builder::new().name("control".to_owned());
+    threads.insert(0, builder.spawn(move || thread.run())?);
+    Ok((ControlHandle { messages: replies }, board, threads))
+}
+
+/// An evaluator: does jobs until there are no more.
+fn evaluate(shared: &Shared, watched: &Watched, replies: &Sender<Message>) {
+    let Sources { store, clock, limits, .. } = &shared.sources;
+    loop {
+        let Ok(job) = lock(&shared.jobs).recv() else { return };
+        let begun = clock.now();
+        watched.stop.store(false, Ordering::Relaxed);
+        *lock(&watched.until) = Some(begun.mono + limits.timeout);
+        let site = Arc::clone(&shared.site.read().unwrap_or_else(PoisonError::into_inner));
+        let means = Means {
+            options: Options::default(),
+            pool: &Serial,
+            budget: Budget { samples_max: limits.samples_max, stop: &watched.stop },
+            site: &site,
+        };
+        let mut done = job.run(&store.view(begun.wall), means);
+        *lock(&watched.until) = None;
+        done.took = clock.now().mono.since(begun.mono);
+        if replies.send(Message::Evaluated(Box::new(done))).is_err() {
+            return;
+        }
+    }
+}
+
+impl ControlThread {
+    /// Runs until told to stop, or until the keeper has ended.
+    fn run(mut self) {
+        let mut effects = Vec::new();
+        loop {
+            let message = match self.messages.recv_timeout(self.pause()) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let now = self.shared.sources.clock.now();
+            match message {
+                None => {}
+                Some(Message::Stop) => {
+                    self.watched.iter().for_each(|w| w.stop.store(true, Ordering::Relaxed));
+                    return;
+                }
+                Some(Message::Evaluated(done)) => {
+                    self.control.step(now, Event::Evaluated(done), &mut effects);
+                }
+                Some(Message::Recorded(position)) => {
+                    self.control.step(now, Event::Recorded(position), &mut effects);
+                }
+                Some(Message::Delivered(ticket, outcome)) => {
+                    let event = Event::Delivered { ticket, outcome };
+                    self.control.step(now, event, &mut effects);
+                }
+                Some(Message::Plan(plan, site)) => {
+                    let known = &self.shared.site;
+                    *known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
+                    self.control.step(now, Event::Plan(plan), &mut effects);
+                }
+                // Whoever has gone needs no report.
+                Some(Message::Report(reply)) => drop(reply.send(self.control.report(now.wall))),
+            }
+            let complete = self.shared.sources.store.complete_through(now.wall);
+            let hosts_late = self.shared.sources.keeper.stats().0.hosts_late > 0;
+            self.control.step(now, Event::Tick { complete, hosts_late }, &mut effects);
+            for effect in effects.drain(..) {
+                if self.perform(effect).is_none() {
+                    return;
+                }
+            }
+            *lock(&self.board.stats) = self.control.stats();
+            if now.mono >= self.figures_due {
+                self.figures_due = now.mono + REST;
+                *lock(&self.board.figures) = self.control.figures();
+            }
+            self.stop_late(now.mono);
+        }
+    }
+
+    /// How long nothing is due.
+    fn pause(&self) -> Duration {
+        let now = self.shared.sources.clock.now().wall;
+        let millis = self.control.next_wakeup().map(|next| next.millis_since(now));
+        let until = millis.map_or(REST, |m| Duration::from_millis(m.max(0).unsigned_abs()));
+        until.clamp(LOOK, REST)
+    }
+
+    /// Does an effect; `None` if whoever is needed has ended.
+    fn perform(&self, effect: Effect) -> Option<()> {
+        match effect {
+            Effect::Evaluate(job) => self.jobs.send(job).ok(),
+            Effect::Record(entry) => {
+                let replies = self.replies.clone();
+                let reply = Box::new(move |position| {
+                    // A control thread that has ended needs no reply.
+                    replies.send(Message::Recorded(position)).ok();
+                });
+                self.shared.sources.keeper.record(entry, reply).ok()
+            }
+            Effect::Send { delivery, after } => {
+                self.shared.sources.outgoing.send((delivery, after)).ok()
+            }
+            Effect::Show(shown) => {
+                self.board.show(shown);
+                Some(())
+            }
+            Effect::Hide(key) => {
+                self.board.hide(&key);
+                Some(())
+            }
+        }
+    }
+
+    /// Stops expressions that have taken longer than they may.
+    fn stop_late(&self, now: Mono) {
+        for watched in &self.watched {
+            if lock(&watched.until).is_some_and(|until| until <= now) {
+                watched.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
