@@ -3,7 +3,7 @@
 //! [`Demo`] takes what is seen and what comes (looks at probes and alerts, pages at the receiver)
 //! and yields lines for people and what is to be done. It shows what happens and makes nothing
 //! happen but the fault: that an alert fires and a page comes is the work of the rules and the
-//! notifier, as for any other alert. It ends well only if the page came, and the message of its end.
+//! notifier, as for any other alert. It ends well only if the page came, and that of its end.
 
 pub mod page;
 

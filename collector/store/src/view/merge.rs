@@ -81,8 +81,8 @@ pub(super) fn merge(parts: &[Part], window: Window, out: &mut Column) -> u64 {
     duplicates
 }
 
-/// Merges runs with their positions into `out`: at one time the sample of the earlier position wins,
-/// and counts only if it is at `from` or later.
+/// Merges runs with their positions into `out`: at one time the sample of the earlier position
+/// wins, and counts only if it is at `from` or later.
 pub(super) fn first_come(runs: &[Run], from: Position, out: &mut Column) {
     let mut at = vec![0; runs.len()];
     let time_of = |(run, at): (&Run, &usize)| run.column.times.get(*at).copied();
