@@ -17,6 +17,7 @@ mod peers;
 mod probe;
 mod promql;
 mod reload;
+mod rules;
 mod same_page;
 mod secrets;
 mod sync_before_ack;
