@@ -6,6 +6,7 @@ set -eu
 usage() {
     cat <<'END'
 usage: sh deploy/quickstart.sh [FLAGS OF `bellwether up`]
+       sh deploy/quickstart.sh --demo       show a fault and its page within a minute, then stop
        sh deploy/quickstart.sh --prepare    install what a build needs, then stop
        sh deploy/quickstart.sh --help       this text
 
@@ -16,7 +17,7 @@ and the agent of this host, without a configuration file. Flags are passed on, f
   sh deploy/quickstart.sh --for 20s --data-dir ./state
 
 Exit codes: 2 something is missing and cannot be installed from here (the text says what),
-otherwise those of cargo and of `bellwether up`.
+otherwise those of cargo and of `bellwether up`; of the demo 1 if its page did not come.
 END
 }
 

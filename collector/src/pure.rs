@@ -5,6 +5,7 @@ pub(crate) mod canvas;
 pub(crate) mod chart;
 pub mod config;
 pub mod control;
+pub mod demo;
 pub mod entry;
 pub(crate) mod federate;
 pub mod judge;

@@ -9,8 +9,11 @@ mod tests;
 /// Alerts of a host: a rule file of Prometheus' kind.
 pub const HOST: &str = include_str!("../packs/host.yaml");
 
+/// The alert of `bellwether up --demo`.
+pub const DEMO: &str = include_str!("../packs/demo.yaml");
+
 /// What people call the packs in a list of rule files, and their texts.
-pub const ALL: &[(&str, &str)] = &[("host", HOST)];
+pub const ALL: &[(&str, &str)] = &[("demo", DEMO), ("host", HOST)];
 
 macro_rules! runbooks {
     ($($alert:literal,)*) => {
@@ -21,6 +24,7 @@ macro_rules! runbooks {
 }
 
 runbooks! {
+    "DemoBackendDown",
     "HostAgentBehind",
     "HostAgentInputFailing",
     "HostAgentLosingData",

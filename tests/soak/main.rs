@@ -1,6 +1,6 @@
 //! The long runs that `tests/soak.sh` asks for, part by part, each with its count.
 //!
-//! `soak seeds|power|day COUNT [FIRST]` runs so many seeds of a scenario of the simulator, `soak
+//! `soak seeds|power|day|pages COUNT [FIRST]` runs so many seeds of a simulation, `soak
 //! fuzz SECONDS [SEED]` mutated inputs through every target in turn. Exit code 1: something was
 //! found, and said so that it can be repeated.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bellwether_platform::clock::Clock;
 use bellwether_tests::fuzz::{TARGETS, drive};
-use bellwether_tests::sim::{Scenario, run};
+use bellwether_tests::sim::{Scenario, paging, run};
 
 /// Inputs of one target before the next has its turn.
 const INPUTS: u64 = 20_000;
@@ -27,9 +27,12 @@ fn main() -> ExitCode {
         return usage();
     };
     let found = match part {
-        Some("seeds") => simulate(count, first, Scenario::everything),
-        Some("power") => simulate(count, first, |seed| Scenario::power_cuts(seed, None)),
-        Some("day") => simulate(count, first, |_| Scenario::day()),
+        Some("seeds") => simulate(count, first, |seed| world(&Scenario::everything(seed), seed)),
+        Some("power") => {
+            simulate(count, first, |seed| world(&Scenario::power_cuts(seed, None), seed))
+        }
+        Some("day") => simulate(count, first, |seed| world(&Scenario::day(), seed)),
+        Some("pages") => simulate(count, first, paging::run),
         Some("fuzz") => fuzz(Duration::from_secs(count), first),
         _ => return usage(),
     };
@@ -43,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: soak seeds|power|day COUNT [FIRST]\n       soak fuzz SECONDS [SEED]");
+    eprintln!("usage: soak seeds|power|day|pages COUNT [FIRST]\n       soak fuzz SECONDS [SEED]");
     ExitCode::from(2)
 }
 
@@ -68,14 +71,22 @@ impl Progress {
     }
 }
 
-fn simulate(count: u64, first: u64, scenario: impl Fn(u64) -> Scenario) -> Result<(), String> {
+fn world(scenario: &Scenario, seed: u64) -> Result<paging::Counts, String> {
+    run(scenario, seed).map(|summary| summary.counts)
+}
+
+fn simulate(
+    count: u64,
+    first: u64,
+    one: impl Fn(u64) -> Result<paging::Counts, String>,
+) -> Result<(), String> {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let mut progress = Progress::new();
     for (done, seed) in (first..first.saturating_add(count)).enumerate() {
         progress.tell(|| format!("{done} of {count} seeds"));
-        let summary = run(&scenario(seed), seed)
-            .map_err(|what| format!("{what}\nFAILED after {done} of {count} seeds"))?;
-        for (what, times) in summary.counts {
+        let happened =
+            one(seed).map_err(|what| format!("{what}\nFAILED after {done} of {count} seeds"))?;
+        for (what, times) in happened {
             *counts.entry(what).or_default() += times;
         }
     }

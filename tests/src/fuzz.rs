@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 mod formats;
 mod mutate;
+mod notify;
 mod rollout;
 mod state;
 mod targets;

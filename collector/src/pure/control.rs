@@ -398,13 +398,11 @@ impl Control {
                 effects.push(Effect::Show(live.shown()));
             }
             Some(Pending::Notices) => self.telling.recorded(now, position, effects),
-            Some(Pending::End(key)) => {
-                if position.is_none() && !self.groups.contains_key(&key) {
-                    self.ending.push(key);
-                    self.end_after = now.mono + FULL_PAUSE;
-                }
+            Some(Pending::End(key)) if position.is_none() && !self.groups.contains_key(&key) => {
+                self.ending.push(key);
+                self.end_after = now.mono + FULL_PAUSE;
             }
-            None => {}
+            Some(Pending::End(_)) | None => {}
         }
     }
 

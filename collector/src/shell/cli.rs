@@ -96,6 +96,10 @@ pub struct Up {
     /// The agent's program [default: bellwether-agent beside this program, else in PATH]
     #[arg(long, value_name = "FILE")]
     pub agent_bin: Option<PathBuf>,
+    /// Show a fault from its beginning to its page, within a minute, then end: two backends on
+    /// loopback, traffic, a receiver and an injected fault, all with job="demo"
+    #[arg(long)]
+    pub demo: bool,
     /// End by itself after this time, such as 30s
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub run_for: Option<Duration>,

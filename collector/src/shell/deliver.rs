@@ -21,6 +21,7 @@ use prometheus::{HistogramOpts, HistogramVec, Registry};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tracing::debug;
 
 use crate::pure::notify::event::{Delivery, Request, Ticket};
 use crate::pure::notify::record::Outcome;
@@ -111,6 +112,7 @@ impl Deliverer {
                 let begun = clock.now();
                 let outcome = send(&delivery.request, begun.wall, &environment).await;
                 let took = clock.now().mono.since(begun.mono);
+                debug!(ticket = ?delivery.ticket, ?outcome, "delivery ended");
                 seconds.with_label_values(&[kind(&delivery.request)]).observe(took.as_secs_f64());
                 outcomes(delivery.ticket, outcome);
             });

@@ -2,17 +2,15 @@
 //! for.
 
 use bellwether_model::time::Timestamp;
-use bellwether_platform::clock::Clock;
 use bellwether_platform::journal::commit::CommitQueue;
 use bellwether_platform::listener::{Bodies, Figure, FigureKind, ListenerStats};
-use bellwether_store::Store;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use std::sync::Arc;
 
-use super::control::Board;
-use super::keep::KeeperHandle;
+use super::deliver::figures::NotifyMetrics;
+use super::serve::Watch;
 use bellwether_model::wire::answer::{Case, RefusedReason};
 use bellwether_model::wire::envelope::SkipReason;
 
@@ -20,20 +18,27 @@ const VALID: &str = "invariant: the name is valid";
 
 /// Where the counts are kept.
 pub struct Sources {
-    /// Sessions and frames.
-    pub keeper: KeeperHandle,
-    /// Series and samples.
-    pub store: Store,
-    /// Rules.
-    pub board: Board,
+    /// Keeper, store, rules and clock.
+    pub watch: Watch,
     /// The journal.
     pub queue: CommitQueue,
     /// Connections.
     pub listener: Arc<ListenerStats>,
     /// Request bodies.
     pub bodies: Bodies,
-    /// The clock.
-    pub clock: Clock,
+}
+
+impl Sources {
+    /// Of a collector's parts.
+    #[must_use]
+    pub fn new(
+        watch: &Watch,
+        queue: &CommitQueue,
+        listener: Arc<ListenerStats>,
+        bodies: &Bodies,
+    ) -> Sources {
+        Sources { watch: watch.clone(), queue: queue.clone(), listener, bodies: bodies.clone() }
+    }
 }
 
 /// The registry with everything in it, and the handle of the counter that the push route keeps.
@@ -53,8 +58,10 @@ pub fn registry(sources: Sources) -> (Registry, IntCounterVec) {
         Opts::new("bellwether_collector_build_info", "The collector's version, in a label.");
     let build = IntGaugeVec::new(build, &["version"]).expect(VALID);
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    let board = sources.watch.board.clone();
+    let notices = NotifyMetrics(Arc::new(move || board.figures()));
     let parts: [Box<dyn Collector>; 3] =
-        [Box::new(answers.clone()), Box::new(build), Box::new(Pulled(sources))];
+        [Box::new(answers.clone()), Box::new(build), Box::new(Pulled(sources, notices))];
     for part in parts {
         registry.register(part).expect("invariant: names differ");
     }
@@ -102,7 +109,7 @@ impl ReloadMetrics {
 }
 
 /// Turns counts into metrics at each scrape.
-struct Pulled(Sources);
+struct Pulled(Sources, NotifyMetrics);
 
 impl Collector for Pulled {
     /// Without descriptions the registry does not check for repeats; a test does.
@@ -122,6 +129,7 @@ impl Collector for Pulled {
         families.extend(self.skipped());
         families.extend(self.refused());
         families.extend(self.seconds());
+        families.extend(self.1.collect());
         families
     }
 }
@@ -151,7 +159,7 @@ fn family(figure: &Figure) -> Vec<MetricFamily> {
 
 impl Pulled {
     fn rules(&self) -> [Figure; 9] {
-        let stats = self.0.board.stats();
+        let stats = self.0.watch.board.stats();
         [
             counter(
                 "bellwether_rule_group_iterations_total",
@@ -183,18 +191,18 @@ impl Pulled {
             counter(
                 "bellwether_rule_series_refused_total",
                 "Series of rules that the store had no place for.",
-                self.0.keeper.stats().0.refused_series,
+                self.0.watch.keeper.stats().0.refused_series,
             ),
             counter(
                 "bellwether_rule_evaluations_lost_total",
                 "Evaluations in the journal that build on one that corruption has taken.",
-                self.0.keeper.stats().0.lost_evaluations,
+                self.0.watch.keeper.stats().0.lost_evaluations,
             ),
         ]
     }
 
     fn keeper(&self) -> [Figure; 10] {
-        let (stats, sessions) = self.0.keeper.stats();
+        let (stats, sessions) = self.0.watch.keeper.stats();
         [
             counter("bellwether_collector_frames_total", "Frames applied.", stats.frames),
             counter(
@@ -242,7 +250,7 @@ impl Pulled {
     }
 
     fn store(&self) -> Vec<Figure> {
-        let stats = self.0.store.stats();
+        let stats = self.0.watch.store.stats();
         let size = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         vec![
             gauge("bellwether_store_series", "Series held.", size(stats.series)),
@@ -323,7 +331,7 @@ impl Pulled {
             "Frames that agents declared as never to come, by reason.",
         );
         let skipped = IntCounterVec::new(opts, &["reason"]).expect(VALID);
-        let (stats, _) = self.0.keeper.stats();
+        let (stats, _) = self.0.watch.keeper.stats();
         for reason in SkipReason::ALL {
             let count = stats.skipped.get(reason.as_str()).copied().unwrap_or(0);
             skipped.with_label_values(&[reason.as_str()]).inc_by(count);
@@ -337,7 +345,7 @@ impl Pulled {
             "Columns refused, each time they were described, by reason.",
         );
         let refused = IntCounterVec::new(opts, &["reason"]).expect(VALID);
-        let (stats, _) = self.0.keeper.stats();
+        let (stats, _) = self.0.watch.keeper.stats();
         for reason in RefusedReason::ALL {
             let count = stats.refused_columns.get(reason.as_str()).copied().unwrap_or(0);
             refused.with_label_values(&[reason.as_str()]).inc_by(count);
@@ -352,8 +360,8 @@ impl Pulled {
             gauge.set(value);
             gauge.collect()
         };
-        let ahead = self.0.clock.stats().ahead_of_system_nanos as f64 / 1e9;
-        let (stats, _) = self.0.keeper.stats();
+        let ahead = self.0.watch.clock.stats().ahead_of_system_nanos as f64 / 1e9;
+        let (stats, _) = self.0.watch.keeper.stats();
         let mut families = put(
             "bellwether_collector_clock_ahead_of_system_seconds",
             "How far the collector's clock is ahead of the host's.",

@@ -139,7 +139,7 @@ impl Reloader {
         self.levers.keeper.set_limits(plan.keeper).map_err(|error| error.to_string())?;
         let Levers { scheme, address, .. } = self.levers;
         let site = serve::site(&plan, scheme, address);
-        let control = ControlPlan { groups, notify: serve::notify(&plan, &site) };
+        let control = ControlPlan { groups, notify: serve::notify_plan(&plan, &site) };
         self.levers.control.plan(control, site);
         self.levers.principals.become_as(fresh);
         self.levers.external.send_replace(plan.external_labels.clone());

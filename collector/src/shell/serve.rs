@@ -24,7 +24,7 @@ use bellwether_platform::journal::{JournalError, Loss, Options};
 use bellwether_platform::listener::{self, BindError, Bodies, Callers, Listener, Safeguards};
 use bellwether_platform::principal::{PrincipalError, Principals};
 use bellwether_platform::process;
-use bellwether_platform::stop::{Stop, Stopper};
+use bellwether_platform::stop::{self, Stop, Stopper};
 use bellwether_platform::tls::{ServerTls, TlsError};
 use bellwether_rules::template::Site;
 use bellwether_store::{FileLimits, Limits as StoreLimits, Store};
@@ -36,7 +36,6 @@ use tracing::{error, info, warn};
 use super::api::queries::{Queries, ViewSource};
 use super::blocks::{BlockThread, block_thread};
 use super::control::{self, Board, ControlHandle};
-use super::deliver::figures::NotifyMetrics;
 use super::deliver::{self, DeliverMetrics, Deliverer};
 use super::keep::{KeeperHandle, KeeperThread, keeper_thread};
 use super::recover::{self, RecoverError, Recovered, Start, recover};
@@ -46,7 +45,7 @@ use super::{
 };
 use crate::pure::api::status::About;
 use crate::pure::config::{Plan, QueryLimits};
-use crate::pure::control::{Control, ControlPlan, Held};
+use crate::pure::control::{Control, ControlPlan, Held, PlannedGroup};
 use crate::pure::keeper::{JournalClosed, KeeperLimits};
 use crate::pure::notify::plan::NotifyPlan;
 
@@ -116,19 +115,17 @@ pub struct Collector {
     router: Router,
     reloader: Reloader,
     principals: Principals,
-    keeper: KeeperHandle,
+    watch: Watch,
     control: ControlHandle,
-    store: Store,
     queue: CommitQueue,
-    clock: Clock,
     threads: Threads,
-    deliverer: Deliverer,
     connections: usize,
     _lock: Lock,
 }
 
 struct Threads {
     control: Vec<JoinHandle<()>>,
+    sending: Option<JoinHandle<()>>,
     journal: JoinHandle<Result<(), JournalError>>,
     keeper: JoinHandle<Result<(), JournalClosed>>,
     blocks: JoinHandle<Result<(), DiskError>>,
@@ -141,6 +138,8 @@ pub struct Watch {
     pub keeper: KeeperHandle,
     /// Series and samples.
     pub store: Store,
+    /// What rules have come to.
+    pub board: Board,
     /// The collector's clock.
     pub clock: Clock,
 }
@@ -152,37 +151,22 @@ impl Collector {
     /// # Errors
     /// [`ServeError`].
     pub fn open(serve: ServePlan, stopper: &Stopper) -> Result<Collector, ServeError> {
-        let ServePlan { data_dir, loss, source } = serve;
-        let plan = source.plan.clone();
-        let (groups, warnings) = rule_files::load(&plan.rules).map_err(ServeError::Rules)?;
-        for warning in warnings.iter() {
-            warn!(%warning, "rules");
-        }
+        let plan = serve.source.plan.clone();
+        let groups = groups(&plan)?;
         let clock = Clock::collector();
         let about = about(&plan, clock.now().wall);
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-        make_dir(&*disk, &data_dir)?;
-        let lock = lock(&data_dir.join("lock"))?;
-        let specs: Vec<_> = plan.principals.iter().chain(&source.always).cloned().collect();
-        let callers = if specs.is_empty() { Callers::Anyone } else { Callers::Known };
-        let principals = Principals::new(specs, plan.anonymous).map_err(ServeError::Principals)?;
-        let tls = plan.tls.clone().map(ServerTls::open).transpose()?;
-        let Recovered { keeper, store, blocks, journal, .. } = {
-            let limits = (plan.store, plan.keeper);
-            replay(&disk, &data_dir, limits, loss, &clock)?
-        };
-        // Only now: until the journal is read, callers are refused and come again.
-        let listener = Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?;
+        let Taken { lock, principals, recovered, listener } = take(&serve, &clock)?;
+        let Recovered { keeper, store, blocks, journal, .. } = recovered;
         let held = Held { store: keeper.store(), rules: keeper.rules(), notify: keeper.notify() };
         let (scheme, address) = (listener.scheme(), listener.address());
         let site = site(&plan, scheme, address);
-        let control = ControlPlan { groups, notify: notify(&plan, &site) };
-        let control = Control::new(clock.now(), held, control);
-        let (outgoing, deliveries) = mpsc::unbounded_channel();
+        let notify = notify_plan(&plan, &site);
+        let control = Control::new(clock.now(), held, ControlPlan { groups, notify });
         let (queue, committer) = commit_queue(journal);
         let (blocks, writer) = block_thread(blocks, clock.now().mono);
         let (handle, thread) = keeper_thread(keeper, clock.clone(), queue.clone(), blocks);
         let mut threads = start(committer, thread, writer, stopper)?;
+        let (outgoing, deliveries) = mpsc::unbounded_channel();
         let sources = control::Sources {
             store: store.clone(),
             keeper: handle.clone(),
@@ -193,29 +177,11 @@ impl Collector {
         };
         let (ruling, board, ruled) = control::start(control, sources, stopper)?;
         threads.control = ruled;
+        let watch = Watch { keeper: handle.clone(), store, board, clock: clock.clone() };
         let bodies = Bodies::new(BODY_BYTES);
-        let budget = bodies.clone();
-        let (registry, answers) = metrics::registry(metrics::Sources {
-            keeper: handle.clone(),
-            store: store.clone(),
-            board: board.clone(),
-            queue: queue.clone(),
-            listener: listener.stats(),
-            bodies: bodies.clone(),
-            clock: clock.clone(),
-        });
-        let notices = board.clone();
-        let notices = NotifyMetrics(Arc::new(move || notices.figures()));
-        registry.register(Box::new(notices)).expect("invariant: names differ");
-        let told = ruling.clone();
-        let deliverer = Deliverer {
-            outgoing: deliveries,
-            durable: queue.subscribe(),
-            outcomes: Arc::new(move |ticket, outcome| told.delivered(ticket, outcome)),
-            clock: clock.clone(),
-            environment: startup::around().environment,
-            metrics: DeliverMetrics::new(&registry),
-        };
+        let counts = metrics::Sources::new(&watch, &queue, listener.stats(), &bodies);
+        let (registry, answers) = metrics::registry(counts);
+        threads.sending = Some(send(deliveries, &queue, &ruling, (&clock, &registry))?);
         let push = push::Push {
             keeper: handle.clone(),
             queue: queue.clone(),
@@ -224,10 +190,9 @@ impl Collector {
             clock: clock.clone(),
             answers,
         };
-        let parts = Parts { store: &store, clock: &clock, principals: &principals, registry };
+        let parts = Parts { watch: &watch, control: &ruling, principals: &principals, registry };
         let (reads, administers) = hosts::routers(handle.clone(), queue.clone());
         let (external, labels) = watch::channel(plan.external_labels);
-        let metrics = metrics::ReloadMetrics::new(&parts.registry, clock.now().wall);
         let levers = Levers {
             principals: principals.clone(),
             keeper: handle.clone(),
@@ -235,31 +200,24 @@ impl Collector {
             external,
             scheme,
             address,
-            metrics,
+            metrics: metrics::ReloadMetrics::new(&parts.registry, clock.now().wall),
             clock: clock.clone(),
         };
-        let (reloader, reload) = reload::reloader(source, levers);
+        let (reloader, reload) = reload::reloader(serve.source, levers);
         let administers = administers.merge(reload);
-        let reports = ruling.clone();
-        let reads = reads.merge(alerts::router(Arc::new(move || {
-            let asked = reports.clone();
-            Box::pin(async move { asked.report().await })
-        })));
-        let reads = reads.merge(parts.reading(plan.queries, about, labels, board));
-        let reads = reads.layer(middleware::from_fn_with_state(budget, forms::budgeted));
+        let reads = reads.merge(parts.reading(plan.queries, about, labels));
+        let reads =
+            reads.layer(middleware::from_fn_with_state(push.bodies.clone(), forms::budgeted));
         let router = parts.routes(reads, administers).merge(push::router(Arc::new(push)));
         Ok(Collector {
             listener,
             router,
             reloader,
             principals,
-            keeper: handle,
+            watch,
             control: ruling,
-            store,
             queue,
-            clock,
             threads,
-            deliverer,
             connections: open_files(plan.keeper.agents.saturating_add(OTHER_CONNECTIONS)),
             _lock: lock,
         })
@@ -280,7 +238,7 @@ impl Collector {
     /// What a status line needs.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        Watch { keeper: self.keeper.clone(), store: self.store.clone(), clock: self.clock.clone() }
+        self.watch.clone()
     }
 
     /// Serves until stopped, and reloads when `hangup` is notified; then all that was accepted is
@@ -289,11 +247,10 @@ impl Collector {
     /// # Errors
     /// A thread has failed: what was not acknowledged may be lost.
     pub async fn serve(self, stop: Stop, hangup: Arc<Notify>) -> Result<(), ServeError> {
-        let Collector { listener, router, principals, keeper, control, queue, clock, .. } = self;
+        let Collector { listener, router, principals, watch, control, queue, .. } = self;
         let threads = self.threads;
-        let sending = deliver::start(self.deliverer, stop.clone())?;
         let connections = self.connections;
-        let looking = tokio::spawn(watch_tokens(principals, clock));
+        let looking = tokio::spawn(watch_tokens(principals, watch.clock));
         tokio::spawn(self.reloader.run(hangup, stop.clone()));
         let limits = listener::Limits { connections, ..listener::Limits::default() };
         let served = listener.serve(router, limits, stop).await;
@@ -302,8 +259,8 @@ impl Collector {
         for thread in threads.control {
             join(thread, "control")?;
         }
-        join(sending, "send")?;
-        keeper.stop();
+        threads.sending.map(|thread| join(thread, "send")).transpose()?;
+        watch.keeper.stop();
         let kept = join(threads.keeper, "keeper");
         queue.close();
         // The keeper's error follows from that of the journal or of the block thread.
@@ -314,10 +271,44 @@ impl Collector {
     }
 }
 
+/// What a collector has before its threads.
+struct Taken {
+    lock: Lock,
+    principals: Principals,
+    recovered: Recovered,
+    listener: Listener,
+}
+
+/// Takes the directory, replays the journal, and takes the address.
+fn take(serve: &ServePlan, clock: &Clock) -> Result<Taken, ServeError> {
+    let ServePlan { data_dir, loss, source } = serve;
+    let plan = &source.plan;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    make_dir(&*disk, data_dir)?;
+    let lock = lock(&data_dir.join("lock"))?;
+    let specs: Vec<_> = plan.principals.iter().chain(&source.always).cloned().collect();
+    let callers = if specs.is_empty() { Callers::Anyone } else { Callers::Known };
+    let principals = Principals::new(specs, plan.anonymous).map_err(ServeError::Principals)?;
+    let tls = plan.tls.clone().map(ServerTls::open).transpose()?;
+    let recovered = replay(&disk, data_dir, (plan.store, plan.keeper), *loss, clock)?;
+    // Only now: until the journal is read, callers are refused and come again.
+    let listener = Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?;
+    Ok(Taken { lock, principals, recovered, listener })
+}
+
+/// The groups of all rule files; warnings about them are logged.
+fn groups(plan: &Plan) -> Result<Vec<PlannedGroup>, ServeError> {
+    let (groups, warnings) = rule_files::load(&plan.rules).map_err(ServeError::Rules)?;
+    for warning in warnings.iter() {
+        warn!(%warning, "rules");
+    }
+    Ok(groups)
+}
+
 /// What routes are made of.
 struct Parts<'a> {
-    store: &'a Store,
-    clock: &'a Clock,
+    watch: &'a Watch,
+    control: &'a ControlHandle,
     principals: &'a Principals,
     registry: Registry,
 }
@@ -328,9 +319,8 @@ impl Parts<'_> {
         limits: QueryLimits,
         about: About,
         external: watch::Receiver<LabelSet>,
-        board: Board,
     ) -> Router {
-        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let Watch { store, board, clock, .. } = self.watch.clone();
         let views: ViewSource = Arc::new(move |now| Some(Box::new(store.view(now))));
         let clock = Arc::new(move || clock.now().wall);
         let queries = Arc::new(Queries::new(views, clock, limits));
@@ -339,6 +329,7 @@ impl Parts<'_> {
         api::router(Arc::clone(&queries), about)
             .merge(federate::router(queries, external))
             .merge(api::rules::router(board))
+            .merge(alerts::router(reports(self.control)))
             .merge(runbooks::router())
             .route("/metrics", get(page))
             .route("/", get(|| async { INDEX }))
@@ -362,9 +353,39 @@ pub(super) fn site(plan: &Plan, scheme: &str, address: SocketAddr) -> Site {
     Site { external_labels: plan.external_labels.clone(), external_url }
 }
 
-/// Who is told, with what all are told.
-pub(super) fn notify(plan: &Plan, site: &Site) -> NotifyPlan {
+/// Who is told, as the notifier takes it.
+pub(super) fn notify_plan(plan: &Plan, site: &Site) -> NotifyPlan {
     NotifyPlan { external_url: site.external_url.clone(), ..plan.notify.clone() }
+}
+
+/// Asks the control thread.
+fn reports(control: &ControlHandle) -> alerts::Reports {
+    let control = control.clone();
+    Arc::new(move || {
+        let control = control.clone();
+        Box::pin(async move { control.report().await })
+    })
+}
+
+/// Starts the thread that sends; it ends once the control thread has, which holds the other end of
+/// its queue.
+fn send(
+    outgoing: mpsc::UnboundedReceiver<deliver::Outgoing>,
+    queue: &CommitQueue,
+    control: &ControlHandle,
+    (clock, registry): (&Clock, &Registry),
+) -> Result<JoinHandle<()>, std::io::Error> {
+    let (_, never) = stop::stop();
+    let control = control.clone();
+    let deliverer = Deliverer {
+        outgoing,
+        durable: queue.subscribe(),
+        outcomes: Arc::new(move |ticket, outcome| control.delivered(ticket, outcome)),
+        clock: clock.clone(),
+        environment: startup::around().environment,
+        metrics: DeliverMetrics::new(registry),
+    };
+    deliver::start(deliverer, never)
 }
 
 /// What the process says of itself.
@@ -519,7 +540,7 @@ fn start(
         let _stops_all = second;
         keeper.run()
     })?;
-    Ok(Threads { control: Vec::new(), journal, keeper, blocks })
+    Ok(Threads { control: Vec::new(), sending: None, journal, keeper, blocks })
 }
 
 fn join<T>(thread: JoinHandle<T>, name: &'static str) -> Result<T, ServeError> {

@@ -2,10 +2,11 @@
 //!
 //! Start: data directory, the agent's token, the collector, then the agent. End, by a signal, after
 //! `--for` or when the collector fails: the agent first, so that its goodbye arrives, then the
-//! collector.
+//! collector. With `--demo` a fault is played beside them, and its end is theirs.
 
 mod agent;
 mod backoff;
+mod demo;
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::warn;
 
 use self::agent::{AgentView, Beside};
+use self::demo::Stage;
 use super::cli::Up;
 use super::serve::{Collector, Watch};
 use super::status::{Reading, Status, reading, summary};
@@ -45,7 +47,7 @@ const LOOKS_PER_LINE: u64 = 10;
 /// Something does not start, or the collector failed.
 pub fn run(up: &Up) -> anyhow::Result<ExitCode> {
     log::start()?;
-    let (plan, warnings) = startup::plan(&up.settings)?;
+    let (mut plan, warnings) = startup::plan(&up.settings)?;
     for warning in &warnings {
         warn!(%warning, "configuration");
     }
@@ -58,6 +60,8 @@ pub fn run(up: &Up) -> anyhow::Result<ExitCode> {
     let program = program::find(up.agent_bin.as_deref())?;
     make_dir(&RealDisk, &plan.data_dir)?;
     let token_file = token(&plan.data_dir)?;
+    let stage = if up.demo { Some(Stage::bind(&mut plan)?) } else { None };
+    let config = stage.as_ref().map(|stage| stage.write_agent_file(&plan.data_dir)).transpose()?;
     let agents = PrincipalSpec {
         name: PRINCIPAL.to_owned(),
         token: TokenSource::File(token_file.clone()),
@@ -71,12 +75,13 @@ pub fn run(up: &Up) -> anyhow::Result<ExitCode> {
         program,
         data_dir,
         token_file,
+        config,
         collector: collector.address(),
         listen: up.agent_listen,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(live(collector, &stopper, stop, agent, up.run_for))?;
-    Ok(ExitCode::SUCCESS)
+    let parts = Parts { collector, agent, stage };
+    runtime.block_on(live(parts, &stopper, stop, up.run_for))
 }
 
 /// The token file of the agent, made at the first start.
@@ -88,30 +93,42 @@ fn token(data_dir: &Path) -> Result<PathBuf, TokenError> {
     }
 }
 
+/// What runs beside each other.
+struct Parts {
+    collector: Collector,
+    agent: agent::Command,
+    stage: Option<Stage>,
+}
+
 /// From the first request that is answered to the last.
 async fn live(
-    collector: Collector,
+    parts: Parts,
     stopper: &Stopper,
     stop: Stop,
-    agent: agent::Command,
     run_for: Option<Duration>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
+    let Parts { collector, agent, stage } = parts;
     let (asked, ask) = stop::stop();
     let hangup = Arc::new(Notify::new());
     tokio::spawn(Signals::catch()?.run(asked.clone(), Arc::clone(&hangup)));
-    tokio::spawn(ask_when_over(asked, stop.clone(), run_for));
+    tokio::spawn(ask_when_over(asked.clone(), stop.clone(), run_for));
     let (watch, address) = (collector.watch(), collector.address());
     let beside = async {
         let _collector_ends = stopper.on_return();
-        beside(&watch, address, agent, ask).await
+        beside(&watch, address, agent, ask.clone()).await
+    };
+    let play = async {
+        let Some(stage) = stage else { return Ok(ExitCode::SUCCESS) };
+        let _all_end = asked.on_return();
+        stage.play(&watch, Screen::new(), &ask).await
     };
     // The collector is polled first, so that it answers once its address is told.
-    let (served, (first, last)) = tokio::join!(collector.serve(stop, hangup), beside);
+    let (served, (first, last), played) = tokio::join!(collector.serve(stop, hangup), beside, play);
     served?;
     if let (Some(first), Some(last)) = (first, last) {
         Screen::new().line(&format!("bellwether: {}", summary(&first, &last)));
     }
-    Ok(())
+    played
 }
 
 /// Asks for the end when the time is over, or the collector has ended by itself.

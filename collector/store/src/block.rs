@@ -26,6 +26,8 @@ pub(crate) type Names = Arc<[SeriesRef]>;
 pub(crate) struct Span {
     pub(crate) window: Window,
     pub(crate) cut: Position,
+    /// The first position that counts.
+    pub(crate) from: Position,
 }
 
 impl Span {
@@ -35,7 +37,7 @@ impl Span {
         time: (Timestamp, Timestamp),
         position: (Position, Position),
     ) -> bool {
-        time.0 <= self.window.end && self.window.start < time.1 && position.0 <= self.cut
+        time.0 <= self.window.end && self.window.start < time.1 && self.has(position)
     }
 
     /// Whether all of them do.
@@ -44,7 +46,14 @@ impl Span {
         time: (Timestamp, Timestamp),
         position: (Position, Position),
     ) -> bool {
-        self.window.start < time.0 && self.window.contains(time.1) && position.1 <= self.cut
+        self.window.start < time.0
+            && self.window.contains(time.1)
+            && self.from <= position.0
+            && position.1 <= self.cut
+    }
+
+    fn has(self, position: (Position, Position)) -> bool {
+        position.0 <= self.cut && self.from <= position.1
     }
 }
 
@@ -292,7 +301,9 @@ impl Stamps {
 
     pub(crate) fn rows_of(&self, span: Span) -> Range<usize> {
         let end = self.positions.partition_point(|p| *p <= span.cut);
-        rows_within(&self.times, end, span.window)
+        let start = self.positions.partition_point(|p| *p < span.from);
+        let rows = rows_within(&self.times, end, span.window);
+        rows.start.max(start).min(rows.end)..rows.end
     }
 }
 

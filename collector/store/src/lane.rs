@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, RwLock};
 
+use bellwether_model::id::Position;
 use bellwether_model::series::SeriesRef;
 use bellwether_model::time::Timestamp;
 
@@ -74,6 +75,13 @@ impl Piece {
         }
     }
 
+    fn last_position(&self) -> Position {
+        match self {
+            Piece::Held(block) => block.bounds().1.1,
+            Piece::Filed(filed) => filed.position.1,
+        }
+    }
+
     fn near(&self, span: Span) -> bool {
         match self {
             Piece::Held(block) => block.near(span),
@@ -92,7 +100,9 @@ impl Piece {
 impl Rows {
     /// Blocks with stamps near the span, as a view of that epoch sees them.
     fn near(&self, span: Span, epoch: Epoch) -> Vec<Piece> {
-        let start = self.sealed.partition_point(|s| s.piece.last_time() <= span.window.start);
+        let start = self.sealed.partition_point(|s| {
+            s.piece.last_time() <= span.window.start || s.piece.last_position() < span.from
+        });
         let visible = self.sealed.range(start..);
         let sealed = visible.filter(move |s| s.dropped > epoch).map(|s| &s.piece);
         let mut near: Vec<Piece> = sealed.filter(|piece| piece.near(span)).cloned().collect();
@@ -182,6 +192,30 @@ impl Lane {
             ShownBlock { piece, source, span, known }
         });
         Shown { open, blocks: blocks.collect() }
+    }
+
+    /// A series' newest sample in a span; the newest blocks are looked into first.
+    pub(crate) fn last(
+        &self,
+        series: SeriesRef,
+        span: Span,
+        epoch: Epoch,
+    ) -> Option<(Timestamp, f64)> {
+        let mut run = Run::default();
+        let newest =
+            |run: &Run| run.column.times.last().copied().zip(run.column.values.last().copied());
+        let rows = read(&self.rows);
+        rows.open.read(series, span, &mut run);
+        if let Some(newest) = newest(&run) {
+            return Some(newest);
+        }
+        let blocks = rows.near(span, epoch);
+        drop(rows);
+        let mut scratch = Vec::new();
+        blocks.iter().rev().find_map(|block| {
+            block.read((self.source, series), span, &mut scratch, &mut run);
+            newest(&run)
+        })
     }
 
     /// Appends a series' samples in a span, in order.

@@ -1,11 +1,10 @@
 //! The collector's store of samples: lanes of rows, an index of series, views.
 //!
 //! One [`Writer`], owned by the keeper's thread, adds rows; any number of [`Store`] handles make
-//! [`View`]s, which are immutable (see [`view`]). A *lane* holds the rows of one column group of
-//! one source: times once, up to 16 open rows, sealed column by column into parts and merged into
-//! immutable blocks (the bytes of a column are `FORMAT.md`'s). A series is a label set; lanes that
-//! hold the same label
-//! set hold the same series.
+//! [`View`]s, which are immutable (see [`view`]) and tell what is new since an earlier one. A *lane*
+//! holds the rows of one column group of one source: times once, up to 16 open rows, sealed column
+//! by column into parts and merged into immutable blocks (the bytes of a column are `FORMAT.md`'s).
+//! A series is a label set; lanes that hold the same label set hold the same series.
 //!
 //! Sealed blocks go to chunk files ([`files`]) and are read there; all else is in memory, and in
 //! the [`checkpoint`] that a start begins with. What came after the checkpoint is the journal's.
@@ -15,6 +14,7 @@
 //! It deliberately does not: thin out old samples, or take rows out of order.
 #![warn(missing_docs)]
 
+mod births;
 mod block;
 pub mod checkpoint;
 pub mod chunk;

@@ -129,6 +129,11 @@ impl Intervals {
         self.kept.last().filter(|last| !last.closed).map(|last| last.through)
     }
 
+    /// Whether nothing had ended the source at a time.
+    pub(crate) fn lives(&self, at: Timestamp) -> bool {
+        self.kept.last().is_none_or(|last| at < last.end)
+    }
+
     /// Ends from `start` to `end`, both included, that a view at `now` sees, each with the end of
     /// the interval before.
     pub(crate) fn ends(

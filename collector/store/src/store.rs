@@ -8,6 +8,7 @@ use std::time::Duration;
 use bellwether_model::id::Position;
 use bellwether_model::time::Timestamp;
 
+use crate::births::Births;
 use crate::chunk::ROWS_MAX;
 use crate::files::filed::Damages;
 use crate::index::Index;
@@ -106,6 +107,7 @@ pub(crate) struct Shared {
     pub(crate) index: RwLock<Index>,
     pub(crate) lanes: RwLock<BTreeMap<LaneId, Arc<Lane>>>,
     pub(crate) published: RwLock<Published>,
+    pub(crate) births: RwLock<Births>,
     pub(crate) views: Mutex<Views>,
     /// Samples that gave way to another of the same time, as readers met them.
     pub(crate) duplicates: AtomicU64,
@@ -120,6 +122,7 @@ impl Shared {
             index: RwLock::default(),
             lanes: RwLock::default(),
             published: RwLock::default(),
+            births: RwLock::default(),
             views: Mutex::default(),
             duplicates: AtomicU64::new(0),
             damages: OnceLock::new(),

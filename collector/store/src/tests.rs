@@ -1,5 +1,6 @@
 //! The store from outside: against a naive map, at its limits, under threads.
 
+mod feed;
 mod limits;
 mod map;
 mod threads;

@@ -12,6 +12,7 @@
 //! The writer waits for a reader only while it copies pointers (an index part, a list of blocks, up
 //! to 1,024 label sets) or one column of open rows.
 
+mod follow;
 mod merge;
 
 use std::borrow::Cow;
@@ -19,7 +20,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bellwether_model::feed::Feed;
 use bellwether_model::id::Position;
 use bellwether_model::label::LabelSet;
 use bellwether_model::matcher::Matcher;
@@ -79,7 +79,7 @@ impl View {
 
     /// Hands each matched series with a visible row in the window to `found`, by number.
     fn each(&self, matchers: &[Matcher], window: Window, mut found: impl FnMut(SeriesRef, Entry)) {
-        let span = Span { window: self.clamp(window), cut: self.cut };
+        let span = self.span(window);
         let question = read(&self.shared.index).postings.question(matchers);
         let matched: Vec<u32> = question.answer(matchers).into_iter().collect();
         let mut lanes = BTreeMap::new();
@@ -110,6 +110,24 @@ impl View {
         read(&self.shared.lanes).get(&lane).cloned()
     }
 
+    fn lanes_of(&self, series: SeriesRef) -> Vec<Arc<Lane>> {
+        let lanes = self.entry(series).map(|entry| entry.lanes);
+        let lanes = lanes.iter().flat_map(|lanes| lanes.iter());
+        lanes.filter_map(|lane| self.lane(*lane)).collect()
+    }
+
+    /// All that a window shows.
+    fn span(&self, window: Window) -> Span {
+        Span { window: self.clamp(window), cut: self.cut, from: Position(0) }
+    }
+
+    /// A lane's samples of a series, with their positions.
+    fn run(&self, lane: &Lane, series: SeriesRef, span: Span) -> Run {
+        let mut run = Run { positions: Some(Vec::new()), ..Run::default() };
+        lane.read(series, span, self.epoch, &mut run);
+        run
+    }
+
     fn entry(&self, series: SeriesRef) -> Option<Entry> {
         read(&self.shared.index).get(series).cloned()
     }
@@ -138,9 +156,7 @@ impl Select for View {
 
     fn samples(&self, series: SeriesRef, window: Window, out: &mut Column) {
         out.clear();
-        let lanes = self.entry(series).map(|entry| entry.lanes);
-        let lanes = lanes.iter().flat_map(|lanes| lanes.iter());
-        let lanes: Vec<Arc<Lane>> = lanes.filter_map(|lane| self.lane(*lane)).collect();
+        let lanes = self.lanes_of(series);
         let window = self.clamp(window);
         let ends = |lane: &Lane, start| {
             let intervals = self.marks.of(lane.source);
@@ -150,7 +166,7 @@ impl Select for View {
         let marked = lanes.iter().any(|lane| ends(lane, window.start).next().is_some());
         let back = if marked { merge::HORIZON } else { std::time::Duration::ZERO };
         let start = window.start.saturating_sub(back);
-        let span = Span { window: Window { start, end: window.end }, cut: self.cut };
+        let span = Span { window: Window { start, end: window.end }, ..self.span(window) };
         if let ([lane], false) = (lanes.as_slice(), marked) {
             let mut run = Run { column: std::mem::take(out), positions: None };
             lane.read(series, span, self.epoch, &mut run);
@@ -158,8 +174,7 @@ impl Select for View {
             return;
         }
         let part = |lane: &Arc<Lane>| {
-            let mut run = Run { positions: Some(Vec::new()), ..Run::default() };
-            lane.read(series, span, self.epoch, &mut run);
+            let run = self.run(lane, series, span);
             let markers = merge::markers(&run.column, ends(lane, start));
             merge::Part { run, markers }
         };
@@ -194,11 +209,5 @@ impl Select for View {
     fn metadata(&self, metric: &str) -> Option<Cow<'_, Metadata>> {
         let known = read(&self.shared.index).metadata(metric).cloned()?;
         Some(Cow::Owned(Metadata::clone(&known)))
-    }
-}
-
-impl Feed for View {
-    fn complete_through(&self) -> Timestamp {
-        self.complete
     }
 }

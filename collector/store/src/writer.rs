@@ -5,6 +5,7 @@
 //! part. Changes of columns take effect with the next row: several make one new layout.
 
 mod admission;
+mod bearing;
 mod blocks;
 mod capture;
 mod columns;
@@ -21,6 +22,7 @@ use bellwether_model::series::{ABSENT, STALE, is_absent};
 use bellwether_model::time::Timestamp;
 use bellwether_model::wire::table::ColumnIndex;
 
+use crate::births::Event;
 use crate::block::open::OPEN_ROWS;
 use crate::chunk::Encoder;
 use crate::chunk::ints::MAGNITUDE_MAX;
@@ -94,6 +96,8 @@ pub struct Writer {
     /// Where sealed blocks go; `None` if they stay in memory.
     files: Option<Files>,
     changes: Vec<(Source, Change)>,
+    /// Since the last publication.
+    births: Vec<Event>,
     stats: Stats,
     encoder: Encoder,
     now: Timestamp,
@@ -125,6 +129,7 @@ impl Writer {
             doomed: VecDeque::new(),
             files: None,
             changes: Vec::new(),
+            births: Vec::new(),
             stats: Stats::default(),
             encoder: Encoder::default(),
             now: Timestamp::MIN,
@@ -213,7 +218,8 @@ impl Writer {
             self.stats.samples_out_of_order += u64::from(out_of_order);
             return Appended { out_of_order, ..Appended::default() };
         }
-        let before = state.last.map_or(Position(0), |(_, position)| position);
+        let (last, before) = state.last.unzip();
+        let before = before.unwrap_or_default();
         assert!(before <= position && !outside(Timestamp(position.0.cast_signed())), "{position}");
         if state.is_unsettled() {
             self.settle(lane);
@@ -227,7 +233,11 @@ impl Writer {
         self.stats.rows_appended += 1;
         self.stats.samples_appended += u64::from(appended.samples);
         self.stats.samples_refused += u64::from(appended.refused);
-        if state.open_rows == OPEN_ROWS {
+        let full = state.open_rows == OPEN_ROWS;
+        if !state.newborn.is_empty() {
+            self.bear(lane, position, time, last);
+        }
+        if full {
             self.seal(lane);
             self.evict();
         }
@@ -269,6 +279,10 @@ impl Writer {
         self.stats.series = crate::read(&self.shared.index).len();
         let mut published = write(&self.shared.published);
         published.cut = published.cut.max(position);
+        if !self.births.is_empty() {
+            let mut births = write(&self.shared.births);
+            self.births.drain(..).for_each(|event| births.push(event));
+        }
         for (source, change) in self.changes.drain(..) {
             let forgotten = published.front.apply(source, change);
             self.stats.gaps_forgotten += u64::from(forgotten);
@@ -299,6 +313,9 @@ impl LaneState {
             for (cell, _) in live.filter(|(_, live)| !**live) {
                 *cell = ABSENT;
             }
+        }
+        if !self.unborn.is_empty() {
+            LaneState::deliver(&mut self.unborn, &mut self.newborn, row);
         }
         let mut stored = count(row);
         let all_placed = self.plain && values.len() <= self.width;

@@ -205,6 +205,12 @@ impl<'r> Fields<'r> {
         self.reading.push(diagnostic);
     }
 
+    /// Hides what stands under unknown keys, and texts where a mapping belongs: either may be a
+    /// secret in the wrong place. So does a mapping that has a secret.
+    pub fn guard(&mut self) {
+        self.guarded = true;
+    }
+
     /// A text, not empty.
     pub fn text(&mut self, key: &str, help: &'static str) -> Field<'r, String> {
         let read = |text: &str| Some(text.to_owned());
@@ -293,6 +299,10 @@ impl<'r> Fields<'r> {
     /// A section that may be left out: its keys then have their defaults.
     pub fn section<T>(&mut self, key: &str, describe: impl FnOnce(&mut Fields<'r>) -> T) -> T {
         let (entry, named) = self.named(key);
+        let node = entry.map(|entry| &entry.node).filter(|_| self.guarded);
+        if let Some(Node { value: Value::Scalar { .. }, place }) = node {
+            self.reading.mask(place);
+        }
         let within = entry.map_or_else(|| self.within.clone(), |entry| entry.place.clone());
         self.reading.mapping(entry.map(|entry| &entry.node), within, named, describe)
     }

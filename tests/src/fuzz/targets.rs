@@ -4,7 +4,7 @@ use bellwether_model::config::{self, Environment};
 use bellwether_model::exposition::{self, Bounds, Writer};
 use bellwether_model::matcher::{MatchOp, Matcher};
 
-use super::{Target, formats, rollout, state};
+use super::{Target, formats, notify, rollout, state};
 
 /// Everything that reads bytes from outside.
 pub static TARGETS: &[Target] = &[
@@ -184,6 +184,24 @@ pub static TARGETS: &[Target] = &[
         run: state::write_on,
         seeds: state::state_seeds,
         dictionary: NUMBERS,
+    },
+    Target {
+        name: "notifier-records",
+        run: notify::read_records,
+        seeds: notify::record_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "notifier-state",
+        run: notify::read_state,
+        seeds: notify::state_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "notifier-texts",
+        run: notify::read_texts,
+        seeds: notify::text_seeds,
+        dictionary: &[b"{", b"}", b"=~", b"!=", b"\"", b"\\", b"whsec_", b"://", b"?", b" GMT"],
     },
     Target {
         name: "decoder",

@@ -153,6 +153,7 @@ fn pages(said: &mut Said, base: &str, ca: &Path) {
         "/bellwether/v1/hosts",
         "/api/bw/v1/alerts",
         "/api/bw/v1/alerts/why?alert=Any",
+        "/runbooks/HostDown",
         "/-/healthy",
         "/-/ready",
         "/agent/v1/push",

@@ -152,10 +152,9 @@ fn group_json(wanted: &Wanted<'_>, group: &Shown) -> Option<Value> {
         .filter(|(rule, _)| wanted.takes(rule))
         .map(|(rule, state)| rule_json(wanted, group, rule, state))
         .collect();
-    let filtered = !wanted.names.is_empty()
-        || !wanted.matchers.is_empty()
-        || !(wanted.alerting && wanted.recording);
-    if rules.is_empty() && filtered {
+    let any = wanted.names.is_empty() && wanted.matchers.is_empty();
+    let whole = any && wanted.alerting && wanted.recording;
+    if rules.is_empty() && !whole {
         return None;
     }
     Some(json!({

@@ -44,6 +44,7 @@ const EACH: &str = "...";
 
 /// The plan, but for the collector's URL.
 pub(super) fn describe(f: &mut Fields<'_>, external_labels: &LabelSet) -> NotifyPlan {
+    f.guard();
     let receivers = f
         .map("receivers", "Who is told of alerts, by name.", |name, item| {
             if !(1..=NAME_BYTES).contains(&name.len()) || name.chars().any(char::is_control) {
@@ -85,6 +86,7 @@ fn at_most(count: usize, most: usize) -> Result<(), String> {
 }
 
 fn receiver(name: &str, f: &mut Fields<'_>) -> Option<ReceiverPlan> {
+    f.guard();
     let plan = f.optional_section("webhook", |f| webhook(name, f));
     if plan.is_none() {
         let message = "the key `webhook` is missing: it says where the receiver is";

@@ -176,7 +176,7 @@ proptest! {
         let mut world = World::new(&rows, RULES);
         let mut other = World::new(&rows, RULES);
         for second in 0..30 {
-            prop_assert_eq!(world.second(true).len() > 0, other.second(true).len() > 0);
+            prop_assert_eq!(world.second(true).is_empty(), other.second(true).is_empty());
             if restarts.contains(&second) {
                 world.restart(RULES);
             }

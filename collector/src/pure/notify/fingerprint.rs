@@ -9,8 +9,8 @@ const PRIME: u64 = 0x0000_0100_0000_01b3;
 /// No byte of UTF-8.
 const SEPARATOR: u8 = 0xff;
 
-/// The identity of an alert: FNV-1a, 64 bits, over each name and value in the order of names, a byte
-/// 255 after each.
+/// The identity of an alert: FNV-1a, 64 bits, over each name and value in the order of names, a
+/// byte 255 after each.
 #[must_use]
 pub fn fingerprint(labels: &LabelSet) -> u64 {
     let texts = labels.iter().flat_map(|(name, value)| [name, value]);

@@ -232,6 +232,16 @@ pub enum Failure {
     Broken,
 }
 
+impl ToldAlert {
+    /// What is enough to know it again; `None` if nothing is known but its fingerprint.
+    pub(super) fn named(&self) -> Option<ToldAlert> {
+        let labels = self.detail.as_ref()?.labels.clone();
+        let (annotations, generator_url) = (BTreeMap::new(), String::new());
+        let detail = Some(Arc::new(Detail { labels, annotations, generator_url }));
+        Some(ToldAlert { detail, ..*self })
+    }
+}
+
 /// Bytes of a reason or of an answer's body that are kept.
 pub const TEXT_BYTES: usize = 256;
 

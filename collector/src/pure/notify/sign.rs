@@ -34,6 +34,12 @@ impl SigningKey {
         Ok(SigningKey(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
     }
 
+    /// The text of a key of these bytes: 24 to 64.
+    #[must_use]
+    pub fn encode(bytes: &[u8]) -> String {
+        format!("{PREFIX}{}", STANDARD.encode(bytes))
+    }
+
     /// The signature of one attempt, at a time in seconds since 1970: `v1,` and base64.
     #[must_use]
     pub fn sign(&self, id: &str, seconds: i64, body: &[u8]) -> String {
@@ -41,6 +47,15 @@ impl SigningKey {
         context.update(format!("{id}.{seconds}.").as_bytes());
         context.update(body);
         format!("v1,{}", STANDARD.encode(context.sign()))
+    }
+
+    /// Whether one of a header's signatures is of this key; compared in constant time.
+    #[must_use]
+    pub fn verifies(&self, signatures: &str, id: &str, seconds: i64, body: &[u8]) -> bool {
+        let told = [format!("{id}.{seconds}.").as_bytes(), body].concat();
+        let tags = signatures.split(' ').filter_map(|one| one.strip_prefix("v1,"));
+        let mut tags = tags.filter_map(|tag| STANDARD.decode(tag).ok());
+        tags.any(|tag| hmac::verify(&self.0, &told, &tag).is_ok())
     }
 }
 
@@ -71,6 +86,19 @@ mod tests {
         let both =
             signatures(&[key.clone(), key], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
         assert_eq!(both, format!("{signed} {signed}"));
+    }
+
+    #[test]
+    fn a_receiver_takes_one_good_signature_of_several() {
+        let (key, other) = (SigningKey::parse(&SigningKey::encode(&[7; 32])).unwrap(), [8; 32]);
+        let other = SigningKey::parse(&SigningKey::encode(&other)).unwrap();
+        let both = signatures(&[other.clone(), key.clone()], "a", 1, b"body");
+        assert!(key.verifies(&both, "a", 1, b"body") && other.verifies(&both, "a", 1, b"body"));
+        assert!(!key.verifies(&both, "a", 1, b"bod") && !key.verifies(&both, "a", 2, b"body"));
+        assert!(!key.verifies(&other.sign("a", 1, b"body"), "a", 1, b"body"));
+        for none in ["", "v1,", "v1,!", "v2,AAAA", " "] {
+            assert!(!key.verifies(none, "a", 1, b"body"));
+        }
     }
 
     #[test]

@@ -21,8 +21,8 @@ pub const HISTORY: usize = 1000;
 pub const HISTORY_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Attempts kept of one notification, the newest.
 pub const ATTEMPTS: usize = 16;
-/// Alerts kept of a notification that has ended.
-const HISTORY_ALERTS: usize = 50;
+/// Alerts kept of a notification that has ended, by their labels.
+const HISTORY_ALERTS: usize = 20;
 
 /// The state.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -281,9 +281,8 @@ impl NotifyState {
             self.history.pop_front();
         }
         let told = intent.alerts.len();
-        let kept = intent.alerts.iter().filter(|(_, alert)| alert.detail.is_some());
-        let alerts: BTreeMap<u64, ToldAlert> =
-            kept.take(HISTORY_ALERTS).map(|(key, alert)| (*key, alert.clone())).collect();
+        let kept = intent.alerts.iter().filter_map(|(key, alert)| Some((*key, alert.named()?)));
+        let alerts: BTreeMap<u64, ToldAlert> = kept.take(HISTORY_ALERTS).collect();
         self.history.push_back(Arc::new(Finished {
             number,
             id: intent.id.clone(),

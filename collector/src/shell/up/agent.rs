@@ -35,6 +35,8 @@ pub(super) struct Command {
     pub(super) program: PathBuf,
     pub(super) data_dir: PathBuf,
     pub(super) token_file: PathBuf,
+    /// As it finds it itself if nothing is said here.
+    pub(super) config: Option<PathBuf>,
     pub(super) collector: SocketAddr,
     /// As its own configuration says if nothing is said here.
     pub(super) listen: Option<SocketAddr>,
@@ -46,6 +48,9 @@ impl Command {
         command.arg("run").arg("--data-dir").arg(&self.data_dir);
         command.arg("--collector").arg(format!("http://{}", self.collector));
         command.arg("--token-file").arg(&self.token_file).arg("--stop-on-stdin-close");
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
         if let Some(listen) = self.listen {
             command.arg("--listen").arg(listen.to_string());
         }

@@ -1,8 +1,11 @@
 //! Lanes ≡ a map: random histories against a list of samples, searched from one end to the other.
 
+mod feed;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use bellwether_model::feed::Origin;
 use bellwether_model::series::{ABSENT, STALE, is_absent, is_stale};
 use bellwether_model::wire::table::ColumnIndex;
 use bellwether_platform::disk::sim::SimDisk;
@@ -20,15 +23,31 @@ enum Op {
     Define(usize, Vec<Option<u8>>),
     Add(usize, u32, u8),
     End(usize, u32),
-    Rows { lane: usize, count: usize, step: i64, seed: u64 },
-    Frame { step: i64, seed: u64 },
+    Rows {
+        lane: usize,
+        count: usize,
+        step: i64,
+        seed: u64,
+    },
+    Frame {
+        step: i64,
+        seed: u64,
+    },
+    /// A row at the time of another lane's.
+    Echo(usize, usize),
     LateRow(usize, i64),
     Wait(i64),
-    Mark { source: usize, back: i64 },
+    Mark {
+        source: usize,
+        back: i64,
+    },
     Goodbye(usize),
     Publish,
     Retain,
     View,
+    Poll {
+        back: usize,
+    },
     File,
     Restart,
 }
@@ -45,6 +64,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(lane, count, step, seed)| Op::Rows { lane, count, step, seed }),
         4 => (1_i64..9000, any::<u64>()).prop_map(|(step, seed)| Op::Frame { step, seed }),
         1 => (lane.clone(), 0_i64..3000).prop_map(|(lane, back)| Op::LateRow(lane, back)),
+        3 => (lane.clone(), any::<usize>()).prop_map(|(lane, pick)| Op::Echo(lane, pick)),
         2 => (0_i64..20_000).prop_map(Op::Wait),
         1 => (0_i64..500_000).prop_map(Op::Wait),
         4 => (lane.clone(), 0_i64..4000).prop_map(|(source, back)| Op::Mark { source, back }),
@@ -52,6 +72,7 @@ fn op() -> impl Strategy<Value = Op> {
         5 => Just(Op::Publish),
         2 => Just(Op::Retain),
         3 => Just(Op::View),
+        3 => (0_usize..3).prop_map(|back| Op::Poll { back }),
         2 => Just(Op::File),
         2 => Just(Op::Restart),
     ]
@@ -68,6 +89,8 @@ struct Held {
 struct NaiveLane {
     places: Vec<Option<Held>>,
     ending: Vec<u8>,
+    /// Labels that the newest row holds and that have had a value since they entered.
+    born: BTreeSet<u8>,
     last: Option<i64>,
     seen: Option<i64>,
     asleep: bool,
@@ -117,15 +140,23 @@ impl NaiveLane {
         self.places[place] = Some(Held { label, held, settled: false });
     }
 
-    /// The samples of a row.
-    fn row(&mut self, values: &[f64]) -> Vec<(u8, f64)> {
+    /// The samples of a row, the labels born with it, and whether others go on.
+    fn row(&mut self, values: &[f64]) -> (Vec<(u8, f64)>, BTreeSet<u8>, bool) {
         self.wake();
         let mut row = Vec::new();
+        let places = self.places.iter().flatten();
+        let held: BTreeSet<u8> = places.filter(|p| p.held).map(|p| p.label).collect();
+        self.born.retain(|label| held.contains(label));
+        let goes_on = !self.born.is_empty();
+        let mut births = BTreeSet::new();
         for (place, value) in self.places.iter_mut().zip(values) {
             if let Some(place) = place.as_mut().filter(|p| p.held)
                 && !is_absent(*value)
             {
                 row.push((place.label, *value));
+                if self.born.insert(place.label) {
+                    births.insert(place.label);
+                }
             }
         }
         for label in std::mem::take(&mut self.ending) {
@@ -134,7 +165,7 @@ impl NaiveLane {
             }
         }
         self.places.iter_mut().flatten().for_each(|p| p.settled = p.held);
-        row
+        (row, births, goes_on)
     }
 }
 
@@ -144,6 +175,9 @@ struct Naive {
     samples: Vec<(u8, usize, u64, i64, f64)>,
     /// by source: ends, and whether the last is closed
     ends: Vec<(Vec<i64>, bool)>,
+    /// label, position, time, origin
+    births: Vec<(u8, u64, i64, Origin)>,
+    births_since: u64,
     cut: u64,
     now: i64,
 }
@@ -234,6 +268,7 @@ struct Both {
     position: u64,
     clock: i64,
     views: Vec<(View, Naive, Dump)>,
+    follower: feed::Follower,
     evicting: bool,
 }
 
@@ -295,12 +330,20 @@ impl Both {
             writer,
             lanes,
             naive_lanes: vec![lane; LANES.len()],
-            naive: Naive { samples: Vec::new(), ends: vec![(vec![], false); 4], cut: 0, now },
+            naive: Naive {
+                samples: Vec::new(),
+                ends: vec![(vec![], false); 4],
+                births: Vec::new(),
+                births_since: 0,
+                cut: 0,
+                now,
+            },
             staged: vec![(vec![], false); 4],
             marked: vec![now; 4],
             position: 0,
             clock: now,
             views: Vec::new(),
+            follower: feed::Follower::default(),
             evicting,
         }
     }
@@ -336,6 +379,7 @@ impl Both {
                 self.position += 1;
                 (0..LANES.len()).for_each(|lane| self.row(lane, seed.wrapping_add(lane as u64)));
             }
+            Op::Echo(lane, pick) => self.echo(lane, pick),
             Op::LateRow(lane, back) => self.late(lane, back),
             Op::Wait(time) => self.clock += time,
             Op::Mark { source, back } => self.mark(source, back),
@@ -355,6 +399,7 @@ impl Both {
             Op::Publish => self.publish(),
             Op::Retain => self.retain(),
             Op::View => self.view(),
+            Op::Poll { back } => self.poll(back),
             Op::File => self.file(),
             Op::Restart => self.restart(),
         }
@@ -391,6 +436,7 @@ impl Both {
         let restored = restore(&files.disk, restoring);
         (self.store, self.writer, files.filer) = (restored.store, restored.writer, restored.filer);
         assert_eq!(dump(&self.store.view(Timestamp(self.clock)), ALL), before);
+        self.naive.births_since = self.position;
         // Blocks in files cannot be read after the cut by those who had opened them before.
         self.views.clear();
     }
@@ -399,18 +445,48 @@ impl Both {
         LANES.iter().position(|(s, _)| *s == LANES[source].0).unwrap()
     }
 
+    fn echo(&mut self, lane: usize, pick: usize) {
+        let last = self.naive_lanes[lane].last;
+        let times: BTreeSet<i64> = self.naive.samples.iter().map(|s| s.3).collect();
+        let later: Vec<i64> = times.into_iter().filter(|time| Some(*time) > last).collect();
+        if later.is_empty() {
+            return;
+        }
+        self.position += 1;
+        let clock = std::mem::replace(&mut self.clock, later[pick % later.len()]);
+        self.row(lane, pick as u64);
+        self.clock = clock;
+    }
+
     fn row(&mut self, lane: usize, seed: u64) {
         let mix = |i: u64| (seed ^ (i << 7)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
         let values: Vec<f64> = (0..5).map(|i| value(mix(i))).collect();
         let (at, time) = (Position(self.position), Timestamp(self.clock));
         let appended = self.writer.append(self.lanes[lane], at, time, &values);
-        let row = self.naive_lanes[lane].row(&values);
+        let last = self.naive_lanes[lane].last;
+        let (row, births, goes_on) = self.naive_lanes[lane].row(&values);
         assert_eq!(appended.samples as usize, row.len());
         assert_eq!(appended.out_of_order, 0);
         self.naive_lanes[lane].last = Some(self.clock);
         let (position, clock) = (self.position, self.clock);
+        for label in births {
+            let after = last.filter(|_| goes_on).map(Timestamp);
+            let mut origin = after.map_or(Origin::First, Origin::After);
+            if (0..LANES.len()).any(|other| other != lane && self.holds(other, label)) {
+                origin = Origin::Elsewhere;
+            }
+            self.naive.births.push((label, position, clock, origin));
+        }
         let row = row.into_iter().map(|(label, value)| (label, lane, position, clock, value));
         self.naive.samples.extend(row);
+    }
+
+    /// Whether a lane of a source that lives holds a label.
+    fn holds(&self, lane: usize, label: u8) -> bool {
+        let source = self.first(lane);
+        let (ends, _) = &self.naive.ends[source];
+        let lives = ends.last().is_none_or(|end| self.clock < *end);
+        lives && self.naive_lanes[lane].born.contains(&label)
     }
 
     fn late(&mut self, lane: usize, back: i64) {
@@ -465,6 +541,7 @@ impl Both {
             if last < self.clock - RETENTION - 300_000 {
                 lane.asleep = true;
                 lane.ending.clear();
+                lane.born.clear();
                 lane.places.iter_mut().flatten().for_each(|p| (p.held, p.settled) = (false, false));
             }
         }
@@ -520,6 +597,8 @@ fn run(ops: Vec<Op>, mode: Mode) {
     ops.into_iter().for_each(|op| both.apply(op));
     both.publish();
     both.view();
+    both.poll(0);
+    both.follower.finish(&both.naive, both.evicting);
     for (view, naive, seen) in std::mem::take(&mut both.views) {
         both.compare(&view, &naive, &seen);
     }

@@ -6,8 +6,10 @@
 //! and lies within [`HORIZON`]. Nothing depends on where the window begins, provided that the runs
 //! begin [`HORIZON`] before it.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
+use bellwether_model::id::Position;
 use bellwether_model::select::{Column, Window};
 use bellwether_model::series::{STALE, is_stale};
 use bellwether_model::time::Timestamp;
@@ -79,8 +81,32 @@ pub(super) fn merge(parts: &[Part], window: Window, out: &mut Column) -> u64 {
     duplicates
 }
 
+/// Merges runs with their positions into `out`: at one time the sample of the earlier position wins,
+/// and counts only if it is at `from` or later.
+pub(super) fn first_come(runs: &[Run], from: Position, out: &mut Column) {
+    let mut at = vec![0; runs.len()];
+    let time_of = |(run, at): (&Run, &usize)| run.column.times.get(*at).copied();
+    while let Some(time) = runs.iter().zip(&at).filter_map(time_of).min() {
+        let mut first = None;
+        for ((lane, run), at) in runs.iter().enumerate().zip(&mut at) {
+            if run.column.times.get(*at) != Some(&time) {
+                continue;
+            }
+            let position = run.positions.as_ref().and_then(|positions| positions.get(*at));
+            if let Some((position, value)) = position.zip(run.column.values.get(*at)) {
+                let rank = (Reverse(*position), !is_stale(*value), lane, value.to_bits());
+                first = first.max(Some(rank));
+            }
+            *at += 1;
+        }
+        if let Some((.., bits)) = first.filter(|(Reverse(position), ..)| *position >= from) {
+            out.push(time, f64::from_bits(bits));
+        }
+    }
+}
+
 enum Event {
-    Sample { position: bellwether_model::id::Position, value: f64 },
+    Sample { position: Position, value: f64 },
     End,
 }
 

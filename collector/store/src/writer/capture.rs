@@ -67,6 +67,7 @@ struct LaneCopy {
     ended: Vec<SeriesRef>,
     fresh: Vec<SeriesRef>,
     used: Vec<(u32, Names)>,
+    unborn: Vec<SeriesRef>,
     open: Open,
     parts: Vec<Arc<Block>>,
 }
@@ -150,6 +151,7 @@ impl LaneState {
             marking: self.marking.clone(),
             ended: self.ended.clone(),
             fresh: self.fresh.clone(),
+            unborn: self.unborn.iter().map(|(series, _)| *series).collect(),
             used: self.used.iter().map(|used| (used.id, Arc::clone(&used.names))).collect(),
             open: rows.open.clone(),
             parts: rows.parts.clone(),
@@ -250,6 +252,7 @@ impl LaneCopy {
         self.put_open(out);
         put_varint(out, self.parts.len() as u64);
         self.parts.iter().for_each(|part| self.put_part(part, out));
+        put_list(&self.unborn, out);
     }
 
     fn put_open(&self, out: &mut Vec<u8>) {

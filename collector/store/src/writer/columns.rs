@@ -66,6 +66,10 @@ pub(super) struct LaneState {
     pub(super) layout: Arc<Layout>,
     /// The names of all blocks.
     pub(super) used: Vec<Used>,
+    /// Series that entered and have had no value yet, rising, with their columns (`bearing`).
+    pub(super) unborn: Vec<(SeriesRef, usize)>,
+    /// Series whose first value is in the newest row.
+    pub(super) newborn: Vec<SeriesRef>,
     /// Columns that stand for places.
     pub(super) width: usize,
     /// By column: whether the place's value is stored.
@@ -100,6 +104,8 @@ impl LaneState {
             fresh: Vec::new(),
             layout,
             used: Vec::new(),
+            unborn: Vec::new(),
+            newborn: Vec::new(),
             width: 0,
             live: Vec::new(),
             plain: true,
@@ -197,6 +203,7 @@ impl LaneState {
         self.ending.clear();
         self.marking.clear();
         self.ended.clear();
+        self.unborn.clear();
         self.live.clear();
         (self.width, self.plain, self.refused, self.asleep) = (0, true, 0, true);
         let empty = Open::default();
@@ -255,6 +262,7 @@ impl Writer {
         let layout = Arc::clone(&state.layout);
         state.ending.retain(|s| !held.contains_key(s) && layout.column_of(*s).is_some());
         state.ended.retain(|s| !held.contains_key(s));
+        let entering = state.entering(&held);
         let (columns, width) = state.target();
         state.width = width;
         state.enliven(&columns, &held);
@@ -264,6 +272,7 @@ impl Writer {
             state.layout = Arc::new(Layout::new(columns, known));
             write(&state.shared.rows).open.lay_out(Arc::clone(&state.layout));
         }
+        state.expect(entering);
         let ending = state.ending.drain(..);
         state.marking = ending.filter_map(|s| Some((s, state.layout.column_of(s)?))).collect();
         state.unsettled = false;

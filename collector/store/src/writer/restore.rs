@@ -24,6 +24,7 @@ use super::capture::{
 use super::columns::{LaneState, Place, Used};
 use super::filing::{FileHeld, Files, piece};
 use super::{Definition, SourceState, Writer};
+use crate::births::Births;
 use crate::block::open::{Layout, OPEN_ROWS, Open};
 use crate::block::{Block, Names};
 use crate::chunk::ROWS_MAX;
@@ -135,6 +136,7 @@ impl Restoring {
         let slot = slot.ok_or(reader.malformed("a lane given twice, or of no number"))?;
         let mut lane = LaneState::new(id, source, group, Arc::new(Lane::new(source)));
         lane.take(reader, &mut self.index)?;
+        lane.take_unborn(reader, &mut self.index)?;
         let known = self.sources.get_mut(&source).ok_or(reader.malformed("an unknown source"))?;
         known.columns += lane.held().len();
         *slot = Some(lane);
@@ -174,6 +176,7 @@ impl Restoring {
         }
         writer.settle_restored();
         write(&shared.published).front = Front::new(self.marks);
+        *write(&shared.births) = Births::after(self.cut);
         writer.publish(self.cut);
         let store = Store::of(&shared);
         Ok(Restored { store, writer, filer, files_gone, files_broken })
@@ -313,11 +316,26 @@ impl LaneState {
         for _ in 0..cells {
             open.values.push(f64::from_bits(reader.u64()?));
         }
-        let held = self.held();
-        self.enliven(layout.columns(), &held);
+        // As the newest row has it, which knows nothing of what came and went since.
+        let mut newest = self.held();
+        newest.retain(|_, settled| *settled);
+        newest.extend(self.ending.iter().map(|series| (*series, true)));
+        self.enliven(layout.columns(), &newest);
         self.open_bytes = open.bytes();
         self.layout = layout;
         write(&self.shared.rows).open = open;
+        Ok(())
+    }
+
+    /// Checkpoints of an earlier version end here: what they hold counts as born.
+    fn take_unborn(&mut self, reader: &mut Reader<'_>, index: &mut Index) -> Result<(), Malformed> {
+        if reader.left() > 0 {
+            let unborn = Taking { index, before: 0 }.list(reader)?;
+            if !unborn.is_sorted_by(|a, b| a < b) {
+                return Err(reader.malformed("series that have no value yet"));
+            }
+            self.expect(unborn);
+        }
         Ok(())
     }
 

@@ -64,6 +64,14 @@ fn every_problem_is_told_and_no_secret() {
     let problems = plan(text).unwrap_err();
     assert!(!problems.contains("hunter2"), "{problems}");
     insta::assert_snapshot!(problems);
+    for text in [
+        "notify: {receivers: {a: {pagerduty: {routing_key: hunter2}}}}",
+        "notify: {receivers: {a: {webhook: 'https://h/hunter2'}}}",
+        "notify: {heartbeat: 'https://h/hunter2', alertmanager: [hunter2]}",
+    ] {
+        let problems = plan(text).unwrap_err();
+        assert!(!problems.contains("hunter2"), "{problems}");
+    }
     let open = "notify: {alertmanagers: [{url: 'http://am', bearer_token: hunter2}]}";
     let warning = plan(open).unwrap_err();
     assert!(warning.contains("without TLS") && !warning.contains("hunter2"), "{warning}");

@@ -182,7 +182,7 @@ impl World {
         }
     }
 
-    /// A machine made from the state that is told the same is the same, where nothing is on its way.
+    /// A machine made from the state and told the same is the same, where nothing is on its way.
     fn is_the_same_after_a_restart(&self) {
         if !self.rig.sent.is_empty() {
             return;
