@@ -23,12 +23,13 @@ const RULES: &str = "groups:
         annotations: {summary: 'it is {{ $value }}', runbook: 'http://x/?a=b&c'}
       - {alert: Pends, expr: vector(0.25), for: 1h, keep_firing_for: 90s}
       - {alert: Silent, expr: vector(1) > 2, labels: {a: ''}}
-      - {alert: Fails, expr: one * on () (one or one:labelled)}
+      - {alert: Fails, expr: 'one * on () (one:labelled or one)'}
   - name: second
     rules: [{record: 'two:series', expr: 'label_replace(one, \"n\", \"$1\", \"__name__\", \"(.*)\")'}]
 ";
-/// What is ours alone or theirs alone.
-const DIFFERENCES: [&str; 0] = [];
+/// What differs: theirs, then ours. Where only rules of a kind are asked for, Prometheus 2.42 still
+/// lists groups that have none; we leave them out, as later versions do.
+const DIFFERENCES: [&str; 1] = ["/api/v1/rules?type=alert.groups: 2 and 1 items"];
 /// Fields that are times and change.
 const TIMES: [&str; 2] = ["activeAt", "lastEvaluation"];
 const SECONDS: &str = "evaluationTime";
@@ -108,14 +109,14 @@ fn the_api_says_of_rules_what_prometheus_says_but_for_a_list() {
     let mut found = BTreeSet::new();
     let (mut their_rules, mut our_rules) =
         (settled(&|| their("/api/v1/rules")), settled(&|| data(&pair, "/api/v1/rules")));
-    differ("rules", &their_rules, &our_rules, &mut found);
+    differ("/api/v1/rules", &their_rules, &our_rules, &mut found);
     let (their_alerts, our_alerts) =
         (their("/api/v1/alerts").unwrap(), data(&pair, "/api/v1/alerts").unwrap());
-    differ("alerts", &their_alerts, &our_alerts, &mut found);
+    differ("/api/v1/alerts", &their_alerts, &our_alerts, &mut found);
     for kind in ["alert", "record"] {
         let target = format!("/api/v1/rules?type={kind}");
         (their_rules, our_rules) = (their(&target).unwrap(), data(&pair, &target).unwrap());
-        differ("rules", &their_rules, &our_rules, &mut found);
+        differ(&target, &their_rules, &our_rules, &mut found);
     }
     let found: Vec<&str> = found.iter().map(String::as_str).collect();
     assert_eq!(found, DIFFERENCES, "{found:#?}");

@@ -85,7 +85,7 @@ fn a_page_comes_through_receivers_that_misbehave_and_why_shows_each_attempt() {
     pair.start_collector();
     // Nobody listens until two attempts have failed.
     until("refused connections", LATER, || {
-        let failed = "receiver=\"refuses\",reason=\"unreachable\"";
+        let failed = "reason=\"unreachable\",receiver=\"refuses\"";
         (told_figure(&pair, "failed", failed) >= 2).then_some(())
     });
     let refusing = Receiver::start_at(port);
@@ -146,7 +146,7 @@ fn shows(name: &str, failures: &[&str], explained: &Value, receiver: &Receiver) 
 
 fn counts(pair: &Pair, name: &str, failures: u64, reason: &str) {
     let ops = format!("receiver=\"{name}\"");
-    let failed = format!("{ops},reason=\"{reason}\"");
+    let failed = format!("reason=\"{reason}\",{ops}");
     // Only what may have arrived can be doubled.
     let is_unsure = matches!(name, "hangs" | "late" | "fails" | "closes");
     let wanted = [failures + 1, failures, 1, if is_unsure { failures } else { 0 }];

@@ -88,7 +88,7 @@ fn a_broken_rule_file_changes_nothing_and_a_good_one_is_taken_up_with_its_state(
     // A file that is wrong.
     let refused = reload(&pair, BROKEN);
     assert_eq!(refused.status, 400);
-    assert!(refused.body.contains(&format!("{}:6:30", rules.display())), "{}", refused.body);
+    assert!(refused.body.contains(&format!("{}:6:34", rules.display())), "{}", refused.body);
     assert_eq!(figure(&pair, RELOADED), 0);
     assert_eq!(names(&pair), ["moves: Moves, told:one"]);
     evaluated(&pair, 3);
