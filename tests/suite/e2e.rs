@@ -18,6 +18,7 @@ mod peers;
 mod probe;
 mod promql;
 mod reload;
+mod rules;
 mod runbooks;
 mod same_page;
 mod secrets;

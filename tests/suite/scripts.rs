@@ -2,25 +2,14 @@
 //! reason, and the list may only shrink.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::PathBuf;
-use std::{env, fs};
 
 use bellwether_promql::script::read::read;
 use bellwether_promql::script::run::{Tally, Verdict, run};
-use bellwether_tests::harness::skip;
 
 /// `file:line reason`, one a line.
 const FAILING: &str = include_str!("scripts/failing.txt");
-
-/// Where test inputs by others are, if they are here.
-fn conformance(name: &str) -> Option<PathBuf> {
-    let beside = || {
-        let checkout = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-        checkout.join("shared/conformance")
-    };
-    let folder = env::var_os("BELLWETHER_CONFORMANCE").map_or_else(beside, PathBuf::from);
-    Some(folder.join(name)).filter(|path| path.is_dir())
-}
 
 fn known() -> BTreeMap<String, String> {
     let lines = FAILING.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
@@ -33,9 +22,7 @@ fn known() -> BTreeMap<String, String> {
 
 #[test]
 fn scripts_of_prometheus_pass_but_for_a_list_that_shrinks() {
-    let Some(folder) = conformance("promqltest") else {
-        return skip("the scripts of Prometheus are not here (BELLWETHER_CONFORMANCE)");
-    };
+    let Some(folder) = crate::conformance("promqltest") else { return };
     let mut known = known();
     let mut total = Tally::default();
     let mut new = Vec::new();

@@ -1,5 +1,5 @@
 //! A real Alertmanager receives, groups and resolves what we push, and its webhook and ours say the
-//! same of the same alerts.
+//! same of the same alerts: of the notifier's alone, and of a collector's whose host falls ill.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -19,13 +19,17 @@ use bellwether_collector::pure::notify::state::NotifyState;
 use bellwether_collector::shell::deliver::{DeliverMetrics, Deliverer, Outgoing, start};
 use bellwether_model::id::{Position, StoreId};
 use bellwether_model::label::LabelSet;
-use bellwether_model::time::Timestamp;
+use bellwether_model::time::{self, Timestamp};
 use bellwether_platform::clock::Clock;
 use bellwether_platform::stop::{Stopper, stop};
 use bellwether_tests::harness::{Folder, Process, free_port, get, peer, skip, until};
 use prometheus::Registry;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
+
+use super::pair::Pair;
+use super::rules::host::Host;
+use super::rules::listed;
 
 const SOON: Duration = Duration::from_secs(30);
 const OUTSIDE: &str = "http://outside.invalid";
@@ -151,26 +155,25 @@ fn both(telling: &mut Telling, taken: &Receiver<(String, Value)>, status: &str) 
     [found["/theirs"].clone(), found["/ours"].clone()]
 }
 
-#[test]
-fn an_alertmanager_receives_groups_and_resolves_and_its_webhooks_are_like_ours() {
+/// An Alertmanager that tells `hooks`, and its address; `None` where none is installed.
+fn alertmanager(folder: &Folder, hooks: &str) -> Option<(Process, String)> {
     let Some(alertmanager) = peer("prometheus-alertmanager") else {
-        return skip("prometheus-alertmanager is not installed");
+        skip("prometheus-alertmanager is not installed");
+        return None;
     };
-    let (hooks, taken) = webhooks();
-    let folder = Folder::new("alertmanager");
     let configuration = format!(
         "route: {{receiver: ops, group_by: [alertname], group_wait: 1s, group_interval: 1s, \
          repeat_interval: 1h}}\n\
          receivers: [{{name: ops, webhook_configs: [{{url: 'http://{hooks}/theirs'}}]}}]\n"
     );
     let address = format!("127.0.0.1:{}", free_port());
-    let _alertmanager = Process::start(
+    let process = Process::start(
         "alertmanager",
         Command::new(alertmanager)
             .arg("--config.file")
             .arg(folder.write("alertmanager.yml", &configuration))
             .arg("--storage.path")
-            .arg(folder.join("data"))
+            .arg(folder.join("alertmanager"))
             .args(["--cluster.listen-address=", &format!("--web.listen-address={address}")])
             .arg(format!("--web.external-url={OUTSIDE}"))
             .arg("--web.route-prefix=/"),
@@ -178,7 +181,14 @@ fn an_alertmanager_receives_groups_and_resolves_and_its_webhooks_are_like_ours()
     until("Alertmanager is ready", SOON, || {
         get(&address, "/-/ready").ok().filter(|answer| answer.status == 200)
     });
+    Some((process, address))
+}
 
+#[test]
+fn an_alertmanager_receives_groups_and_resolves_and_its_webhooks_are_like_ours() {
+    let (hooks, taken) = webhooks();
+    let folder = Folder::new("alertmanager");
+    let Some((_alertmanager, address)) = alertmanager(&folder, &hooks) else { return };
     let text = format!(
         "external_labels: {{site: north}}\nnotify:\n  receivers: {{ops: {{webhook: {{url: \
          'http://{hooks}/ours', group_wait: 1s, group_interval: 1s}}}}}}\n  \
@@ -200,4 +210,72 @@ fn an_alertmanager_receives_groups_and_resolves_and_its_webhooks_are_like_ours()
     let [theirs, ours] = both(&mut telling, &taken, "resolved");
     assert_eq!(theirs, ours);
     assert!(telling.notifier.state().clone() != NotifyState::default());
+}
+
+/// What the API of an Alertmanager answers.
+fn api(address: &str, target: &str) -> Value {
+    let answer = get(address, target).unwrap();
+    assert_eq!(answer.status, 200, "{target}: {}", answer.body);
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+/// The same time, in whatever form each writes it.
+fn is_same_time(one: &Value, other: &Value) -> bool {
+    let read = |value: &Value| time::parse(value.as_str().unwrap()).unwrap();
+    read(one) == read(other)
+}
+
+#[test]
+fn an_alertmanager_is_told_by_a_collector_of_a_host_that_falls_ill_and_recovers() {
+    let (hooks, taken) = webhooks();
+    let mut pair = Pair::new("through-alertmanager", "", "");
+    let Some((_alertmanager, address)) = alertmanager(&pair.folder, &hooks) else { return };
+    let rules = pair.folder.write(
+        "rules.yml",
+        "groups: [{name: g, interval: 500ms, rules: [{alert: Ill, expr: light_total > 0, for: 1s, \
+         labels: {severity: page}, annotations: {summary: 'it is {{ $value }}'}}]}]\n",
+    );
+    pair.write_collector(&format!(
+        "external_url: {OUTSIDE}\nexternal_labels: {{site: north}}\n\
+         rules: {{files: ['{}']}}\nnotify: {{alertmanagers: [{{url: 'http://{address}'}}]}}\n",
+        rules.display()
+    ));
+    pair.start_collector();
+    let host = Host::start(&pair.collector);
+    host.set(1);
+    let theirs = until("the alert at Alertmanager", SOON, || {
+        api(&address, "/api/v2/alerts").as_array()?.first().cloned()
+    });
+    let ours = listed(&pair, "a firing alert", |alert| alert["state"] == "firing");
+    assert!(is_same_time(&theirs["startsAt"], &ours["firing_since"]), "{theirs} {ours}");
+    let page = format!("{OUTSIDE}/graph?g0.expr=light_total+%3E+0&g0.tab=1");
+    assert_eq!(theirs["generatorURL"], Value::from(page));
+    assert_eq!(theirs["status"]["state"], "active");
+    assert_eq!(theirs["fingerprint"], ours["fingerprint"]);
+    assert_eq!(theirs["annotations"]["summary"], "it is 1");
+    let mut labels = theirs["labels"].clone();
+    assert_eq!(labels["alertname"].take(), "Ill");
+    labels.as_object_mut().unwrap().remove("alertname");
+    assert_eq!(labels, ours["labels"]);
+    assert_eq!((&labels["site"], &labels["severity"]), (&"north".into(), &"page".into()));
+
+    let groups = api(&address, "/api/v2/alerts/groups");
+    assert_eq!(groups[0]["labels"]["alertname"], "Ill");
+    assert_eq!(groups[0]["alerts"].as_array().map(Vec::len), Some(1));
+    let (_, told) = taken.recv_timeout(SOON).unwrap();
+    assert_eq!(
+        (&told["status"], &told["alerts"][0]["status"]),
+        (&"firing".into(), &"firing".into())
+    );
+    assert!(is_same_time(&told["alerts"][0]["startsAt"], &ours["firing_since"]));
+
+    host.set(0);
+    until("no alert at Alertmanager", SOON, || {
+        api(&address, "/api/v2/alerts").as_array()?.is_empty().then_some(())
+    });
+    let over = listed(&pair, "a resolved alert", |alert| alert["state"] == "resolved");
+    let (_, told) = taken.recv_timeout(SOON).unwrap();
+    assert_eq!(told["status"], "resolved");
+    assert!(is_same_time(&told["alerts"][0]["startsAt"], &ours["firing_since"]));
+    assert!(is_same_time(&told["alerts"][0]["endsAt"], &over["resolved_at"]), "{told} {over}");
 }

@@ -12,7 +12,7 @@ use super::{START, Series, answered, query_target};
 /// What `serve` and `run` are called in messages.
 pub(super) const COLLECTOR: &str = "bellwether";
 pub(super) const AGENT: &str = "bellwether-agent";
-const INGEST: &str = "0123456789abcdef0123456789abcdef";
+pub(super) const INGEST: &str = "0123456789abcdef0123456789abcdef";
 pub(super) const ADMIN: &str = "fedcba9876543210fedcba9876543210";
 
 pub(super) struct Pair {

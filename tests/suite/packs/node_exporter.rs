@@ -6,12 +6,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bellwether_model::label::LabelSet;
 use bellwether_promql::script::series::read_metric;
 use bellwether_rules::file::{self, RuleKind};
-use bellwether_tests::harness::skip;
 
 const RULES: &str = "rules/node-exporter.rules.yml";
 /// The fixture host with disks, network and arrays, as `once` shows it.
@@ -23,14 +22,7 @@ const MISSING: &str = include_str!("node_exporter/missing.txt");
 
 /// The file, if it is here.
 pub(crate) fn rules() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/conformance");
-    let folder = std::env::var_os("BELLWETHER_CONFORMANCE").map_or(beside, PathBuf::from);
-    let path = folder.join(RULES);
-    if !path.is_file() {
-        skip("node-exporter.rules.yml is not beside the checkout nor in BELLWETHER_CONFORMANCE");
-        return None;
-    }
-    Some(path)
+    crate::conformance(RULES)
 }
 
 /// The series of the host's page, with the labels that its agent gives them.
