@@ -1,6 +1,6 @@
 //! `kill -9` of the collector in every state of an alert.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_tests::harness::until;
 use serde_json::Value;
@@ -23,6 +23,8 @@ groups:
 const OPS: &str = "receiver=\"ops\"";
 /// Evaluations after which something that would be told has been.
 const SOME: u32 = 10;
+/// Times that the alert comes and goes.
+const EPISODES: usize = 3;
 
 /// A collector that is killed and started, its host, and who is told.
 struct Life {
@@ -101,6 +103,13 @@ impl Life {
         assert_eq!(self.ids().len(), before, "nothing new is told");
     }
 
+    fn says_one_thing_under_one_id(&self) {
+        let mut texts: BTreeMap<String, String> = BTreeMap::new();
+        for Request { id, text, .. } in self.receiver.requests() {
+            assert_eq!(*texts.entry(id).or_insert_with(|| text.clone()), text, "other bytes");
+        }
+    }
+
     /// Notifications that the receiver took, each with how often.
     fn ids(&self) -> BTreeMap<String, usize> {
         let mut ids = BTreeMap::new();
@@ -163,10 +172,7 @@ fn an_alert_outlives_a_kill_of_its_collector_in_every_state() {
     // An attempt that a kill cut off and that had not arrived counts as well.
     let counted = life.repeated + life.counted();
     assert!(doubles as u64 <= counted, "{doubles} doubles, {counted} counted");
-    let mut texts: BTreeMap<String, String> = BTreeMap::new();
-    for Request { id, text, .. } in life.receiver.requests() {
-        assert_eq!(*texts.entry(id).or_insert_with(|| text.clone()), text, "bytes of one id");
-    }
+    life.says_one_thing_under_one_id();
 }
 
 /// It fires again, and is over before anybody could be told: killed while it fires, and after.
@@ -190,4 +196,39 @@ fn never_told_while_it_fired(life: &mut Life) {
     });
     assert_eq!(told.body()["status"], "resolved");
     assert_eq!(told.body()["alerts"][0]["endsAt"], over["resolved_at"]);
+}
+
+/// Between the arrival of a notification and the record of its outcome a kill leaves only the
+/// intent, or the outcome as well.
+#[test]
+fn a_collector_killed_whenever_it_has_told_something_loses_nothing_and_tells_it_twice_at_most() {
+    let mut life = Life::start();
+    let (mut seen, mut starts) = (BTreeSet::new(), Vec::new());
+    for _ in 0..EPISODES {
+        for (value, status) in [(1, "firing"), (0, "resolved")] {
+            life.host.set(value);
+            let told = until(status, LATER, || {
+                let mut taken = life.receiver.taken().into_iter();
+                taken.find(|request| !seen.contains(&request.id))
+            });
+            life.pair.process(COLLECTOR).kill();
+            life.pair.start_collector();
+            assert_eq!(told.body()["status"], status);
+            if value == 1 {
+                starts.push(told.starts_at());
+            }
+            assert_eq!(starts.last(), Some(&told.starts_at()));
+            seen.insert(told.id);
+        }
+    }
+    life.knows(false);
+    life.is_quiet();
+    let ids = life.ids();
+    assert_eq!(ids.keys().cloned().collect::<BTreeSet<_>>(), seen);
+    assert!(ids.values().all(|count| *count <= 2), "{ids:?}");
+    assert_eq!(seen.len(), 2 * EPISODES);
+    starts.sort_by_key(Value::to_string);
+    starts.dedup();
+    assert_eq!(starts.len(), EPISODES);
+    life.says_one_thing_under_one_id();
 }
