@@ -237,6 +237,8 @@ impl GroupState {
     }
 
     fn put_delta(&mut self, table: &Table, n: u32, out: &mut Vec<u8>) {
+        // The longest row there can be, so that a busy second does not make the buffer grow.
+        out.reserve(table.columns().len() * STEP_BYTES_MAX);
         put_varint(out, u64::from(n - self.row));
         self.put_edits(table, out);
         let places = table.columns().iter().zip(table.values());
