@@ -27,6 +27,8 @@ pub(super) const HAS_ABSENT: u8 = 1;
 /// A text that has not been referred to: most columns have a name and a help of their own, and all
 /// of them are then described alike.
 pub(super) const NEXT_TEXT: u64 = 0;
+/// A step that is written out takes its 64 bits and a few decisions.
+const STEP_BYTES_MAX: usize = 10;
 
 /// Whose frames these are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
