@@ -19,10 +19,16 @@ told:
   store     bytes a sample and appends of the store; BELLWETHER_RECORDED=DIR names a recorded journal
   memory    bytes a series at 100,000 and at 500,000 series
   restart   seconds to ready with 100,000 series and an hour of data at 15 s
+  promql    five shapes of query over 50,000 series, beside Prometheus
+  page      from a bad sample to the webhook at 1 s, beside Prometheus with Alertmanager, 200 trials;
+            BELLWETHER_TRIALS=N makes N. Both read the same file, whose value turns bad for one rule
+            after another at random moments
+  rules     CPU of a round of 500 rules over 50,000 series that come at 15 s and at 1 s, beside
+            Prometheus: what the process takes with rules less what it takes without
 END
 }
 
-PARTS='binaries agent wire ingest store memory restart promql'
+PARTS='binaries agent wire ingest store memory restart promql page rules'
 seconds=20
 parts=
 for word in "$@"; do
@@ -307,6 +313,17 @@ part_restart() {
 part_promql() {
     # shellcheck source=tests/bench/promql.sh
     . tests/bench/promql.sh
+}
+
+part_page() {
+    trials=${BELLWETHER_TRIALS:-200}
+    # shellcheck source=tests/bench/page.sh
+    . tests/bench/page.sh
+}
+
+part_rules() {
+    # shellcheck source=tests/bench/rules.sh
+    . tests/bench/rules.sh
 }
 
 for part in $parts; do "part_$part"; done

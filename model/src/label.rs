@@ -161,9 +161,13 @@ impl<'a> Iterator for Labels<'a> {
 }
 
 fn take_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let (len, rest) = bytes.split_first_chunk::<2>()?;
-    let (text, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))?;
+    let (text, rest) = take(bytes)?;
     Some((std::str::from_utf8(text).expect("invariant: sets are built from text"), rest))
+}
+
+fn take(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first_chunk::<2>()?;
+    rest.split_at_checked(usize::from(u16::from_le_bytes(*len)))
 }
 
 impl PartialOrd for LabelSet {
@@ -173,8 +177,16 @@ impl PartialOrd for LabelSet {
 }
 
 impl Ord for LabelSet {
+    /// Texts in turn as bytes, whose order is that of text.
     fn cmp(&self, other: &LabelSet) -> Ordering {
-        self.iter().cmp(other.iter())
+        let (mut ours, mut theirs) = (&*self.0, &*other.0);
+        while let (Some((a, our_rest)), Some((b, their_rest))) = (take(ours), take(theirs)) {
+            match a.cmp(b) {
+                Ordering::Equal => (ours, theirs) = (our_rest, their_rest),
+                order => return order,
+            }
+        }
+        ours.len().cmp(&theirs.len())
     }
 }
 
@@ -274,6 +286,21 @@ mod tests {
         let short = LabelSet::new([("a", "zz")]).unwrap();
         let long = LabelSet::new([("a", "a-long-value")]).unwrap();
         assert!(long < short);
+    }
+
+    #[test]
+    fn order_is_that_of_names_and_values() {
+        let texts = ["", "a", "aa", "ab", "b", "ä", "\u{10000}"];
+        let mut sets = Vec::new();
+        for a in texts {
+            for b in texts {
+                sets.push(LabelSet::new([("a", a), ("ab", b)]).unwrap());
+                sets.push(LabelSet::new([("b", a), ("ä", b)]).unwrap());
+            }
+        }
+        for (one, other) in sets.iter().flat_map(|one| sets.iter().map(move |two| (one, two))) {
+            assert_eq!(one.cmp(other), one.iter().cmp(other.iter()), "{one} {other}");
+        }
     }
 
     #[test]

@@ -141,6 +141,10 @@ impl GroupState {
 
 /// Stale markers for what was written before and is not now; what is now is remembered.
 fn end(written: &mut BTreeSet<LabelSet>, series: &Series) -> Vec<(LabelSet, f64)> {
+    // Both are sorted; from slot to slot they are mostly the same.
+    if written.iter().eq(series.iter().map(|(labels, _)| labels)) {
+        return Vec::new();
+    }
     let now: BTreeSet<LabelSet> = series.iter().map(|(labels, _)| labels.clone()).collect();
     let gone = written.difference(&now).map(|labels| (labels.clone(), STALE)).collect();
     *written = now;

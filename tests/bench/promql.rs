@@ -6,6 +6,8 @@
 //! `bench-promql ask TIME ADDRESS PID ADDRESS PID` asks both servers each shape several times up to
 //! TIME, compares the answers roughly, and prints the medians of wall and CPU time.
 
+mod fleet;
+
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -13,14 +15,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 use std::{env, thread};
 
-use bellwether_model::id::{AgentId, BootId, GroupId, Incarnation, Nonce, Stream};
-use bellwether_model::label::LabelSet;
-use bellwether_model::series::{MetricType, ValueKind};
-use bellwether_model::time::{Nanos, Timestamp};
+use bellwether_model::time::Timestamp;
 use bellwether_model::wire::answer::{Answer, Case};
-use bellwether_model::wire::encode::{Encoder, Origin};
-use bellwether_model::wire::envelope::Envelope;
-use bellwether_model::wire::table::{ColumnSpec, Table};
 use bellwether_platform::clock::Clock;
 use bellwether_platform::dial::{Dialer, Route, Target, Way};
 use bellwether_platform::tls::ClientFiles;
@@ -29,9 +25,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 
+use fleet::{Frames, HOSTS as AGENTS, Host};
+
 const STEP: Duration = Duration::from_secs(15);
-/// Agents with the short history, a thousand series each.
-const AGENTS: u8 = 50;
 /// Rows of 65 minutes, and of a day.
 const SHORT: u32 = 260;
 const LONG: u32 = 5760;
@@ -77,67 +73,10 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One host: its series, and how many rows it has.
-struct Host {
-    number: u8,
-    series: Vec<LabelSet>,
+/// A host of the fleet, and how many rows it has.
+struct History {
+    host: Host,
     rows: u32,
-}
-
-fn set(pairs: &[(&str, &str)]) -> LabelSet {
-    LabelSet::new(pairs.iter().copied()).expect("labels")
-}
-
-/// 700 counters, 200 buckets and 100 gauges; of the last one 500 counters.
-fn host(number: u8) -> Host {
-    if number == AGENTS {
-        let series = (0..LONG_SERIES)
-            .map(|i| set(&[("__name__", "bench_day_total"), ("place", &i.to_string())]))
-            .collect();
-        return Host { number, series, rows: LONG };
-    }
-    let mut series = Vec::new();
-    let objects = ["users", "orders", "carts", "items", "search"];
-    let codes = ["200", "204", "301", "404", "500", "502", "503"];
-    let both = objects.iter().cycle().zip(codes.iter().cycle());
-    for (i, (object, code)) in both.take(700).enumerate() {
-        let path = format!("/api/v{}/{object}/{}", i % 3 + 1, i / 7);
-        series.push(set(&[("__name__", "bench_requests_total"), ("path", &path), ("code", code)]));
-    }
-    let bounds = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "+Inf"];
-    for handler in 0..20 {
-        for bound in bounds {
-            let handler = handler.to_string();
-            let labels =
-                [("__name__", "bench_seconds_bucket"), ("handler", &handler), ("le", bound)];
-            series.push(set(&labels));
-        }
-    }
-    for pod in 0..100 {
-        let pod = pod.to_string();
-        series.push(set(&[("__name__", "bench_memory_bytes"), ("pod", &pod)]));
-    }
-    Host { number, series, rows: SHORT }
-}
-
-impl Host {
-    fn target(&self) -> LabelSet {
-        set(&[("instance", &format!("host-{}", self.number)), ("job", "bench")])
-    }
-
-    /// The value of a series in a row: counters that rise by their own steps, some not always, and
-    /// buckets that hold those below them.
-    fn value(&self, place: usize, row: u32) -> f64 {
-        let (place, row) = (u32::try_from(place).expect("a place"), u64::from(row));
-        let mixed = u64::from(place * 7919 + u32::from(self.number) * 104_729);
-        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        let value = match self.series.len() {
-            1000 if (700..900).contains(&place) => u64::from((place - 700) % 10 + 1) * row * 3,
-            1000 if place >= 900 => 1_000_000 + (mixed * (row + 1)) % 9973 * 4096,
-            _ => row / (mixed % 4 + 1) * (mixed % 97 + 1),
-        } as f64;
-        value
-    }
 }
 
 fn fill(address: &str, token_file: &str, file: &str) {
@@ -145,7 +84,9 @@ fn fill(address: &str, token_file: &str, file: &str) {
     let now = Clock::collector().now().wall;
     // Whole steps, so that the servers' grids are the same.
     let newest = Timestamp(now.0 / 15_000 * 15_000);
-    let hosts: Vec<Host> = (0..=AGENTS).map(host).collect();
+    let short = (0..AGENTS).map(|number| History { host: Host::new(number), rows: SHORT });
+    let long = History { host: Host::with_one_counter(AGENTS, LONG_SERIES), rows: LONG };
+    let hosts: Vec<History> = short.chain([long]).collect();
     thread::scope(|scope| {
         scope.spawn(|| write(&hosts, newest, file));
         for part in hosts.chunks(13) {
@@ -160,22 +101,22 @@ fn fill(address: &str, token_file: &str, file: &str) {
     println!("{}", newest.0);
 }
 
-fn stamp(host: &Host, newest: Timestamp, row: u32) -> Timestamp {
+fn stamp(host: &History, newest: Timestamp, row: u32) -> Timestamp {
     newest.saturating_sub(STEP * (host.rows - 1 - row))
 }
 
 /// OpenMetrics, series by series.
-fn write(hosts: &[Host], newest: Timestamp, file: &str) {
+fn write(hosts: &[History], newest: Timestamp, file: &str) {
     let mut out = BufWriter::with_capacity(1 << 20, File::create(file).expect("a file"));
     let mut line = String::new();
     for host in hosts {
-        let target = host.target();
-        for (place, labels) in host.series.iter().enumerate() {
+        let target = host.host.target();
+        for (place, labels) in host.host.series.iter().enumerate() {
             let name = labels.overlaid(&target).expect("labels").to_string();
             for row in 0..host.rows {
                 let at = stamp(host, newest, row);
                 line.clear();
-                writeln!(line, "{name} {} {at}", host.value(place, row)).expect("memory");
+                writeln!(line, "{name} {} {at}", host.host.value(place, row)).expect("memory");
                 out.write_all(line.as_bytes()).expect("room on the disk");
             }
         }
@@ -184,7 +125,7 @@ fn write(hosts: &[Host], newest: Timestamp, file: &str) {
     out.flush().expect("room on the disk");
 }
 
-async fn push(host: &Host, newest: Timestamp, address: &str, token: &str) {
+async fn push(host: &History, newest: Timestamp, address: &str, token: &str) {
     let mut dialer = Dialer::new(Route {
         target: Target::parse(&format!("http://{address}")).expect("an address"),
         way: Way::Direct,
@@ -208,50 +149,9 @@ async fn push(host: &Host, newest: Timestamp, address: &str, token: &str) {
 }
 
 /// The requests of one host, in order, a frame each.
-fn bodies(host: &Host, newest: Timestamp) -> impl Iterator<Item = Vec<u8>> {
-    let mut table = Table::new(host.target(), STEP);
-    let columns: Vec<_> = host
-        .series
-        .iter()
-        .map(|labels| {
-            table.add(ColumnSpec {
-                labels: labels.clone(),
-                kind: MetricType::Counter,
-                value_kind: ValueKind::Float,
-                unit: "".into(),
-                help: "".into(),
-                start: None,
-            })
-        })
-        .collect();
-    let agent = AgentId([host.number + 1; 16]);
-    let mut encoder = Encoder::new(Origin {
-        incarnation: Incarnation(1),
-        nonce: Nonce(u64::from(host.number) + 1),
-        boot: BootId([host.number + 1; 16]),
-    });
-    (0..host.rows).map(move |row| {
-        table.begin_row();
-        for (place, column) in columns.iter().enumerate() {
-            table.set(*column, host.value(place, row));
-        }
-        let time = stamp(host, newest, row);
-        encoder.begin(time.saturating_add(STEP - Duration::from_millis(1)));
-        encoder.row(GroupId(0), &mut table, time);
-        let envelope = Envelope {
-            agent,
-            stream: Stream::Metrics,
-            goodbye: false,
-            sent_wall: Nanos(time.0 * 1_000_000),
-            sent_mono: 0,
-            skips: Vec::new(),
-            frames: 1,
-        };
-        let mut body = Vec::new();
-        envelope.put(&mut body);
-        encoder.finish(&mut body).expect("a frame of 1,000 samples fits");
-        body
-    })
+fn bodies(history: &History, newest: Timestamp) -> impl Iterator<Item = Vec<u8>> {
+    let mut frames = Frames::new(&history.host, STEP);
+    (0..history.rows).map(move |row| frames.body(row, stamp(history, newest, row)))
 }
 
 /// What one question took.

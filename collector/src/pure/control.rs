@@ -224,7 +224,7 @@ impl Job {
     #[must_use]
     pub fn run(self, view: &dyn Select, means: Means<'_>) -> Done {
         let mut state = GroupState::clone(&self.state);
-        let mut overlay = Overlay::new(view, self.slot);
+        let mut overlay = Overlay::of_group(view, self.slot, &self.rules);
         let outcome = state.evaluate(&self.rules, self.slot, &mut overlay, means);
         Done { job: self, state, outcome, took: Duration::ZERO }
     }

@@ -1,7 +1,7 @@
 //! A view that ends at a slot, with some samples laid over it: what the rules before have written.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bellwether_model::label::LabelSet;
@@ -9,6 +9,9 @@ use bellwether_model::matcher::{MatchOp, Matcher};
 use bellwether_model::select::{Column, Metadata, Select, Window};
 use bellwether_model::series::SeriesRef;
 use bellwether_model::time::Timestamp;
+use bellwether_promql::tree::Selector;
+
+use crate::file::{Rule, RuleGroup, RuleKind};
 
 /// Numbers of series that the view below does not have.
 const OWN: u32 = 1 << 31;
@@ -18,8 +21,12 @@ const OWN: u32 = 1 << 31;
 pub struct Overlay<'a> {
     below: &'a dyn Select,
     end: Timestamp,
-    /// Sorted by labels.
+    /// Only what one of these selects is laid over; without them everything is.
+    readers: Option<Vec<&'a Selector>>,
+    /// In the order in which the series were first laid over.
     added: Vec<Added>,
+    by_labels: BTreeMap<LabelSet, usize>,
+    by_ref: BTreeMap<SeriesRef, usize>,
 }
 
 struct Added {
@@ -34,7 +41,15 @@ impl<'a> Overlay<'a> {
     /// Nothing laid over; nothing later than `end` shows, whatever a query asks for.
     #[must_use]
     pub fn new(below: &'a dyn Select, end: Timestamp) -> Overlay<'a> {
-        Overlay { below, end, added: Vec::new() }
+        let (by_labels, by_ref) = (BTreeMap::new(), BTreeMap::new());
+        Overlay { below, end, readers: None, added: Vec::new(), by_labels, by_ref }
+    }
+
+    /// The same for the rules of one group at one slot: what none of them can read is not laid
+    /// over, since it need not be looked for in the view below.
+    #[must_use]
+    pub fn of_group(below: &'a dyn Select, end: Timestamp, group: &'a RuleGroup) -> Overlay<'a> {
+        Overlay { readers: readers(group), ..Overlay::new(below, end) }
     }
 
     /// Lets later samples show, up to another end.
@@ -48,13 +63,21 @@ impl<'a> Overlay<'a> {
 
     /// Lays a sample over. Later samples of a series are not older.
     pub fn add(&mut self, labels: LabelSet, time: Timestamp, value: f64) {
-        let at = match self.added.binary_search_by(|added| added.labels.cmp(&labels)) {
-            Ok(at) => at,
-            Err(at) => {
+        let is_read = |readers: &Vec<&Selector>| {
+            readers.iter().any(|selector| meets(&selector.matchers, &labels))
+        };
+        if !self.readers.as_ref().is_none_or(is_read) {
+            return;
+        }
+        let at = match self.by_labels.get(&labels) {
+            Some(at) => *at,
+            None => {
+                let at = self.added.len();
+                let own = SeriesRef(OWN | u32::try_from(at).unwrap_or(u32::MAX >> 1));
                 let below = find(self.below, &labels);
-                let count = u32::try_from(self.added.len()).unwrap_or(u32::MAX >> 1);
-                let own = SeriesRef(OWN | count);
-                self.added.insert(at, Added { labels, below, own, samples: Vec::new() });
+                self.by_labels.insert(labels.clone(), at);
+                self.by_ref.insert(below.unwrap_or(own), at);
+                self.added.push(Added { labels, below, own, samples: Vec::new() });
                 at
             }
         };
@@ -67,15 +90,42 @@ impl<'a> Overlay<'a> {
 
     fn matched(&self, matchers: &[Matcher], window: Window) -> Vec<&Added> {
         let inside = |added: &Added| added.samples.iter().any(|(time, _)| window.contains(*time));
-        let meets = |labels: &LabelSet| {
-            matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))
-        };
-        self.added.iter().filter(|added| inside(added) && meets(&added.labels)).collect()
+        self.added.iter().filter(|added| inside(added) && meets(matchers, &added.labels)).collect()
     }
 
     fn by_ref(&self, series: SeriesRef) -> Option<&Added> {
-        self.added.iter().find(|added| added.below.unwrap_or(added.own) == series)
+        self.added.get(*self.by_ref.get(&series)?)
     }
+}
+
+/// The selectors of a group's rules; `None` if what they read cannot be told from them.
+fn readers(group: &RuleGroup) -> Option<Vec<&Selector>> {
+    let mut readers = Vec::new();
+    for rule in &group.rules {
+        if asks_more(rule) {
+            return None;
+        }
+        rule.expr.each_selector(&mut |selector| readers.push(selector));
+    }
+    Some(readers)
+}
+
+/// Whether a rule may read what no selector of its expression names: `info()` does, and so does a
+/// query in a template.
+fn asks_more(rule: &Rule) -> bool {
+    let annotations = match &rule.kind {
+        RuleKind::Alert(alert) => Some(&alert.annotations),
+        RuleKind::Record(_) => None,
+    };
+    let mut templates =
+        rule.labels.values().chain(annotations.into_iter().flat_map(|a| a.values()));
+    rule.query.contains("info(") || templates.any(|template| template.as_str().contains("query"))
+}
+
+fn meets(matchers: &[Matcher], labels: &LabelSet) -> bool {
+    // The metric's name, which tells most apart, is the last.
+    let meets = |m: &Matcher| m.matches(labels.get(m.name()).unwrap_or(""));
+    matchers.iter().rev().all(meets)
 }
 
 /// The series of a view with exactly these labels.

@@ -29,7 +29,17 @@ fn group(rules: &str) -> RuleGroup {
 fn outcomes(rules: &str, rows: &[&str], minutes: i64) -> Vec<Outcome> {
     let (group, loaded) = (group(rules), loaded(rows));
     let mut overlay = Overlay::new(&loaded, Timestamp(0));
-    let mut state = GroupState::new(&group);
+    let outcomes = run(&group, &mut overlay, minutes);
+    let mut narrow = Overlay::of_group(&loaded, Timestamp(0), &group);
+    let again = run(&group, &mut narrow, minutes);
+    let shown = |outcomes: &[Outcome]| outcomes.iter().map(|o| format!("{o:?}")).collect();
+    let [one, other]: [Vec<String>; 2] = [shown(&outcomes), shown(&again)];
+    assert_eq!(one, other, "what no rule reads changes nothing");
+    outcomes
+}
+
+fn run(group: &RuleGroup, overlay: &mut Overlay<'_>, minutes: i64) -> Vec<Outcome> {
+    let mut state = GroupState::new(group);
     let (stop, site) = (AtomicBool::new(false), Site::default());
     let means = Means {
         options: Options::default(),
@@ -40,9 +50,31 @@ fn outcomes(rules: &str, rows: &[&str], minutes: i64) -> Vec<Outcome> {
     let slots = (0..minutes).map(|minute| {
         let slot = Timestamp(minute * 60_000);
         overlay.extend(slot);
-        state.evaluate(&group, slot, &mut overlay, means)
+        state.evaluate(group, slot, overlay, means)
     });
     slots.collect()
+}
+
+#[test]
+fn what_no_rule_of_the_group_reads_is_not_laid_over() {
+    for (rules, added) in [
+        ("  rules:\n  - {record: a, expr: x}\n  - {record: b, expr: sum(x)}\n", 0),
+        ("  rules:\n  - {record: a, expr: x}\n  - {record: b, expr: 'a{i=\"1\"}'}\n", 1),
+        ("  rules:\n  - {record: a, expr: x}\n  - {record: b, expr: 'count({i!=\"\"})'}\n", 2),
+        ("  rules:\n  - {alert: A, expr: x > 5}\n  - {record: b, expr: count(ALERTS)}\n", 1),
+        ("  rules:\n  - {record: a, expr: x}\n  - {record: b, expr: info(x)}\n", 4),
+        (
+            "  rules:\n  - {record: a, expr: x}\n  - {alert: A, expr: vector(1), annotations: \
+             {s: '{{ query \"a\" | first | value }}'}}\n",
+            4,
+        ),
+    ] {
+        outcomes(rules, &["x{i=\"1\"} 1 2", "x{i=\"2\"} 8 9"], 2);
+        let (group, loaded) = (group(rules), loaded(&["x{i=\"1\"} 1 2", "x{i=\"2\"} 8 9"]));
+        let mut overlay = Overlay::of_group(&loaded, Timestamp(0), &group);
+        run(&group, &mut overlay, 2);
+        assert_eq!(format!("{overlay:?}"), format!("Overlay {{ added: {added}, .. }}"), "{rules}");
+    }
 }
 
 /// `series=value` of each sample, in order.
