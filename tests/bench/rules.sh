@@ -37,9 +37,8 @@ rules_at() {
     cadence=$1
     "$bin/bench-rules" file "$1" "$2" >"$work/rules.yml"
     rm -rf "$work/data" "$work/rules-prometheus"
-    serve
+    serve 'store: {series_max: 200000}'
     rules_config
-    kill -HUP "$serve_pid"
     start feed "$bin/bench-rules" feed "$1" 127.0.0.1:19193 "$collector" "$work/token"
     start rules-prometheus prometheus --config.file="$work/rules-prometheus.yml" \
         --storage.tsdb.path="$work/rules-prometheus" --web.listen-address=127.0.0.1:19194
@@ -52,6 +51,7 @@ rules_at() {
     sleep $((2 * cadence + 10))
     with=$(rules_use "$4")
     echo "$without $with" | awk -v cadence="$1" -v s="$4" '{
+        if ($7 == 0 || $8 == 0) { print cadence " s: no rule was evaluated"; exit }
         ours = ($5 - $1) / 1e6 / ($7 / 500)
         theirs = ($6 - $2) / 1e6 / ($8 / 500)
         printf "%-4s bellwether %9.1f ms of CPU a round (%.1f rounds; %.2f %% of a core without, ",
