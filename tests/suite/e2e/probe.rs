@@ -83,7 +83,8 @@ fn a_target_is_up_and_then_down_and_its_series_end_when_it_is_taken_out() {
     let phases: BTreeSet<&str> = phases.iter().map(|series| &*series.labels["phase"]).collect();
     let all = ["connect", "processing", "resolve", "tls", "transfer"];
     assert_eq!(phases.into_iter().collect::<Vec<_>>(), all);
-    // The targets are not agents.
+    // The targets are not agents. `up` has its samples once a second.
+    until("the agent's up", SOON, || (values(&pair, "up") == [1.0]).then_some(()));
     assert_eq!(values(&pair, "count(up)"), [1.0]);
     let page = get(&pair.page, "/metrics").unwrap().body;
     assert!(page.contains(&format!("instance=\"{url}\",job=\"blackbox\"}} 200\n")), "{page}");
