@@ -1,12 +1,12 @@
 //! From a bad sample to a webhook, beside Prometheus with Alertmanager.
 //!
-//! `bench-page rules TRIALS` prints the rules of both: a group of 1 s with one alert for each trial,
-//! each on another value of `node_load1`, so that the moments of evaluation are as spread as both
-//! spread their groups.
-//! `bench-page run LISTEN FILE TRIALS OURS THEIRS` takes webhooks at LISTEN, `/ours` and `/theirs`,
-//! and lets the one-minute load of FILE, a `/proc/loadavg`, rise at random moments, one trial after
-//! another: the *flip*. The *sample* is the first that shows it, by the stamps that the two servers
-//! answer a query with. Both are fed at the same time from the same file.
+//! `bench-page rules TRIALS` prints the rules of both: a group of 1 s with one alert for each
+//! trial, each on another value of `node_load1`, so that the moments of evaluation are as spread
+//! as both spread their groups. `bench-page run LISTEN FILE TRIALS OURS THEIRS` takes webhooks at
+//! LISTEN, `/ours` and `/theirs`, and lets the one-minute load of FILE, a `/proc/loadavg`, rise
+//! at random moments, one trial after another: the *flip*. The *sample* is the first that shows
+//! it, by the stamps that the two servers answer a query with. Both are fed at the same time from
+//! the same file.
 
 mod taking;
 
