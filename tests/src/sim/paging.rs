@@ -3,8 +3,8 @@
 //! process at any moment.
 //!
 //! The product's keeper, store, journal, control machine and notifier run; threads, sockets and
-//! the agents are replaced. [`model`] knows how every alert must stand after each slot that is in
-//! the journal, and [`receivers`] what must have come, how often and under which id.
+//! the agents are replaced. `model` knows how every alert must stand after each slot that is in
+//! the journal, and `receivers` what must have come, how often and under which id.
 
 mod model;
 mod receivers;
