@@ -6,6 +6,7 @@ pub mod diagnostic;
 pub mod duration;
 pub mod exposition;
 pub mod feed;
+pub mod hash;
 pub mod id;
 pub mod label;
 pub mod limit;

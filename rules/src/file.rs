@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use bellwether_model::config::Node;
 use bellwether_model::diagnostic::Diagnostics;
+use bellwether_model::hash::fnv1a_of_texts;
 use bellwether_model::label::METRIC_NAME;
 use bellwether_promql::parse::parse;
 use bellwether_promql::tree::{Expr, Kind};
@@ -103,13 +104,9 @@ impl Rule {
     /// and its labels (FNV-1a, 64 bits).
     #[must_use]
     pub fn identity(&self) -> u64 {
-        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-        const PRIME: u64 = 0x0100_0000_01b3;
         let kind = if self.alert().is_some() { "alert" } else { "record" };
         let labels = self.labels.iter().flat_map(|(name, text)| [name.as_str(), text.as_str()]);
-        let texts = [kind, self.name()].into_iter().chain(labels);
-        let bytes = texts.flat_map(|text| text.bytes().chain([0xff]));
-        bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+        fnv1a_of_texts([kind, self.name()].into_iter().chain(labels))
     }
 
     /// The alert, if it is one.

@@ -17,6 +17,7 @@ use core::ops::RangeInclusive;
 use std::time::Duration;
 
 use bellwether_model::config::{Secret, SecretSource};
+use bellwether_model::hash::fnv1a;
 use bellwether_model::label::LabelSet;
 use bellwether_platform::tls::{ClientFiles, Seen, Trust};
 use hyper::Method;
@@ -281,8 +282,7 @@ impl TargetPlan {
 
 /// FNV-1a of 64 bits, mixed once more: labels of one length differ in few bytes.
 fn fnv(bytes: &[u8]) -> u64 {
-    let each = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, each);
+    let hash = fnv1a(bytes.iter().copied());
     (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 8
 }
 

@@ -1,5 +1,8 @@
-//! Reading and writing of the wire's primitives. A [`Reader`] never reads past its end and never
-//! allocates; each failure names the offset.
+//! Reading and writing of the wire's primitives. A [`Reader`] never reads past its end, and
+//! allocates for a set of labels only; each failure names the offset.
+
+use crate::label::LabelSet;
+use crate::limit;
 
 /// A place where the bytes do not follow the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -156,6 +159,19 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(bytes).map_err(|_| self.malformed("not UTF-8"))
     }
 
+    /// A set of labels, as [`put_labels`] writes it.
+    ///
+    /// # Errors
+    /// Too short, or a bound of [`crate::limit`] is exceeded, or a name is empty or repeated.
+    pub fn labels(&mut self) -> Result<LabelSet, Malformed> {
+        let count = self.count(limit::LABELS)?;
+        let mut pairs = Vec::with_capacity(count);
+        for _ in 0..count {
+            pairs.push((self.text(limit::LABEL_BYTES)?, self.text(limit::LABEL_BYTES)?));
+        }
+        LabelSet::new(pairs).map_err(|_| self.malformed("no set of labels"))
+    }
+
     /// Checks that nothing is left.
     ///
     /// # Errors
@@ -183,6 +199,12 @@ pub fn put_zigzag(out: &mut Vec<u8>, value: i64) {
 pub fn put_text(out: &mut Vec<u8>, text: &str) {
     put_varint(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
+}
+
+/// Appends a set of labels: how many, then name and value of each.
+pub fn put_labels(out: &mut Vec<u8>, labels: &LabelSet) {
+    put_varint(out, labels.len() as u64);
+    labels.iter().flat_map(|(name, value)| [name, value]).for_each(|text| put_text(out, text));
 }
 
 /// Folds the sign into the lowest bit.

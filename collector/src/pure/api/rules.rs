@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bellwether_model::hash::fnv1a_of_texts;
 use bellwether_model::label::LabelSet;
 use bellwether_model::matcher::Matcher;
 use bellwether_model::time::{NEVER, Timestamp, date_millis};
@@ -129,10 +130,7 @@ fn bad(name: &str, message: &str) -> ApiError {
 
 /// What a page of groups begins with.
 fn token_of(group: &Shown) -> String {
-    let bytes = group.key.file.bytes().chain([0xff]).chain(group.key.name.bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = fnv1a_of_texts([&*group.key.file, &*group.key.name]);
     format!("{hash:016x}")
 }
 

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bellwether_model::label::LabelSet;
-use bellwether_model::limit;
 use bellwether_model::time::Timestamp;
-use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
+use bellwether_model::wire::bytes::{
+    Malformed, Reader, put_labels, put_text, put_varint, put_zigzag,
+};
 use bellwether_rules::alert::{Alert, AlertState};
 
 /// What a group is known by.
@@ -126,7 +127,7 @@ impl Evaluation {
         let count = reader.count(usize::MAX)?;
         let mut alerts = Vec::new();
         for _ in 0..count {
-            let (rule, labels) = (small(reader)?, take_labels(reader)?);
+            let (rule, labels) = (small(reader)?, reader.labels()?);
             let kind = reader.byte()?;
             let (to, keeps_annotations) = match kind {
                 0 => (None, false),
@@ -155,23 +156,9 @@ pub(super) fn take_column(reader: &mut Reader<'_>) -> Result<Option<(u32, LabelS
         rule => {
             let rule = u32::try_from(rule - 1);
             let rule = rule.map_err(|_| reader.malformed("number over 32 bits"))?;
-            Ok(Some((rule, take_labels(reader)?)))
+            Ok(Some((rule, reader.labels()?)))
         }
     }
-}
-
-pub(super) fn put_labels(out: &mut Vec<u8>, labels: &LabelSet) {
-    put_varint(out, labels.len() as u64);
-    labels.iter().flat_map(|(name, value)| [name, value]).for_each(|text| put_text(out, text));
-}
-
-pub(super) fn take_labels(reader: &mut Reader<'_>) -> Result<LabelSet, Malformed> {
-    let count = reader.count(limit::LABELS)?;
-    let mut pairs = Vec::with_capacity(count);
-    for _ in 0..count {
-        pairs.push((reader.text(limit::LABEL_BYTES)?, reader.text(limit::LABEL_BYTES)?));
-    }
-    LabelSet::new(pairs).map_err(|_| reader.malformed("labels break a bound"))
 }
 
 pub(super) fn put_alert(out: &mut Vec<u8>, alert: &Alert, with_annotations: bool) {

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_model::label::LabelSet;
 use bellwether_model::time::Timestamp;
-use bellwether_model::wire::bytes::{Malformed, Reader, put_varint, put_zigzag};
+use bellwether_model::wire::bytes::{Malformed, Reader, put_labels, put_varint, put_zigzag};
 use bellwether_rules::alert::{Alert, Alerts};
 use bellwether_rules::file::{Rule, RuleGroup};
 use bellwether_rules::group::{GroupState, RuleState};
 
 use super::evaluation::{
-    Evaluation, GroupKey, put_alert, put_column, put_labels, small, take_alert, take_column,
-    take_labels,
+    Evaluation, GroupKey, put_alert, put_column, small, take_alert, take_column,
 };
 
 /// All groups.
@@ -177,7 +176,7 @@ impl HeldGroup {
         let count = reader.count(usize::MAX)?;
         let mut alerts = BTreeMap::new();
         for _ in 0..count {
-            let key = (small(reader)?, take_labels(reader)?);
+            let key = (small(reader)?, reader.labels()?);
             alerts.insert(key, take_alert(reader, true)?);
         }
         Ok(HeldGroup { number, slot, rules, columns, alerts })

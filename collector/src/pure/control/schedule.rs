@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use bellwether_model::hash::fnv1a_of_texts;
 use bellwether_model::time::Timestamp;
 
 use super::evaluation::GroupKey;
@@ -26,10 +27,7 @@ impl Slots {
     #[must_use]
     pub fn new(key: &GroupKey, interval: Duration) -> Slots {
         let interval = i64::try_from(interval.max(INTERVAL_MIN).as_millis()).unwrap_or(i64::MAX);
-        let bytes = key.file.bytes().chain([0xff]).chain(key.name.bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = fnv1a_of_texts([&*key.file, &*key.name]);
         // The high bits: those of the last bytes reach the low ones first.
         let hash = i64::try_from(hash >> 16).unwrap_or(0);
         Slots { interval, offset: hash % interval }

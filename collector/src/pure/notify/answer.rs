@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use bellwether_model::hash::fnv1a;
 use bellwether_model::time::{self, Timestamp};
 
-use super::fingerprint::hash;
 use super::plan::ReceiverPlan;
 use super::record::{Intent, Outcome, RetryAfter, Verdict};
 
@@ -48,7 +48,7 @@ pub(super) fn verdict(
 pub(super) fn backoff(id: &str, attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
     let base = FIRST.saturating_mul(1 << doublings).min(LONGEST);
-    let drawn = hash(id.bytes().chain(attempt.to_le_bytes()));
+    let drawn = fnv1a(id.bytes().chain(attempt.to_le_bytes()));
     // The upper bits of FNV are the better ones.
     let percent = 75 + u32::try_from(drawn >> 33).unwrap_or(0) % 51;
     base * percent / 100

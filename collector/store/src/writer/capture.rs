@@ -10,7 +10,7 @@ use bellwether_model::label::LabelSet;
 use bellwether_model::select::Metadata;
 use bellwether_model::series::SeriesRef;
 use bellwether_model::time::Timestamp;
-use bellwether_model::wire::bytes::{put_text, put_varint, put_zigzag};
+use bellwether_model::wire::bytes::{put_labels, put_text, put_varint, put_zigzag};
 use bellwether_platform::disk::DiskError;
 
 use super::Writer;
@@ -102,7 +102,7 @@ impl PlaceCopy {
             PlaceCopy::Refused => out.push(REFUSED),
             PlaceCopy::Defined(labels, metadata) => {
                 out.push(DEFINED);
-                put_labels(labels, out);
+                put_labels(out, labels);
                 put_metadata(metadata, out);
             }
         }
@@ -185,7 +185,7 @@ impl Capture {
         for (series, labels) in &self.series {
             out.clear();
             put_varint(&mut out, u64::from(series.0));
-            put_labels(labels, &mut out);
+            put_labels(&mut out, labels);
             sections.record(SERIES, &out)?;
         }
         for (name, metadata) in &self.metrics {
@@ -294,13 +294,6 @@ fn put_list(series: &[SeriesRef], out: &mut Vec<u8>) {
 fn put_series(series: SeriesRef, before: &mut u32, out: &mut Vec<u8>) {
     put_zigzag(out, i64::from(series.0) - i64::from(*before));
     *before = series.0;
-}
-
-fn put_labels(labels: &LabelSet, out: &mut Vec<u8>) {
-    put_varint(out, labels.len() as u64);
-    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
-        put_text(out, text);
-    }
 }
 
 fn put_metadata(metadata: &Metadata, out: &mut Vec<u8>) {

@@ -10,7 +10,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bellwether_model::id::{GroupId, Position};
-use bellwether_model::label::LabelSet;
 use bellwether_model::limit;
 use bellwether_model::select::Metadata;
 use bellwether_model::series::{MetricType, SeriesRef};
@@ -92,7 +91,7 @@ impl Restoring {
             STORE => self.begin(&mut reader)?,
             SERIES => {
                 let series = SeriesRef(small(&mut reader)?);
-                let labels = take_labels(&mut reader)?;
+                let labels = reader.labels()?;
                 if !self.index.restore(series, &labels) {
                     return Err(reader.malformed("a series given twice"));
                 }
@@ -402,7 +401,7 @@ impl Taking<'_> {
             }
             REFUSED => Some(Place { definition: None, series: None, settled: false }),
             DEFINED => {
-                let labels = take_labels(reader)?;
+                let labels = reader.labels()?;
                 let metadata = take_metadata(reader)?;
                 let definition = Some(Definition { labels, metadata });
                 Some(Place { definition, series: None, settled: false })
@@ -410,15 +409,6 @@ impl Taking<'_> {
             _ => return Err(reader.malformed("no such place")),
         })
     }
-}
-
-fn take_labels(reader: &mut Reader<'_>) -> Result<LabelSet, Malformed> {
-    let count = reader.count(limit::LABELS)?;
-    let mut pairs = Vec::with_capacity(count);
-    for _ in 0..count {
-        pairs.push((reader.text(limit::LABEL_BYTES)?, reader.text(limit::LABEL_BYTES)?));
-    }
-    LabelSet::new(pairs).map_err(|_| reader.malformed("labels break a bound"))
 }
 
 fn take_metadata(reader: &mut Reader<'_>) -> Result<Arc<Metadata>, Malformed> {

@@ -5,13 +5,12 @@
 //! any absent (1), places: count, each 0 if empty, else 1 + scale, m (zigzag), habit (2, 2, 1);
 //! then the bitmap of absent values; sizes: 0 if none are known, else 1 and each chance (2).
 
-use super::{Decoder, Fingerprint, Group, labels};
+use super::{Decoder, Fingerprint, Group};
 use crate::id::GroupId;
-use crate::label::LabelSet;
 use crate::limit;
 use crate::series::{ABSENT, is_absent};
 use crate::time::Timestamp;
-use crate::wire::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
+use crate::wire::bytes::{Malformed, Reader, put_labels, put_varint, put_zigzag};
 use crate::wire::decode::Change;
 use crate::wire::range::Chance;
 use crate::wire::row::{Habit, Sizes};
@@ -81,7 +80,7 @@ impl Group {
     fn take_state(reader: &mut Reader<'_>, places_max: usize) -> Result<Group, Malformed> {
         let row = u32::try_from(reader.varint()?).map_err(|_| reader.malformed("row's number"))?;
         let time = Timestamp(reader.zigzag()?);
-        let target = labels(reader, &mut |reader| reader.text(limit::LABEL_BYTES))?;
+        let target = reader.labels()?;
         let len = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
         let fingerprint = Fingerprint { len, crc: reader.u32()?, hash: reader.u64()? };
         let any_absent = reader.byte()? != 0;
@@ -122,11 +121,4 @@ fn put_chance(out: &mut Vec<u8>, chance: Chance) {
 
 fn chance(reader: &mut Reader<'_>) -> Result<Chance, Malformed> {
     Chance::from_bits(reader.u16()?).ok_or(reader.malformed("a certain chance"))
-}
-
-fn put_labels(out: &mut Vec<u8>, labels: &LabelSet) {
-    put_varint(out, labels.len() as u64);
-    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
-        put_text(out, text);
-    }
 }

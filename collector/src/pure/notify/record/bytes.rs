@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bellwether_model::label::LabelSet;
-use bellwether_model::limit;
 use bellwether_model::time::Timestamp;
-use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
+use bellwether_model::wire::bytes::{
+    Malformed, Reader, put_labels, put_text, put_varint, put_zigzag,
+};
 
 use super::{
     Detail, Failure, GiveUp, Intent, Outcome, Record, RetryAfter, TEXT_BYTES, ToldAlert, Verdict,
@@ -106,7 +106,7 @@ impl Record {
             },
             SETTLED => Record::Settled {
                 receiver: take_name(reader)?,
-                group: take_labels(reader)?,
+                group: reader.labels()?,
                 at: Timestamp(reader.zigzag()?),
                 untold: small(reader)?,
             },
@@ -180,7 +180,7 @@ pub(in super::super) fn take_intent(reader: &mut Reader<'_>) -> Result<Intent, M
         number: reader.varint()?,
         id: take_id(reader)?,
         receiver: take_name(reader)?,
-        group: take_labels(reader)?,
+        group: reader.labels()?,
         at: Timestamp(reader.zigzag()?),
         deadline: Timestamp(reader.zigzag()?),
         reason: Why::take(reader)?,
@@ -235,7 +235,7 @@ pub(in super::super) fn take_alert(reader: &mut Reader<'_>) -> Result<ToldAlert,
         starts_at: Timestamp(reader.zigzag()?),
         ends_at: take_option(reader, |reader| reader.zigzag().map(Timestamp))?,
         detail: take_option(reader, |reader| {
-            let labels = take_labels(reader)?;
+            let labels = reader.labels()?;
             let count = reader.count(ANNOTATIONS)?;
             let mut annotation = || {
                 let name = reader.text(ANNOTATION_BYTES)?.to_owned();
@@ -334,23 +334,6 @@ pub(in super::super) fn take_ended(
         _ => return Err(reader.malformed("no such verdict")),
     };
     Ok((at, outcome, verdict))
-}
-
-pub(in super::super) fn put_labels(out: &mut Vec<u8>, labels: &LabelSet) {
-    put_varint(out, labels.len() as u64);
-    for (name, value) in labels.iter() {
-        put_text(out, name);
-        put_text(out, value);
-    }
-}
-
-pub(in super::super) fn take_labels(reader: &mut Reader<'_>) -> Result<LabelSet, Malformed> {
-    let count = reader.count(limit::LABELS)?;
-    let mut pairs = Vec::with_capacity(count);
-    for _ in 0..count {
-        pairs.push((reader.text(limit::LABEL_BYTES)?, reader.text(limit::LABEL_BYTES)?));
-    }
-    LabelSet::new(pairs).map_err(|_| reader.malformed("no set of labels"))
 }
 
 pub(in super::super) fn put_option<T>(

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bellwether_model::time::Timestamp;
-use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
+use bellwether_model::wire::bytes::{
+    Malformed, Reader, put_labels, put_text, put_varint, put_zigzag,
+};
 
 use super::super::record::bytes::{
-    GROUP_ALERTS, put_alert, put_alerts, put_ended, put_intent, put_labels, put_option, small,
-    take_alert, take_alerts, take_ended, take_id, take_intent, take_labels, take_name, take_option,
+    GROUP_ALERTS, put_alert, put_alerts, put_ended, put_intent, put_option, small, take_alert,
+    take_alerts, take_ended, take_id, take_intent, take_name, take_option,
 };
 use super::super::record::{GiveUp, Why};
 use super::{
@@ -63,7 +65,7 @@ impl NotifyState {
                 ..ReceiverState::default()
             };
             for _ in 0..reader.count(usize::MAX)? {
-                let labels = take_labels(reader)?;
+                let labels = reader.labels()?;
                 receiver.groups.insert(labels, take_group(reader)?);
             }
             state.receivers.insert(name, receiver);
@@ -161,7 +163,7 @@ fn put_finished(out: &mut Vec<u8>, finished: &Finished) {
 fn take_finished(reader: &mut Reader<'_>) -> Result<Finished, Malformed> {
     let number = reader.varint()?;
     let id = take_id(reader)?;
-    let (receiver, group) = (take_name(reader)?, take_labels(reader)?);
+    let (receiver, group) = (take_name(reader)?, reader.labels()?);
     let made_at = Timestamp(reader.zigzag()?);
     let reason = Why::take(reader)?;
     let alerts = take_alerts(reader)?;
