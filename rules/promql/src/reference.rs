@@ -260,7 +260,7 @@ impl Evaluator<'_> {
                 steps.times.iter().map(|time| now(time, number.value)).collect()
             }
             Node::Text(_) | Node::Range(_) | Node::Subquery(_) => {
-                unreachable!("not a vector: {expr:?}")
+                panic!("invariant: the parser has a vector here, not {expr:?}")
             }
             Node::Selector(selector) => {
                 let mut vectors = self.selected(selector, steps);

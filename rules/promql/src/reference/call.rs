@@ -376,7 +376,7 @@ fn of_metric(message: String, labels: &LabelSet) -> String {
 fn text(arg: &Expr) -> &str {
     match &arg.node {
         Node::Text(text) => text,
-        other => unreachable!("not a string: {other:?}"),
+        other => panic!("invariant: the parser has a string here, not {other:?}"),
     }
 }
 

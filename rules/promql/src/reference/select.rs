@@ -83,7 +83,7 @@ impl Evaluator<'_> {
                 Ok(series)
             }
             Node::Subquery(subquery) => self.subquery(subquery, steps),
-            other => unreachable!("not a matrix: {other:?}"),
+            other => panic!("invariant: the parser has a matrix here, not {other:?}"),
         }
     }
 
