@@ -14,6 +14,7 @@ use std::time::Duration;
 use bellwether_tests::harness::{get_as, until};
 use serde_json::Value;
 
+use self::receiver::Receiver;
 use super::pair::{ADMIN, Pair};
 
 /// For what takes some attempts or a host that comes back.
@@ -25,6 +26,20 @@ pub(super) fn data(pair: &Pair, target: &str) -> Option<Value> {
     let mut document = super::json(&answer)?;
     assert_eq!(document["status"], "success", "{target}");
     Some(document["data"].take())
+}
+
+/// A collector that runs these rules and tells one receiver of their alerts.
+fn telling(name: &str, rules: &str, receiver: &Receiver) -> Pair {
+    let mut pair = Pair::new(name, "", "");
+    let rules = pair.folder.write("rules.yml", rules);
+    pair.write_collector(&format!(
+        "notify: {{receivers: {{ops: {{webhook: {{url: '{}', group_interval: 1s}}}}}}}}\n\
+         rules: {{files: [{}]}}\n",
+        receiver.url,
+        rules.display()
+    ));
+    pair.start_collector();
+    pair
 }
 
 /// What `bellwether WORDS -o json` prints.

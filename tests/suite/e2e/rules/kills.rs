@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::pair::{COLLECTOR, Pair};
 use super::host::Host;
 use super::receiver::{Manner, Receiver, Request};
-use super::{LATER, active, data, evaluated, listed, told_figure};
+use super::{LATER, active, data, evaluated, listed, telling, told_figure};
 
 const RULES: &str = "
 groups:
@@ -40,15 +40,7 @@ struct Life {
 impl Life {
     fn start() -> Life {
         let receiver = Receiver::start(&[]);
-        let mut pair = Pair::new("kills", "", "");
-        let rules = pair.folder.write("rules.yml", RULES);
-        pair.write_collector(&format!(
-            "notify: {{receivers: {{ops: {{webhook: {{url: '{}', group_interval: 1s}}}}}}}}\n\
-             rules: {{files: [{}]}}\n",
-            receiver.url,
-            rules.display()
-        ));
-        pair.start_collector();
+        let pair = telling("kills", RULES, &receiver);
         let host = Host::start(&pair.collector);
         Life { pair, host, receiver, before: 0, repeated: 0 }
     }

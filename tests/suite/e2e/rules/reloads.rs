@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::super::pair::{ADMIN, Pair};
 use super::receiver::{Receiver, Request};
-use super::{LATER, active, data, evaluated, figure, listed};
+use super::{LATER, active, data, evaluated, figure, listed, telling};
 
 const FIRST: &str = "groups:
   - name: moves
@@ -71,15 +71,7 @@ fn ends(pair: &Pair, expression: &str) {
 #[test]
 fn a_broken_rule_file_changes_nothing_and_a_good_one_is_taken_up_with_its_state() {
     let receiver = Receiver::start(&[]);
-    let mut pair = Pair::new("rules-reload", "", "");
-    let rules = pair.folder.write("rules.yml", FIRST);
-    pair.write_collector(&format!(
-        "notify: {{receivers: {{ops: {{webhook: {{url: '{}', group_interval: 1s}}}}}}}}\n\
-         rules: {{files: [{}]}}\n",
-        receiver.url,
-        rules.display()
-    ));
-    pair.start_collector();
+    let pair = telling("rules-reload", FIRST, &receiver);
     let firing = active(&pair, &["firing"]);
     let page = until("the page", LATER, || receiver.requests().first().cloned());
     has(&pair, "told:one", 1.0);
@@ -88,7 +80,7 @@ fn a_broken_rule_file_changes_nothing_and_a_good_one_is_taken_up_with_its_state(
     // A file that is wrong.
     let refused = reload(&pair, BROKEN);
     assert_eq!(refused.status, 400);
-    assert!(refused.body.contains(&format!("{}:6:34", rules.display())), "{}", refused.body);
+    assert!(refused.body.contains("rules.yml:6:34"), "{}", refused.body);
     assert_eq!(figure(&pair, RELOADED), 0);
     assert_eq!(names(&pair), ["moves: Moves, told:one"]);
     evaluated(&pair, 3);
