@@ -22,7 +22,7 @@ use bellwether_platform::principal::{Anonymous, PrincipalSpec, Reach};
 use bellwether_platform::tls::ServerFiles;
 use bellwether_store::Limits as StoreLimits;
 
-pub use self::rules::RulesPlan;
+pub use self::rules::{RulesPlan, UNREADABLE};
 use crate::pure::keeper::{KeeperLimits, RETENTION};
 use crate::pure::notify::plan::NotifyPlan;
 

@@ -31,7 +31,7 @@ use self::recorder::Recorder;
 use self::schedule::Slots;
 use self::telling::Telling;
 use super::entry;
-use super::notify::event::{Delivery, Ticket};
+use super::notify::event::{Delivery, RuleRef, Ticket};
 use super::notify::plan::NotifyPlan;
 use super::notify::record::Outcome as Delivered;
 use super::notify::report::AlertsReport;
@@ -189,6 +189,8 @@ pub struct ControlStats {
 /// One group.
 struct Live {
     planned: PlannedGroup,
+    /// Its alerting rules.
+    alerting: Vec<RuleRef>,
     slots: Slots,
     next: Timestamp,
     is_running: bool,
@@ -415,7 +417,7 @@ impl Control {
             let live = match before.remove(&planned.key) {
                 None => Live::new(planned.clone(), GroupState::new(&planned.rules), now.wall),
                 Some(old) => {
-                    gone.extend(old.alerting().map(|(rule, _)| rule));
+                    gone.extend(old.alerting.iter().cloned());
                     old.replanned(planned.clone(), now.wall)
                 }
             };
@@ -424,7 +426,7 @@ impl Control {
             self.groups.insert(planned.key, live);
         }
         for (key, live) in before {
-            gone.extend(live.alerting().map(|(rule, _)| rule));
+            gone.extend(live.alerting);
             effects.push(Effect::Hide(key.clone()));
             self.ending.push(key);
         }
@@ -436,6 +438,7 @@ impl Live {
     fn new(planned: PlannedGroup, state: GroupState, since: Timestamp) -> Live {
         let slots = Slots::new(&planned.key, planned.interval);
         Live {
+            alerting: telling::alerting(&planned),
             planned,
             slots,
             next: slots.after(since),

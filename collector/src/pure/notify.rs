@@ -99,6 +99,12 @@ impl Notifier {
         &self.state
     }
 
+    /// Whether a rule has alerts here.
+    #[must_use]
+    pub fn knows(&self, rule: &RuleRef) -> bool {
+        self.alerts.has(rule)
+    }
+
     /// What was counted.
     #[must_use]
     pub fn stats(&self) -> &Stats {

@@ -1,6 +1,6 @@
 //! `check config`: what is wrong with configuration files.
 //!
-//! The collector's files are read as `serve` reads them. The agent's are read by the agent's own
+//! The collector's files are read as `serve` reads them, the rule files they name among them. The agent's are read by the agent's own
 //! program, so that `check` and `run` share one path there too.
 
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use bellwether_platform::surroundings::read_text;
 use serde_json::{Value, json};
 
 use super::cli::{CheckConfig, Output};
-use super::{program, startup};
+use super::{program, rule_files, startup};
 use crate::pure::config::{self, FileKind, Overrides, Surroundings};
 
 const FINDINGS: u8 = 1;
@@ -79,7 +79,12 @@ fn one(path: &Path, check: &CheckConfig, around: &Surroundings) -> anyhow::Resul
 
 fn collectors(file: &str, text: &str, around: &Surroundings) -> Diagnostics {
     match config::read(file, text, around, &Overrides::default()) {
-        Ok((_, problems)) | Err(problems) => problems,
+        Ok((plan, mut problems)) => {
+            let (Ok((_, found)) | Err(found)) = rule_files::load(&plan.rules);
+            problems.extend(found);
+            problems
+        }
+        Err(problems) => problems,
     }
 }
 

@@ -264,7 +264,7 @@ impl ControlThread {
                 Some(Message::Report(reply)) => drop(reply.send(self.control.report(now.wall))),
             }
             let complete = self.shared.sources.store.complete_through(now.wall);
-            let hosts_late = self.shared.sources.keeper.stats().0.hosts_late > 0;
+            let hosts_late = self.shared.sources.keeper.hosts_late();
             self.control.step(now, Event::Tick { complete, hosts_late }, &mut effects);
             for effect in effects.drain(..) {
                 if self.perform(effect).is_none() {

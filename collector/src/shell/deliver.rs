@@ -16,7 +16,6 @@ use std::thread::{self, JoinHandle};
 use bellwether_model::config::Environment;
 use bellwether_model::id::Position;
 use bellwether_platform::clock::Clock;
-use bellwether_platform::stop::Stop;
 use prometheus::{HistogramOpts, HistogramVec, Registry};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
@@ -78,26 +77,25 @@ impl DeliverMetrics {
 ///
 /// # Errors
 /// The system refuses a thread or what a runtime needs.
-pub fn start(deliverer: Deliverer, stop: Stop) -> Result<JoinHandle<()>, io::Error> {
+pub fn start(deliverer: Deliverer) -> Result<JoinHandle<()>, io::Error> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let builder = thread::Builder::new().name("send".to_owned());
     builder.spawn(move || {
-        runtime.block_on(deliverer.run(stop));
+        runtime.block_on(deliverer.run());
         // A name that is being looked up is not waited for.
         runtime.shutdown_background();
     })
 }
 
 impl Deliverer {
-    /// Sends until stopped, or until nobody has anything to send any more. What is on its way then
+    /// Sends until nobody has anything to send any more. What is on its way then
     /// is cut off; the notifier sends it again after the next start.
-    pub async fn run(mut self, stop: Stop) {
+    pub async fn run(mut self) {
         let mut tasks = JoinSet::new();
         loop {
             let next = tokio::select! {
                 next = self.outgoing.recv() => next,
                 Some(_) = tasks.join_next() => continue,
-                () = stop.stopped() => None,
             };
             let Some((delivery, after)) = next else { return };
             let mut durable = self.durable.clone();

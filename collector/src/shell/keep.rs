@@ -192,6 +192,12 @@ impl KeeperHandle {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether hosts that lived are not current, as of the keeper's last tick.
+    #[must_use]
+    pub fn hosts_late(&self) -> bool {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).0.hosts_late > 0
+    }
+
     /// Ends the thread after what is queued. A keeper that has ended already needs no telling.
     pub fn stop(&self) {
         self.jobs.send(Job::Stop).ok();

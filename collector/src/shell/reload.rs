@@ -125,7 +125,7 @@ impl Reloader {
         let (mut plan, warnings) = startup::plan(settings).map_err(|error| error.to_string())?;
         let keys = keep(old, &mut plan);
         let specs = plan.principals.iter().chain(always).cloned().collect();
-        let (groups, found) = rule_files::load(&plan.rules)?;
+        let (groups, found) = rule_files::load(&plan.rules).map_err(|error| error.to_string())?;
         let fresh = Principals::new(specs, plan.anonymous).map_err(|errors| {
             errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         })?;

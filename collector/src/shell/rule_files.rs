@@ -1,18 +1,17 @@
 //! Rule files: found, read, and made into the groups that are run.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use bellwether_model::diagnostic::Diagnostics;
+use bellwether_model::diagnostic::{Diagnostic, Diagnostics};
 use bellwether_rules::file::{self, RuleFile};
 use bellwether_rules::packs;
 
-use crate::pure::config::RulesPlan;
+use crate::pure::config::{RulesPlan, UNREADABLE};
 use crate::pure::control::PlannedGroup;
 use crate::pure::control::evaluation::GroupKey;
 
@@ -28,35 +27,36 @@ pub type Checked<T> = Result<T, Diagnostics>;
 /// All groups of a plan, and warnings about them.
 ///
 /// # Errors
-/// In words: what cannot be read, and every problem of what can.
-pub fn load(plan: &RulesPlan) -> Result<(Vec<PlannedGroup>, Diagnostics), String> {
-    let mut problems = String::new();
-    let mut warnings = Diagnostics::default();
+/// What cannot be read, and every problem of what can.
+pub fn load(plan: &RulesPlan) -> Result<(Vec<PlannedGroup>, Diagnostics), Diagnostics> {
+    let mut problems = Diagnostics::default();
     let mut files = Vec::new();
-    let mut take = |checked: anyhow::Result<Checked<(RuleFile, Diagnostics)>>| match checked {
-        Ok(Ok((file, found))) => {
-            warnings.extend(found);
+    let mut unreadable = Vec::new();
+    let mut take = |checked: Checked<(RuleFile, Diagnostics)>| match checked {
+        Ok((file, found)) => {
+            problems.extend(found);
             files.push(file);
         }
-        Ok(Err(found)) => drop(writeln!(problems, "{found}")),
-        Err(error) => drop(writeln!(problems, "{error:#}")),
+        Err(found) => problems.extend(found),
     };
     for pack in &plan.packs {
         let text = packs::ALL.iter().find(|(name, _)| name == pack).map_or("", |(_, text)| *text);
-        take(Ok(file::read(&format!("pack:{pack}"), text)));
+        take(file::read(&format!("pack:{pack}"), text));
     }
     let mut paths = BTreeSet::new();
     for pattern in &plan.files {
-        match found(pattern) {
-            Ok(found) => paths.extend(found),
-            Err(error) => take(Err(error)),
-        }
+        found(pattern).map_or_else(|error| unreadable.push(error), |found| paths.extend(found));
     }
-    paths.iter().for_each(|path| take(read(path)));
-    if !problems.is_empty() {
-        return Err(problems.trim_end().to_owned());
+    for path in &paths {
+        read(path).map_or_else(|error| unreadable.push(error), &mut take);
     }
-    Ok((files.into_iter().flat_map(|file| planned(plan, file)).collect(), warnings))
+    for error in unreadable {
+        problems.push(Diagnostic::error(UNREADABLE, None, format!("{error:#}")));
+    }
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    Ok((files.into_iter().flat_map(|file| planned(plan, file)).collect(), problems))
 }
 
 /// The groups of a file, with what the configuration says where the file says nothing.

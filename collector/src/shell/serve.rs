@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use axum::routing::get;
 use axum::{Router, middleware};
+use bellwether_model::diagnostic::Diagnostics;
 use bellwether_model::exposition::Writer;
 use bellwether_model::id::StoreId;
 use bellwether_model::label::LabelSet;
@@ -24,7 +25,7 @@ use bellwether_platform::journal::{JournalError, Loss, Options};
 use bellwether_platform::listener::{self, BindError, Bodies, Callers, Listener, Safeguards};
 use bellwether_platform::principal::{PrincipalError, Principals};
 use bellwether_platform::process;
-use bellwether_platform::stop::{self, Stop, Stopper};
+use bellwether_platform::stop::{Stop, Stopper};
 use bellwether_platform::tls::{ServerTls, TlsError};
 use bellwether_rules::template::Site;
 use bellwether_store::{FileLimits, Limits as StoreLimits, Store};
@@ -100,7 +101,7 @@ pub enum ServeError {
     Io(#[from] std::io::Error),
     /// Rule files that cannot be used.
     #[error("the rules are wrong\n\n{0}")]
-    Rules(String),
+    Rules(Diagnostics),
     /// Tokens that cannot be used.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Principals(Vec<PrincipalError>),
@@ -375,7 +376,6 @@ fn send(
     control: &ControlHandle,
     (clock, registry): (&Clock, &Registry),
 ) -> Result<JoinHandle<()>, std::io::Error> {
-    let (_, never) = stop::stop();
     let control = control.clone();
     let deliverer = Deliverer {
         outgoing,
@@ -385,7 +385,7 @@ fn send(
         environment: startup::around().environment,
         metrics: DeliverMetrics::new(registry),
     };
-    deliver::start(deliverer, never)
+    deliver::start(deliverer)
 }
 
 /// What the process says of itself.

@@ -21,7 +21,6 @@ use bellwether_model::id::{Position, StoreId};
 use bellwether_model::label::LabelSet;
 use bellwether_model::time::{self, Timestamp};
 use bellwether_platform::clock::Clock;
-use bellwether_platform::stop::{Stopper, stop};
 use bellwether_tests::harness::{Folder, Process, free_port, get, peer, skip, until};
 use prometheus::Registry;
 use serde_json::Value;
@@ -73,7 +72,6 @@ struct Telling {
     outgoing: mpsc::UnboundedSender<Outgoing>,
     outcomes: Receiver<(Ticket, Outcome)>,
     _durable: watch::Sender<Position>,
-    _stopper: Stopper,
 }
 
 impl Telling {
@@ -81,7 +79,6 @@ impl Telling {
         let (outgoing, queue) = mpsc::unbounded_channel();
         let (told, outcomes) = channel();
         let (durable, synced) = watch::channel(Position(0));
-        let (stopper, stop) = stop();
         let clock = Clock::collector();
         let deliverer = Deliverer {
             outgoing: queue,
@@ -91,10 +88,9 @@ impl Telling {
             environment: BTreeMap::new(),
             metrics: DeliverMetrics::new(&Registry::new()),
         };
-        start(deliverer, stop).unwrap();
+        start(deliverer).unwrap();
         let notifier = Notifier::new(StoreId([3; 16]), plan, NotifyState::default());
-        let mut telling =
-            Telling { notifier, clock, outgoing, outcomes, _durable: durable, _stopper: stopper };
+        let mut telling = Telling { notifier, clock, outgoing, outcomes, _durable: durable };
         telling.step(Event::Restored);
         telling
     }

@@ -1,13 +1,16 @@
 //! The section `rules`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bellwether_model::config::{Fields, code};
-use bellwether_model::diagnostic::Diagnostic;
+use bellwether_model::diagnostic::{Code, Diagnostic};
 use bellwether_rules::packs;
 
 use crate::pure::control::schedule::INTERVAL_MIN;
+
+/// `col004`: a rule file is not there, or cannot be read.
+pub const UNREADABLE: Code = Code { name: "col004", meaning: "a rule file cannot be read" };
 
 const INTERVAL: Duration = Duration::from_secs(15);
 const INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -38,8 +41,11 @@ impl Default for RulesPlan {
 }
 
 pub(super) fn describe(f: &mut Fields<'_>) -> RulesPlan {
-    let files = f.list("files", "Rule files, directories of them, or paths with stars.", |item| {
-        PathBuf::from(item.text())
+    let help =
+        "Rule files, directories of them, or paths with stars, from this file's directory on.";
+    let files = f.list("files", help, |item| {
+        let beside = Path::new(&*item.place().file).parent().map(Path::to_path_buf);
+        beside.unwrap_or_default().join(item.text())
     });
     let files = files.or(Vec::new());
     let packs = f.list("packs", "Packs of rules that come with the program.", |item| {

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bellwether_model::id::{Position, StoreId};
+use bellwether_model::label::LabelSet;
 use bellwether_model::time::{Mono, Now, Timestamp};
 use bellwether_rules::alert::{Alert, AlertState};
-use bellwether_rules::file::{AlertRule, Rule};
+use bellwether_rules::file::Rule;
 use bellwether_rules::group::RuleState;
 
 use super::super::entry;
@@ -22,7 +23,7 @@ use super::super::notify::report::{AlertRow, AlertsReport, RuleRow};
 use super::super::notify::state::NotifyState;
 use super::super::notify::stats::Figures;
 use super::evaluation::GroupKey;
-use super::{Effect, FULL_PAUSE, Live};
+use super::{Effect, FULL_PAUSE, Live, PlannedGroup};
 
 /// Bytes of notices in one entry, but for the last of them.
 const ENTRY_BYTES: usize = 1 << 20;
@@ -84,7 +85,7 @@ impl Telling {
         self.notifier.set_plan(now, plan, &mut self.wanted);
         self.tell_all(now, groups);
         let kept: BTreeSet<RuleRef> =
-            groups.values().flat_map(Live::alerting).map(|(rule, _)| rule).collect();
+            groups.values().flat_map(|live| live.alerting.iter().cloned()).collect();
         for rule in before.into_iter().filter(|rule| !kept.contains(rule)) {
             self.step(now, event::Event::RuleGone { rule });
         }
@@ -164,8 +165,8 @@ impl Telling {
         groups: impl Iterator<Item = &'a Live>,
     ) -> AlertsReport {
         let rows = groups.flat_map(|live| {
-            let rows = live.alerting();
-            rows.map(move |(reference, at)| Arc::new(row(live, reference, at)))
+            let rows = live.alerting.iter();
+            rows.map(move |reference| Arc::new(row(live, reference.clone())))
         });
         AlertsReport { at: now, rules: rows.collect(), notify: self.notifier.report(now) }
     }
@@ -174,15 +175,18 @@ impl Telling {
         groups.values().for_each(|live| self.tell(now, live));
     }
 
-    /// All alerts of a group's rules that were evaluated well at their last slot.
+    /// All alerts of a group's rules that were evaluated well at their last slot. A rule that has
+    /// none and had none has nothing to tell.
     fn tell(&mut self, now: Now, live: &Live) {
-        for (rule, at) in live.alerting() {
-            let Some((ruling, state)) = live.rule(at) else { continue };
+        for reference in &live.alerting {
+            let Some((rule, state)) = live.rule(reference.number) else { continue };
             let Some(slot) = state.evaluated_at.filter(|_| state.error.is_none()) else { continue };
-            let generator_url = generator_url(&self.external_url, ruling);
-            let alerts = state.alerts.iter();
-            let alerts = alerts.filter(|(_, alert)| alert.state != AlertState::Pending);
-            let alerts = alerts.filter_map(|(labels, alert)| {
+            let told = || state.alerts.iter().filter(|(_, a)| a.state != AlertState::Pending);
+            if told().next().is_none() && !self.notifier.knows(reference) {
+                continue;
+            }
+            let generator_url = generator_url(&self.external_url, rule);
+            let alerts = told().filter_map(|(labels, alert)| {
                 Some(AlertNow {
                     labels: labels.clone(),
                     annotations: alert.annotations.clone(),
@@ -193,6 +197,7 @@ impl Telling {
                 })
             });
             let (alerts, interval) = (alerts.collect(), live.slots.interval());
+            let rule = reference.clone();
             self.step(now, event::Event::Rule { rule, interval, slot, alerts });
         }
     }
@@ -203,19 +208,19 @@ impl Telling {
 }
 
 impl Live {
-    /// The group's alerting rules with their places.
-    pub(super) fn alerting(&self) -> impl Iterator<Item = (RuleRef, usize)> {
-        let rules = self.planned.rules.rules.iter().enumerate();
-        rules.filter_map(|(number, rule)| {
-            let alert: &AlertRule = rule.alert()?;
-            let GroupKey { file, name } = self.planned.key.clone();
-            Some((RuleRef { file, group: name, alert: alert.name.as_str().into(), number }, number))
-        })
-    }
-
     fn rule(&self, at: usize) -> Option<(&Rule, &RuleState)> {
         Some((self.planned.rules.rules.get(at)?, self.state.rules.get(at)?))
     }
+}
+
+/// The group's alerting rules.
+pub(super) fn alerting(planned: &PlannedGroup) -> Vec<RuleRef> {
+    let rules = planned.rules.rules.iter().enumerate();
+    let reference = |(number, rule): (usize, &Rule)| {
+        let GroupKey { file, name } = planned.key.clone();
+        Some(RuleRef { file, group: name, alert: rule.alert()?.name.as_str().into(), number })
+    };
+    rules.filter_map(reference).collect()
 }
 
 /// The bytes of a record, nearly.
@@ -232,8 +237,8 @@ fn generator_url(external_url: &str, rule: &Rule) -> String {
     format!("{external_url}/graph?g0.expr={expr}&g0.tab=1")
 }
 
-fn row(live: &Live, reference: RuleRef, at: usize) -> RuleRow {
-    let (rule, state) = live.rule(at).unzip();
+fn row(live: &Live, reference: RuleRef) -> RuleRow {
+    let (rule, state) = live.rule(reference.number).unzip();
     let alert = rule.and_then(Rule::alert);
     let alerts = state.into_iter().flat_map(|state| state.alerts.iter());
     RuleRow {
@@ -249,7 +254,7 @@ fn row(live: &Live, reference: RuleRef, at: usize) -> RuleRow {
     }
 }
 
-fn alert_row(labels: &bellwether_model::label::LabelSet, alert: &Alert) -> AlertRow {
+fn alert_row(labels: &LabelSet, alert: &Alert) -> AlertRow {
     AlertRow {
         labels: labels.clone(),
         annotations: alert.annotations.clone(),

@@ -39,7 +39,7 @@ impl Keeper {
             Entry::Evaluation(evaluation) => self.evaluation(&evaluation, position),
             Entry::GroupEnd { group, at } => self.group_end(&group, at, position),
             Entry::Notices(records) => self.notices(&records),
-            _ => unreachable!("invariant: an entry of the control machine"),
+            other => panic!("invariant: an entry of the control machine, not {other:?}"),
         }
         self.writer.publish(position);
         Ok(Some(position))

@@ -270,8 +270,7 @@ fn nothing_leaves_before_its_position_is_durable() {
         environment: BTreeMap::new(),
         metrics: DeliverMetrics::new(&registry),
     };
-    let (stopper, stop) = bellwether_platform::stop::stop();
-    let thread = start(deliverer, stop).unwrap();
+    let thread = start(deliverer).unwrap();
     let ticket = |beat| Ticket::Heartbeat { beat };
     let to = Endpoint { timeout: Duration::from_secs(30), ..endpoint(receiver.url()) };
     for (beat, position) in [(7, 7), (1, 6)] {
@@ -288,6 +287,6 @@ fn nothing_leaves_before_its_position_is_durable() {
     assert_eq!(outcomes.recv().unwrap().0, ticket(7));
     receiver.requests.recv().unwrap();
     assert_eq!(registry.gather()[0].get_metric()[0].get_histogram().get_sample_count(), 2);
-    stopper.stop();
+    drop(outgoing);
     thread.join().unwrap();
 }
