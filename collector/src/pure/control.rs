@@ -186,6 +186,27 @@ pub struct ControlStats {
     pub unrecorded: u64,
 }
 
+impl ControlStats {
+    fn add(&mut self, more: ControlStats) {
+        let ControlStats {
+            iterations,
+            missed,
+            evaluations,
+            failures,
+            samples,
+            doubles,
+            unrecorded,
+        } = more;
+        self.iterations += iterations;
+        self.missed += missed;
+        self.evaluations += evaluations;
+        self.failures += failures;
+        self.samples += samples;
+        self.doubles += doubles;
+        self.unrecorded += unrecorded;
+    }
+}
+
 /// One group.
 struct Live {
     planned: PlannedGroup,
@@ -200,9 +221,17 @@ struct Live {
     took: Duration,
 }
 
+/// What a group is once its slot is recorded.
+struct After {
+    state: Arc<GroupState>,
+    evaluated_at: Timestamp,
+    took: Duration,
+    counts: ControlStats,
+}
+
 /// An entry on its way.
 enum Pending {
-    Evaluation { key: GroupKey, generation: u64, before: Arc<GroupState> },
+    Evaluation { key: GroupKey, after: After },
     End(GroupKey),
     Notices,
 }
@@ -211,6 +240,9 @@ enum Pending {
 pub struct Control {
     groups: BTreeMap<GroupKey, Live>,
     generation: u64,
+    /// Taken up once no evaluation is on its way to the journal: what is recorded is known before
+    /// rules change.
+    planned: Option<ControlPlan>,
     pending: VecDeque<Pending>,
     /// Groups whose end is to be journalled, not before then.
     ending: Vec<GroupKey>,
@@ -240,6 +272,7 @@ impl Control {
         let mut control = Control {
             groups: BTreeMap::new(),
             generation: 0,
+            planned: None,
             pending: VecDeque::new(),
             ending: Vec::new(),
             end_after: now.mono,
@@ -274,8 +307,14 @@ impl Control {
             }
             Event::Evaluated(done) => self.evaluated(now, *done, effects),
             Event::Recorded(position) => self.recorded(now, position, effects),
-            Event::Plan(plan) => self.plan(now, plan, effects),
+            Event::Plan(plan) => self.planned = Some(plan),
             Event::Delivered { ticket, outcome } => self.telling.delivered(now, ticket, outcome),
+        }
+        let is_recording = |pending: &Pending| matches!(pending, Pending::Evaluation { .. });
+        if !self.pending.iter().any(is_recording)
+            && let Some(plan) = self.planned.take()
+        {
+            self.plan(now, plan, effects);
         }
         if self.telling.flush(now, effects) {
             self.pending.push_back(Pending::Notices);
@@ -361,41 +400,48 @@ impl Control {
     fn evaluated(&mut self, now: Now, done: Done, effects: &mut Vec<Effect>) {
         let Done { job, state, outcome, took } = done;
         let Some(live) = self.groups.get_mut(&job.key) else { return };
-        if job.generation != self.generation {
+        // Of rules that are not these, or soon will not be.
+        if job.generation != self.generation || self.planned.is_some() {
             return;
         }
         live.next = live.slots.after(job.slot);
-        (live.evaluated_at, live.took) = (Some(now.wall), took);
-        let before = std::mem::replace(&mut live.state, Arc::new(state));
-        let states = (&*before, &*live.state);
         let (evaluation, doubles) =
-            live.recorder.record(&job.key, &job.rules, states, (job.slot, &outcome));
-        let stats = &mut self.stats;
-        stats.iterations += 1;
-        stats.evaluations += job.rules.rules.len() as u64;
-        stats.failures += outcome.failures.len() as u64;
-        stats.samples += outcome.samples.len() as u64;
-        stats.doubles += doubles;
+            live.recorder.record(&job.key, &job.rules, (&live.state, &state), (job.slot, &outcome));
         let mut bytes = Vec::new();
         entry::put_evaluation(&mut bytes, &evaluation);
-        let generation = self.generation;
-        self.pending.push_back(Pending::Evaluation { key: job.key, generation, before });
+        if bytes.len() > entry::ENTRY_BYTES_MAX {
+            self.stats.failures += job.rules.rules.len() as u64;
+            live.fail(&format!("the group yields {} bytes, more than an entry holds", bytes.len()));
+            effects.push(Effect::Show(live.shown()));
+            return;
+        }
+        let counts = ControlStats {
+            iterations: 1,
+            evaluations: job.rules.rules.len() as u64,
+            failures: outcome.failures.len() as u64,
+            samples: outcome.samples.len() as u64 - doubles,
+            doubles,
+            ..ControlStats::default()
+        };
+        let after = After { state: Arc::new(state), evaluated_at: now.wall, took, counts };
+        self.pending.push_back(Pending::Evaluation { key: job.key, after });
         effects.push(Effect::Record(bytes));
     }
 
     fn recorded(&mut self, now: Now, position: Option<Position>, effects: &mut Vec<Effect>) {
         match self.pending.pop_front() {
-            Some(Pending::Evaluation { key, generation, before }) => {
-                self.stats.unrecorded += u64::from(position.is_none());
-                let live = self.groups.get_mut(&key);
-                let Some(live) = live.filter(|_| generation == self.generation) else { return };
+            Some(Pending::Evaluation { key, after }) => {
+                let Some(live) = self.groups.get_mut(&key) else { return };
                 live.is_running = false;
                 let Some(position) = position else {
                     // The slot never was.
-                    live.state = before;
+                    self.stats.unrecorded += 1;
                     live.recorder.reset();
                     return;
                 };
+                self.stats.add(after.counts);
+                live.state = after.state;
+                (live.evaluated_at, live.took) = (Some(after.evaluated_at), after.took);
                 self.telling.evaluated(now, live, position);
                 effects.push(Effect::Show(live.shown()));
             }
@@ -448,6 +494,14 @@ impl Live {
             evaluated_at: None,
             took: Duration::ZERO,
         }
+    }
+
+    /// The slot failed as a whole: states stay, and every rule says why.
+    fn fail(&mut self, error: &str) {
+        let state = Arc::make_mut(&mut self.state);
+        state.rules.iter_mut().for_each(|rule| rule.error = Some(error.to_owned()));
+        self.recorder.reset();
+        self.is_running = false;
     }
 
     /// The same group with other rules, which take what those of the same identity had.

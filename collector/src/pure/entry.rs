@@ -12,6 +12,9 @@ use super::notify::record::Record;
 use super::recount::Recount;
 use super::session::{INCARNATIONS_MAX, Known, Session};
 
+/// The longest entry that is taken: a journal segment holds it.
+pub const ENTRY_BYTES_MAX: usize = 15 << 20;
+
 const FRAME: u8 = 1;
 const GOODBYE: u8 = 2;
 const UP: u8 = 3;
@@ -399,16 +402,12 @@ fn session(reader: &mut Reader<'_>) -> Result<Session, Malformed> {
     let mut known = Vec::with_capacity(count);
     for _ in 0..count {
         known.push(Known {
-            incarnation: Incarnation(small(reader)?),
+            incarnation: Incarnation(reader.small()?),
             nonce: Nonce(reader.u64()?),
-            applied: small(reader)?,
+            applied: reader.small()?,
         });
     }
     Ok(Session::restore(known, last))
-}
-
-fn small(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
-    u32::try_from(reader.varint()?).map_err(|_| reader.malformed("number over 32 bits"))
 }
 
 #[cfg(test)]

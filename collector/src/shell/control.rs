@@ -145,6 +145,8 @@ struct Shared {
     sources: Sources,
     site: RwLock<Arc<Site>>,
     jobs: Mutex<Receiver<Job>>,
+    /// No job is to be begun any more.
+    has_ended: AtomicBool,
 }
 
 /// The control thread's own.
@@ -172,7 +174,9 @@ pub fn start(
     let (replies, messages) = channel();
     let (jobs, queue) = channel();
     let site = RwLock::new(Arc::new(sources.site.clone()));
-    let shared = Arc::new(Shared { sources, site, jobs: Mutex::new(queue) });
+    let jobs_left = Mutex::new(queue);
+    let has_ended = AtomicBool::new(false);
+    let shared = Arc::new(Shared { sources, site, jobs: jobs_left, has_ended });
     let board = Board::default();
     control.shown().for_each(|shown| board.show(shown));
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -210,7 +214,11 @@ fn evaluate(shared: &Shared, watched: &Watched, replies: &Sender<Message>) {
     loop {
         let Ok(job) = lock(&shared.jobs).recv() else { return };
         let begun = clock.now();
-        watched.stop.store(false, Ordering::Relaxed);
+        watched.stop.store(false, Ordering::SeqCst);
+        // Looked at after the flag is down: whoever ends the threads raises it once more.
+        if shared.has_ended.load(Ordering::SeqCst) {
+            return;
+        }
         *lock(&watched.until) = Some(begun.mono + limits.timeout);
         let site = Arc::clone(&shared.site.read().unwrap_or_else(PoisonError::into_inner));
         let means = Means {
@@ -242,7 +250,8 @@ impl ControlThread {
             match message {
                 None => {}
                 Some(Message::Stop) => {
-                    self.watched.iter().for_each(|w| w.stop.store(true, Ordering::Relaxed));
+                    self.shared.has_ended.store(true, Ordering::SeqCst);
+                    self.watched.iter().for_each(|w| w.stop.store(true, Ordering::SeqCst));
                     return;
                 }
                 Some(Message::Evaluated(done)) => {
@@ -317,8 +326,10 @@ impl ControlThread {
     /// Stops expressions that have taken longer than they may.
     fn stop_late(&self, now: Mono) {
         for watched in &self.watched {
-            if lock(&watched.until).is_some_and(|until| until <= now) {
-                watched.stop.store(true, Ordering::Relaxed);
+            // Held until the flag is up: the next job puts it down only after it has the lock.
+            let until = lock(&watched.until);
+            if until.is_some_and(|until| until <= now) {
+                watched.stop.store(true, Ordering::SeqCst);
             }
         }
     }

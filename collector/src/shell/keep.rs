@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use super::blocks::Blocks;
+use crate::pure::entry::ENTRY_BYTES_MAX;
 use crate::pure::keeper::{
     Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, KeeperStats, Reply, Submit,
 };
@@ -23,8 +24,6 @@ use crate::pure::recount::Recount;
 /// Requests that wait for the keeper; their bytes are bounded by the listener's budget.
 const QUEUE: usize = 4096;
 const TICK: Duration = Duration::from_secs(1);
-/// The longest entry that is taken: a journal segment holds it.
-const ENTRY_BYTES_MAX: usize = 15 << 20;
 /// A host as `host list` shows it.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct HostRow {

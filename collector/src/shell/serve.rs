@@ -257,10 +257,8 @@ impl Collector {
         let served = listener.serve(router, limits, stop).await;
         looking.abort();
         control.stop();
-        for thread in threads.control {
-            join(thread, "control")?;
-        }
-        threads.sending.map(|thread| join(thread, "send")).transpose()?;
+        let ruled: Vec<_> = threads.control.into_iter().map(|t| join(t, "control")).collect();
+        let sent = threads.sending.map(|thread| join(thread, "send")).transpose();
         watch.keeper.stop();
         let kept = join(threads.keeper, "keeper");
         queue.close();
@@ -268,6 +266,8 @@ impl Collector {
         join(threads.blocks, "block")??;
         join(threads.journal, "journal")??;
         kept??;
+        ruled.into_iter().collect::<Result<(), _>>()?;
+        sent?;
         Ok(served?)
     }
 }

@@ -118,7 +118,7 @@ impl Evaluation {
         let count = reader.count(usize::MAX)?;
         let mut columns = Vec::new();
         for _ in 0..count {
-            let place = small(reader)?;
+            let place = reader.small()?;
             columns.push((place, take_column(reader)?));
         }
         let count = reader.count(usize::MAX)?;
@@ -127,7 +127,7 @@ impl Evaluation {
         let count = reader.count(usize::MAX)?;
         let mut alerts = Vec::new();
         for _ in 0..count {
-            let (rule, labels) = (small(reader)?, reader.labels()?);
+            let (rule, labels) = (reader.small()?, reader.labels()?);
             let kind = reader.byte()?;
             let (to, keeps_annotations) = match kind {
                 0 => (None, false),
@@ -201,8 +201,4 @@ pub(super) fn take_alert(
         }
     }
     Ok(Alert { annotations, value, state, active_at, fired_at, keep_firing_since, resolved_at })
-}
-
-pub(super) fn small(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
-    u32::try_from(reader.varint()?).map_err(|_| reader.malformed("number over 32 bits"))
 }

@@ -10,9 +10,7 @@ use bellwether_rules::alert::{Alert, Alerts};
 use bellwether_rules::file::{Rule, RuleGroup};
 use bellwether_rules::group::{GroupState, RuleState};
 
-use super::evaluation::{
-    Evaluation, GroupKey, put_alert, put_column, small, take_alert, take_column,
-};
+use super::evaluation::{Evaluation, GroupKey, put_alert, put_column, take_alert, take_column};
 
 /// All groups.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -176,7 +174,7 @@ impl HeldGroup {
         let count = reader.count(usize::MAX)?;
         let mut alerts = BTreeMap::new();
         for _ in 0..count {
-            let key = (small(reader)?, reader.labels()?);
+            let key = (reader.small()?, reader.labels()?);
             alerts.insert(key, take_alert(reader, true)?);
         }
         Ok(HeldGroup { number, slot, rules, columns, alerts })

@@ -274,3 +274,49 @@ fn a_delta_without_its_base_is_refused_and_the_group_forgotten() {
     assert_eq!(held.apply(&skipped), Err(held::BaseMissing));
     assert!(held.get(&key).is_none());
 }
+
+#[test]
+fn rules_that_change_while_a_slot_is_on_its_way_wait_for_it() {
+    for has_room in [true, false] {
+        let mut world = World::new(&["x{i=\"0\"} 9x30".to_owned()], RULES);
+        let at = now(999);
+        let tick = Event::Tick { complete: at.wall, hosts_late: false };
+        let mut effects = Vec::new();
+        world.control.step(at, tick, &mut effects);
+        let Some(Effect::Evaluate(job)) = effects.pop() else { panic!("{effects:?}") };
+        let done = world.evaluate(job);
+        world.control.step(at, Event::Evaluated(Box::new(done)), &mut effects);
+        let Some(Effect::Record(bytes)) = effects.pop() else { panic!("{effects:?}") };
+        let is_known = |world: &World| world.alerts().iter().any(|a| a.iter().next().is_some());
+        assert!(!is_known(&world), "nothing follows from what has no position");
+        world.control.step(at, Event::Plan(plan(RULES)), &mut effects);
+        assert!(effects.is_empty(), "{effects:?}");
+        let position = world.record(&bytes, has_room);
+        world.control.step(at, Event::Recorded(position), &mut effects);
+        assert_eq!(is_known(&world), has_room, "a slot without a position never was");
+        assert_eq!(world.control.generation, 1);
+        world.second += 1;
+        world.second(true);
+        world.check();
+    }
+}
+
+#[test]
+fn a_group_that_yields_more_than_an_entry_fails_and_keeps_its_state() {
+    let text = "z".repeat(16_000);
+    let rules = format!(
+        "groups:\n- name: g\n  interval: 1s\n  rules:\n\
+         \x20 - {{alert: A, expr: 'x > 0', annotations: {{text: '{text}'}}}}\n"
+    );
+    let rows: Vec<String> = (0..1100).map(|i| format!("x{{i=\"{i}\"}} 0 1x5")).collect();
+    let mut world = World::new(&rows, &rules);
+    world.second(true);
+    let before = world.held.clone();
+    world.second(true);
+    assert_eq!(world.held, before);
+    let key = before.keys().next().unwrap();
+    let error = world.control.state(key).unwrap().rules[0].error.clone().unwrap();
+    assert!(error.contains("more than an entry holds"), "{error}");
+    assert_eq!(world.control.stats().failures, 1);
+    assert!(world.alerts()[0].iter().next().is_none());
+}

@@ -30,10 +30,10 @@ impl Keeper {
         bytes: &[u8],
         batch: &mut dyn Batch,
     ) -> Result<Option<Position>, JournalClosed> {
-        let entry = Entry::read(bytes).expect("invariant: what was written can be read");
         if !batch.has_room(bytes.len()) {
             return Ok(None);
         }
+        let entry = Entry::read(bytes).expect("invariant: what was written can be read");
         let position = batch.push(EntryClass::Control, bytes)?;
         match entry {
             Entry::Evaluation(evaluation) => self.evaluation(&evaluation, position),
