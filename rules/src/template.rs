@@ -108,7 +108,7 @@ impl Template {
                 return Err(blocks::unpaired(text));
             }
             for tree in parsed.templates() {
-                parsed.lookup(tree).into_iter().for_each(|list| names.tree(list, tree == name));
+                parsed.lookup(tree).into_iter().for_each(|list| names.tree(list));
             }
         }
         let undefined = names.undefined(is_function);

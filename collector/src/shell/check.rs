@@ -1,7 +1,7 @@
 //! `check config`: what is wrong with configuration files.
 //!
-//! The collector's files are read as `serve` reads them, the rule files they name among them. The agent's are read by the agent's own
-//! program, so that `check` and `run` share one path there too.
+//! The collector's files are read as `serve` reads them, the rule files they name among them. The
+//! agent's are read by the agent's own program, so that `check` and `run` share one path there too.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::deliver::figures::NotifyMetrics;
 use super::serve::Watch;
+use crate::pure::keeper::KeeperStats;
 use bellwether_model::wire::answer::{Case, RefusedReason};
 use bellwether_model::wire::envelope::SkipReason;
 
@@ -118,17 +119,18 @@ impl Collector for Pulled {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        let (stats, sessions) = self.0.watch.keeper.stats();
         let mut families = Vec::new();
         let mut put = |figure: Figure| families.extend(family(&figure));
-        self.keeper().into_iter().for_each(&mut put);
+        self.keeper(&stats, sessions).into_iter().for_each(&mut put);
         self.store().into_iter().for_each(&mut put);
         self.journal().into_iter().for_each(&mut put);
-        self.rules().into_iter().for_each(&mut put);
+        self.rules(&stats).into_iter().for_each(&mut put);
         self.0.listener.figures().into_iter().for_each(&mut put);
         self.0.bodies.figures().into_iter().for_each(&mut put);
-        families.extend(self.skipped());
-        families.extend(self.refused());
-        families.extend(self.seconds());
+        families.extend(skipped(&stats));
+        families.extend(refused(&stats));
+        families.extend(self.seconds(&stats));
         families.extend(self.1.collect());
         families
     }
@@ -157,8 +159,34 @@ fn family(figure: &Figure) -> Vec<MetricFamily> {
     }
 }
 
+fn skipped(stats: &KeeperStats) -> Vec<MetricFamily> {
+    let opts = Opts::new(
+        "bellwether_collector_frames_skipped_total",
+        "Frames that agents declared as never to come, by reason.",
+    );
+    let skipped = IntCounterVec::new(opts, &["reason"]).expect(VALID);
+    for reason in SkipReason::ALL {
+        let count = stats.skipped.get(reason.as_str()).copied().unwrap_or(0);
+        skipped.with_label_values(&[reason.as_str()]).inc_by(count);
+    }
+    skipped.collect()
+}
+
+fn refused(stats: &KeeperStats) -> Vec<MetricFamily> {
+    let opts = Opts::new(
+        "bellwether_collector_columns_refused_total",
+        "Columns refused, each time they were described, by reason.",
+    );
+    let refused = IntCounterVec::new(opts, &["reason"]).expect(VALID);
+    for reason in RefusedReason::ALL {
+        let count = stats.refused_columns.get(reason.as_str()).copied().unwrap_or(0);
+        refused.with_label_values(&[reason.as_str()]).inc_by(count);
+    }
+    refused.collect()
+}
+
 impl Pulled {
-    fn rules(&self) -> [Figure; 9] {
+    fn rules(&self, kept: &KeeperStats) -> [Figure; 9] {
         let stats = self.0.watch.board.stats();
         [
             counter(
@@ -191,18 +219,17 @@ impl Pulled {
             counter(
                 "bellwether_rule_series_refused_total",
                 "Series of rules that the store had no place for.",
-                self.0.watch.keeper.stats().0.refused_series,
+                kept.refused_series,
             ),
             counter(
                 "bellwether_rule_evaluations_lost_total",
                 "Evaluations in the journal that build on one that corruption has taken.",
-                self.0.watch.keeper.stats().0.lost_evaluations,
+                kept.lost_evaluations,
             ),
         ]
     }
 
-    fn keeper(&self) -> [Figure; 10] {
-        let (stats, sessions) = self.0.watch.keeper.stats();
+    fn keeper(&self, stats: &KeeperStats, sessions: usize) -> [Figure; 10] {
         [
             counter("bellwether_collector_frames_total", "Frames applied.", stats.frames),
             counter(
@@ -325,43 +352,14 @@ impl Pulled {
         ]
     }
 
-    fn skipped(&self) -> Vec<MetricFamily> {
-        let opts = Opts::new(
-            "bellwether_collector_frames_skipped_total",
-            "Frames that agents declared as never to come, by reason.",
-        );
-        let skipped = IntCounterVec::new(opts, &["reason"]).expect(VALID);
-        let (stats, _) = self.0.watch.keeper.stats();
-        for reason in SkipReason::ALL {
-            let count = stats.skipped.get(reason.as_str()).copied().unwrap_or(0);
-            skipped.with_label_values(&[reason.as_str()]).inc_by(count);
-        }
-        skipped.collect()
-    }
-
-    fn refused(&self) -> Vec<MetricFamily> {
-        let opts = Opts::new(
-            "bellwether_collector_columns_refused_total",
-            "Columns refused, each time they were described, by reason.",
-        );
-        let refused = IntCounterVec::new(opts, &["reason"]).expect(VALID);
-        let (stats, _) = self.0.watch.keeper.stats();
-        for reason in RefusedReason::ALL {
-            let count = stats.refused_columns.get(reason.as_str()).copied().unwrap_or(0);
-            refused.with_label_values(&[reason.as_str()]).inc_by(count);
-        }
-        refused.collect()
-    }
-
     #[expect(clippy::cast_precision_loss, reason = "gauges for people")]
-    fn seconds(&self) -> Vec<MetricFamily> {
+    fn seconds(&self, stats: &KeeperStats) -> Vec<MetricFamily> {
         let put = |name: &str, help: &str, value: f64| {
             let gauge = Gauge::new(name, help).expect(VALID);
             gauge.set(value);
             gauge.collect()
         };
         let ahead = self.0.watch.clock.stats().ahead_of_system_nanos as f64 / 1e9;
-        let (stats, _) = self.0.watch.keeper.stats();
         let mut families = put(
             "bellwether_collector_clock_ahead_of_system_seconds",
             "How far the collector's clock is ahead of the host's.",

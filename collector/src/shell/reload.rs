@@ -167,6 +167,10 @@ fn keep(old: &Plan, new: &mut Plan) -> Vec<&'static str> {
         (new.store, new.keeper.retention) = (old.store, old.keeper.retention);
         keys.push("store");
     }
+    if new.queries != old.queries {
+        new.queries = old.queries;
+        keys.push("limits.query…");
+    }
     keys
 }
 

@@ -40,7 +40,7 @@ pub fn load(plan: &RulesPlan) -> Result<(Vec<PlannedGroup>, Diagnostics), Diagno
         Err(found) => problems.extend(found),
     };
     for pack in &plan.packs {
-        let text = packs::ALL.iter().find(|(name, _)| name == pack).map_or("", |(_, text)| *text);
+        let text = packs::pack(pack).expect("invariant: the configuration names packs there are");
         take(file::read(&format!("pack:{pack}"), text));
     }
     let mut paths = BTreeSet::new();
@@ -147,6 +147,8 @@ fn names(path: &Path) -> anyhow::Result<BTreeSet<String>> {
     for entry in fs::read_dir(path).with_context(about)? {
         names.extend(entry.with_context(about)?.file_name().into_string());
     }
+    // A directory that Kubernetes mounts has all its files once more in hidden ones.
+    names.retain(|name| !name.starts_with('.'));
     Ok(names)
 }
 

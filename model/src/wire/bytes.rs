@@ -128,6 +128,14 @@ impl<'a> Reader<'a> {
         Err(self.malformed("varint over ten bytes"))
     }
 
+    /// A varint of at most 32 bits.
+    ///
+    /// # Errors
+    /// As [`Reader::varint`], or more.
+    pub fn small(&mut self) -> Result<u32, Malformed> {
+        u32::try_from(self.varint()?).map_err(|_| self.malformed("number over 32 bits"))
+    }
+
     /// A varint that counts things of at least one byte each, so that it cannot exceed what is
     /// left.
     ///

@@ -19,14 +19,10 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Walks over a tree; only what is not `main` begins without the variables of others.
-    pub(super) fn tree(&mut self, list: &ListNode, main: bool) {
+    /// Walks over a tree, which begins without the variables of others.
+    pub(super) fn tree(&mut self, list: &ListNode) {
         self.variables = vec![ROOT.to_owned()];
         self.list(list);
-        if main {
-            // Trees of `define` come from the same text, before or after: each has its own.
-            self.variables.clear();
-        }
     }
 
     /// The first thing that is named and not there, with its place.

@@ -44,7 +44,7 @@ pub fn fired(
     while at < hour(hours.1) {
         let now: Timestamp = MIDNIGHT.saturating_add(at);
         for (group, state) in groups.iter().zip(&mut states) {
-            let mut overlay = Overlay::new(&view, now);
+            let mut overlay = Overlay::of_group(&view, now, group);
             let outcome = state.evaluate(group, now, &mut overlay, means);
             assert!(outcome.failures.is_empty(), "{}: {:?}", group.name, outcome.failures);
             for (rule, change) in outcome.transitions {

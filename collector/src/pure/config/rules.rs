@@ -50,7 +50,7 @@ pub(super) fn describe(f: &mut Fields<'_>) -> RulesPlan {
     let files = files.or(Vec::new());
     let packs = f.list("packs", "Packs of rules that come with the program.", |item| {
         let name = item.text();
-        if !packs::ALL.iter().any(|(known, _)| *known == name) {
+        if packs::pack(&name).is_none() {
             let known: Vec<&str> = packs::ALL.iter().map(|(known, _)| *known).collect();
             let message = format!("there is no pack `{name}`");
             let problem = Diagnostic::error(code::INVALID, Some(item.place()), message);

@@ -124,7 +124,7 @@ impl KeeperRestoring {
         let mut reader = Reader::new(bytes);
         match kind {
             CONTROL => {
-                let next_source = small(&mut reader)?;
+                let next_source = reader.small()?;
                 let Entry::Snapshot(control) = Entry::read(reader.take(reader.left())?)? else {
                     return Err(reader.malformed("another entry than a snapshot"));
                 };
@@ -132,12 +132,12 @@ impl KeeperRestoring {
             }
             AGENT => {
                 let agent = AgentId(reader.array()?);
-                self.agents.push((agent, Source(small(&mut reader)?)));
+                self.agents.push((agent, Source(reader.small()?)));
             }
             UP => {
                 let job = reader.text(limit::LABEL_BYTES)?.to_owned();
                 let instance = reader.text(limit::LABEL_BYTES)?.to_owned();
-                self.ups.push(((job, instance), Source(small(&mut reader)?)));
+                self.ups.push(((job, instance), Source(reader.small()?)));
             }
             SESSION => {
                 let agent = AgentId(reader.array()?);
@@ -154,7 +154,7 @@ impl KeeperRestoring {
             }
             GROUP => {
                 let group = GroupKey::take(&mut reader)?;
-                self.groups.push((group, Source(small(&mut reader)?)));
+                self.groups.push((group, Source(reader.small()?)));
             }
             NOTIFY => self.notify = NotifyState::take(&mut reader)?,
             RULES => self.rules.take(&mut reader)?,
@@ -185,10 +185,6 @@ impl KeeperRestoring {
         keeper.presence.restore(now, &control.hosts, &control.ups, &control.draining);
         keeper
     }
-}
-
-fn small(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
-    u32::try_from(reader.varint()?).map_err(|_| reader.malformed("number over 32 bits"))
 }
 
 impl KeeperLimits {

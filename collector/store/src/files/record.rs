@@ -70,8 +70,8 @@ impl Entry {
 
     /// Reads what [`Entry::put`] has written.
     pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Entry, Malformed> {
-        let lane = LaneId(small(reader)?);
-        let names = small(reader)?;
+        let lane = LaneId(reader.small()?);
+        let names = reader.small()?;
         let rows = reader.varint()?;
         let full = rows & 1 == 1;
         let rows = u16::try_from(rows >> 1).ok().filter(|rows| usize::from(*rows) <= ROWS_MAX);
@@ -87,10 +87,6 @@ impl Entry {
         let position = (Position(from), Position(to));
         Ok(Entry { lane, names, rows, full, samples, time, position, offset, bytes })
     }
-}
-
-fn small(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
-    u32::try_from(reader.varint()?).map_err(|_| reader.malformed("number over 32 bits"))
 }
 
 /// Appends the record of a block. `offset` is where it will begin in file `number`.

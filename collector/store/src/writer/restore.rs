@@ -90,7 +90,7 @@ impl Restoring {
         match kind {
             STORE => self.begin(&mut reader)?,
             SERIES => {
-                let series = SeriesRef(small(&mut reader)?);
+                let series = SeriesRef(reader.small()?);
                 let labels = reader.labels()?;
                 if !self.index.restore(series, &labels) {
                     return Err(reader.malformed("a series given twice"));
@@ -111,14 +111,14 @@ impl Restoring {
 
     fn begin(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
         self.cut = Position(reader.varint()?);
-        self.index.begin_at(small(reader)?);
+        self.index.begin_at(reader.small()?);
         let lanes = usize::try_from(reader.varint()?).ok().filter(|lanes| *lanes <= LANES_MAX);
         self.lanes.resize_with(lanes.ok_or(reader.malformed("number of lanes"))?, || None);
         Ok(())
     }
 
     fn source(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
-        let source = Source(small(reader)?);
+        let source = Source(reader.small()?);
         let series_max = usize::try_from(reader.varint()?).unwrap_or(usize::MAX);
         let forgotten = reader.byte()? != 0;
         self.sources.insert(source, SourceState { columns: 0, series_max, forgotten });
@@ -129,8 +129,8 @@ impl Restoring {
     }
 
     fn lane(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
-        let id = LaneId(small(reader)?);
-        let (source, group) = (Source(small(reader)?), GroupId(small(reader)?));
+        let id = LaneId(reader.small()?);
+        let (source, group) = (Source(reader.small()?), GroupId(reader.small()?));
         let slot = self.lanes.get_mut(id.0 as usize).filter(|slot| slot.is_none());
         let slot = slot.ok_or(reader.malformed("a lane given twice, or of no number"))?;
         let mut lane = LaneState::new(id, source, group, Arc::new(Lane::new(source)));
@@ -238,7 +238,7 @@ impl LaneState {
         let flags = reader.byte()?;
         (self.asleep, self.unsettled) = (flags & 1 != 0, flags & 2 != 0);
         self.width = reader.count(usize::MAX)?;
-        self.next_names = small(reader)?;
+        self.next_names = reader.small()?;
         let known = reader.byte()?;
         if known & 1 != 0 {
             self.last = Some((Timestamp(reader.zigzag()?), Position(reader.varint()?)));
@@ -268,7 +268,7 @@ impl LaneState {
             self.marking.push((ended, reader.count(usize::MAX)?));
         }
         for _ in 0..reader.count(usize::MAX)? {
-            let id = small(reader)?;
+            let id = reader.small()?;
             let names: Names = series.list(reader)?.into();
             if !names.is_sorted_by(|a, b| a < b) || self.used.iter().any(|used| used.id == id) {
                 return Err(reader.malformed("names of a block"));
@@ -326,21 +326,18 @@ impl LaneState {
         Ok(())
     }
 
-    /// Checkpoints of an earlier version end here: what they hold counts as born.
     fn take_unborn(&mut self, reader: &mut Reader<'_>, index: &mut Index) -> Result<(), Malformed> {
-        if reader.left() > 0 {
-            let unborn = Taking { index, before: 0 }.list(reader)?;
-            if !unborn.is_sorted_by(|a, b| a < b) {
-                return Err(reader.malformed("series that have no value yet"));
-            }
-            self.expect(unborn);
+        let unborn = Taking { index, before: 0 }.list(reader)?;
+        if !unborn.is_sorted_by(|a, b| a < b) {
+            return Err(reader.malformed("series that have no value yet"));
         }
+        self.expect(unborn);
         Ok(())
     }
 
     fn take_parts(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
         for _ in 0..reader.count(PARTS_MAX)? {
-            let id = small(reader)?;
+            let id = reader.small()?;
             let used = self.used.iter_mut().find(|used| used.id == id);
             let used = used.ok_or(reader.malformed("a part of unknown names"))?;
             let rows = usize::try_from(reader.varint()?).ok().filter(|rows| *rows <= ROWS_MAX);
@@ -376,7 +373,7 @@ impl Taking<'_> {
     }
 
     fn known(&mut self, reader: &mut Reader<'_>) -> Result<SeriesRef, Malformed> {
-        let series = SeriesRef(small(reader)?);
+        let series = SeriesRef(reader.small()?);
         let known = self.index.get(series).is_some();
         known.then_some(series).ok_or(reader.malformed("an unknown series"))
     }
@@ -417,8 +414,4 @@ fn take_metadata(reader: &mut Reader<'_>) -> Result<Arc<Metadata>, Malformed> {
     let help = reader.text(limit::HELP_BYTES)?.into();
     let unit = reader.text(limit::HELP_BYTES)?.into();
     Ok(Arc::new(Metadata { kind, help, unit }))
-}
-
-fn small(reader: &mut Reader<'_>) -> Result<u32, Malformed> {
-    u32::try_from(reader.varint()?).map_err(|_| reader.malformed("number over 32 bits"))
 }
