@@ -8,6 +8,7 @@ pub mod control;
 pub mod demo;
 pub mod entry;
 pub(crate) mod federate;
+pub mod guard;
 pub mod judge;
 pub mod keeper;
 pub mod notify;

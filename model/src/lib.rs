@@ -13,5 +13,6 @@ pub mod limit;
 pub mod matcher;
 pub mod select;
 pub mod series;
+pub mod signal;
 pub mod time;
 pub mod wire;

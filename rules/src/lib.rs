@@ -10,6 +10,7 @@ pub mod group;
 pub mod packs;
 mod reading;
 pub mod record;
+pub mod service;
 pub mod template;
 pub mod unit;
 pub mod verdict;

@@ -1,32 +1,7 @@
-//! Verdicts taken together: several measures of one rollout, many rollouts at once, and the α that
-//! a risk asks for.
+//! Verdicts taken together: several measures of one rollout, many rollouts at once.
 //!
 //! An e-value is what [`super::Outcome::log_e`] is the logarithm of: its expectation is at most 1
 //! if the canary is healthy, so that 1/α is reached with a probability of at most α.
-
-/// How much a rollout can harm (DESIGN §9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Risk {
-    /// Undone in a moment, few would notice.
-    Low,
-    /// The usual one.
-    Medium,
-    /// A change that many depend on.
-    High,
-    /// One where a false rollback, too, is an incident.
-    Critical,
-}
-
-impl Risk {
-    /// The bound of false rollbacks that the risk asks for.
-    pub fn alpha(self) -> f64 {
-        match self {
-            Self::Low => 1e-2,
-            Self::Medium | Self::High => 1e-3,
-            Self::Critical => 1e-4,
-        }
-    }
-}
 
 /// The logarithm of the mean of e-values given as logarithms: again that of an e-value, however
 /// the measures depend on each other. 0 without any.
@@ -85,12 +60,5 @@ mod tests {
         assert_eq!(found(&[1.0, 39.0, 21.0, 3.0]), [false, true, true, false]);
         assert_eq!(found(&[14.0, 14.0, 1.0, 14.0]), [true, true, false, true]);
         assert!(found(&[]).is_empty());
-    }
-
-    #[test]
-    fn the_higher_the_risk_the_smaller_the_bound() {
-        let risks = [Risk::Low, Risk::Medium, Risk::High, Risk::Critical];
-        let alphas = risks.map(Risk::alpha);
-        assert_eq!(alphas, [1e-2, 1e-3, 1e-3, 1e-4]);
     }
 }
