@@ -25,10 +25,13 @@ told:
             after another at random moments
   rules     CPU of a round of 500 rules over 50,000 series that come at 15 s and at 1 s, beside
             Prometheus: what the process takes with rules less what it takes without
+  rollback  from the first bad request of a canary (a twentieth of 200 requests a second through
+            nginx) to the hook and to traffic on the old version, 20 trials: 20 % and 5 % bad, soon
+            after the announce; BELLWETHER_HEALTH=SECONDS lets it be well for so long before
 END
 }
 
-PARTS='binaries agent wire ingest store memory restart promql page rules'
+PARTS='binaries agent wire ingest store memory restart promql page rules rollback'
 seconds=20
 parts=
 for word in "$@"; do
@@ -324,6 +327,15 @@ part_page() {
 part_rules() {
     # shellcheck source=tests/bench/rules.sh
     . tests/bench/rules.sh
+}
+
+part_rollback() {
+    trials=${BELLWETHER_TRIALS:-20}
+    health=${BELLWETHER_HEALTH:-10}
+    for bad in 200 50; do
+        heading "rollback: $bad of 1000 bad, after $health s of health, $trials trials"
+        "$bin/bench-rollback" "$bin" "$trials" "$health" "$bad" || echo 'not measured'
+    done
 }
 
 for part in $parts; do "part_$part"; done

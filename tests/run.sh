@@ -10,7 +10,7 @@ case "${1:-}" in
 usage: sh tests/run.sh
 
 Runs every check of the repository. As root on Debian or Ubuntu it installs what the tests use
-(prometheus, prometheus-node-exporter, strace); otherwise it says what is missing, and the tests
+(prometheus, prometheus-node-exporter, strace, nginx, curl); otherwise it says what is missing, and the tests
 that need it say that they were skipped. Exit code: 0 all passed, 1 something failed, 2 could not
 run.
 END
@@ -81,7 +81,7 @@ skip() {
 peers() {
     missing=
     for pair in prometheus:prometheus promtool:prometheus \
-        prometheus-node-exporter:prometheus-node-exporter strace:strace; do
+        prometheus-node-exporter:prometheus-node-exporter strace:strace nginx:nginx curl:curl; do
         command -v "${pair%%:*}" >/dev/null 2>&1 && continue
         case " $missing " in *" ${pair#*:} "*) ;; *) missing="$missing ${pair#*:}" ;; esac
     done

@@ -16,6 +16,8 @@ Runs the parts named, or all of them:
   seeds     all faults of the simulator together, 10,000 seeds
   pages     alerts and their delivery under kills, power cuts, a full journal and bad receivers,
             10,000 seeds
+  signals   signals to deploy hooks under kills, power cuts and a full journal, with hooks that
+            end at any moment, over links that lose, delay and double, 10,000 seeds
   day       24 hours of one host in simulated time, 3 seeds
   fuzz      every reader of bytes from outside, for 10 minutes
   verdicts  healthy rollouts of each scenario, 10,000, before the verdict: how many it fails at
@@ -30,10 +32,10 @@ END
 }
 
 cd "$(dirname -- "$0")/.." || exit 2
-[ $# -gt 0 ] || set -- kills power seeds pages day fuzz verdicts silence
+[ $# -gt 0 ] || set -- kills power seeds pages signals day fuzz verdicts silence
 for asked in "$@"; do
     case "${asked%%=*}" in
-        kills | power | seeds | pages | day | fuzz | verdicts | silence) ;;
+        kills | power | seeds | pages | signals | day | fuzz | verdicts | silence) ;;
         -h | --help) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
     esac

@@ -9,6 +9,7 @@ use bellwether_agent::shell::cli::{Cli, Command, Run, Settings, Status};
 use bellwether_agent::shell::daemon::{self, Ends};
 use bellwether_agent::shell::host::Host;
 use bellwether_agent::shell::once::once;
+use bellwether_agent::shell::scrape::discovery::Discovery;
 use bellwether_agent::shell::startup::{self, StartError};
 use bellwether_agent::shell::status_cli;
 use bellwether_platform::clock::Clock;
@@ -45,8 +46,16 @@ fn run(arguments: &Run) -> anyhow::Result<ExitCode> {
 
 fn check(settings: &Settings) -> anyhow::Result<ExitCode> {
     match startup::plan(settings) {
-        Ok((_, warnings)) if warnings.is_empty() => Ok(ExitCode::SUCCESS),
-        Ok((_, findings)) | Err(StartError::Wrong(findings)) => {
+        Ok((plan, warnings)) => {
+            let found = Discovery::check(&plan.scrapes);
+            let found = found.files.iter().chain(&found.targets);
+            let found: String = found.map(|line| format!("{}\n", line.trim_end())).collect();
+            let between = if warnings.is_empty() || found.is_empty() { "" } else { "\n" };
+            write!(io::stdout(), "{warnings}{between}{found}")?;
+            let is_fine = warnings.is_empty() && found.is_empty();
+            Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+        }
+        Err(StartError::Wrong(findings)) => {
             write!(io::stdout(), "{findings}")?;
             Ok(ExitCode::from(FINDINGS))
         }
@@ -69,7 +78,8 @@ fn print_once(settings: &Settings) -> anyhow::Result<ExitCode> {
     let (plan, _) = startup::plan(settings)?;
     let clock = Clock::agent();
     let host = Host::new(settings.roots(), Calls::system(), clock.clone());
-    let once = once((&plan.inputs, &plan.probes), &plan.target, host, clock, startup::facts())?;
+    let asked = (&*plan.inputs, &*plan.probes, &plan.scrapes);
+    let once = once(asked, &plan.target, host, clock, startup::facts())?;
     io::stdout().write_all(&once.page).context("cannot write the page")?;
     for (input, error) in &once.failed {
         eprintln!("{input}: {error}");

@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use bellwether_collector::shell::cli::{Check, Cli, Command, Serve, Test};
+use bellwether_collector::shell::reload::Always;
 use bellwether_collector::shell::serve::Collector;
 use bellwether_collector::shell::{
-    alerts_cli, check, hosts_cli, judge, key, query_cli, rules_cli, startup, test_cli, up, verify,
+    alerts_cli, check, doctor, hosts_cli, judge, key, query_cli, rollout_cli, rules_cli,
+    services_cli, startup, test_cli, up, verify,
 };
 use bellwether_platform::log;
 use bellwether_platform::stop::{self, Signals};
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Command::Up(arguments) => up::run(&arguments),
         Command::Check(Check::Config(arguments)) => check::run(&arguments),
         Command::Check(Check::Rules(arguments)) => rules_cli::check(&arguments),
+        Command::Check(Check::Rollout(arguments)) => services_cli::check(&arguments),
         Command::Judge(arguments) => judge::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Key(arguments) => key::run(&arguments),
@@ -33,11 +36,20 @@ fn main() -> ExitCode {
         Command::Alert(alert) => {
             runtime().and_then(|runtime| runtime.block_on(alerts_cli::run(&alert)))
         }
+        Command::Rollout(rollout) => {
+            runtime().and_then(|runtime| runtime.block_on(rollout_cli::run(&rollout)))
+        }
         Command::Why(asked) => {
             runtime().and_then(|runtime| runtime.block_on(alerts_cli::why(&asked)))
         }
         Command::Query(query) => {
             runtime().and_then(|runtime| runtime.block_on(query_cli::run(&query)))
+        }
+        Command::Service(asked) => {
+            runtime().and_then(|runtime| runtime.block_on(services_cli::run(&asked)))
+        }
+        Command::Doctor(asked) => {
+            runtime().and_then(|runtime| runtime.block_on(doctor::run(&asked)))
         }
         Command::Test(Test::Promql(test)) => test_cli::run(&test),
         Command::Test(Test::Rules(test)) => rules_cli::test(&test),
@@ -59,8 +71,10 @@ fn serve(arguments: &Serve) -> anyhow::Result<ExitCode> {
         tracing::warn!(%warning, "configuration");
     }
     let (stopper, stop) = stop::stop();
-    let collector =
-        Collector::open(startup::serve_plan(plan, &arguments.settings, Vec::new()), &stopper)?;
+    let collector = Collector::open(
+        startup::serve_plan(plan, &arguments.settings, Always::default()),
+        &stopper,
+    )?;
     let (scheme, address) = (collector.scheme(), collector.address());
     runtime()?.block_on(async {
         let hangup = Arc::new(Notify::new());

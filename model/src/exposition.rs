@@ -1,8 +1,10 @@
-//! Prometheus' text exposition format, version 0.0.4: written, read, and its numbers.
+//! Prometheus' text exposition format, version 0.0.4: written, read, and its numbers. OpenMetrics
+//! 1.0 is read too.
 //!
-//! Source: the format's page in the Prometheus documentation, and Go's `strconv.FormatFloat` for
-//! the numbers. Names outside the old alphabet are written and read in quotes, as Prometheus 3
-//! does. Native histograms, exemplars and the OpenMetrics format are deliberately not here.
+//! Source: the formats' pages in the documentation of Prometheus and OpenMetrics, and Go's
+//! `strconv.FormatFloat` for the numbers. Names outside the old alphabet are written and read in
+//! quotes, as Prometheus 3 does. Native histograms are deliberately not here, and exemplars are
+//! read over.
 
 mod number;
 mod read;
@@ -10,8 +12,8 @@ mod write;
 
 pub use number::{push_float, push_json_float, push_sample_float};
 pub use read::{
-    Bounds, Family, FamilyHead, FamilySample, Label, NORMAL_NAN, ReadError, ReadProblem, Reader,
-    SampleLine, read,
+    Bounds, Family, FamilyHead, FamilySample, Format, Label, NORMAL_NAN, Outline, ReadError,
+    ReadProblem, Reader, SampleLine, read, read_as,
 };
 pub use write::Writer;
 

@@ -11,6 +11,7 @@ pub mod id;
 pub mod label;
 pub mod limit;
 pub mod matcher;
+pub mod relabel;
 pub mod select;
 pub mod series;
 pub mod signal;

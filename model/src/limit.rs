@@ -21,8 +21,9 @@ pub const SKIPS: usize = 128;
 pub const FRAMES: usize = 1024;
 /// Sections in one frame.
 pub const SECTIONS: usize = 4096;
-/// Column groups of one stream; their numbers lie below it.
-pub const GROUPS: u32 = 1024;
+/// Column groups of one stream; their numbers lie below it. A thousand targets that are scraped
+/// have two each, and over a reload as many again.
+pub const GROUPS: u32 = 8192;
 /// Bytes that the frames of one request may inflate to before the rest is put off.
 pub const REQUEST_INFLATED_BYTES: usize = 32 << 20;
 /// Strings in the description of one group.

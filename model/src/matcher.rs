@@ -14,11 +14,15 @@ use regex_automata::util::syntax;
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Hir, Look};
 
+use crate::label::LabelSet;
+
+mod capture;
 mod pattern;
 mod shape;
 #[cfg(test)]
 mod tests;
 
+pub use capture::{Capturing, Template};
 use shape::Shape;
 
 /// Bytes of a pattern as written.
@@ -164,6 +168,13 @@ impl Matcher {
     }
 }
 
+/// Whether a set of labels meets all tests.
+#[must_use]
+pub fn matches_all(matchers: &[Matcher], labels: &LabelSet) -> bool {
+    // The metric's name, which tells most apart, is often the last.
+    matchers.iter().rev().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))
+}
+
 impl Inner {
     fn finds(&self, value: &str) -> bool {
         match &self.shape {
@@ -190,7 +201,7 @@ impl Inner {
 }
 
 /// A pattern of Go's syntax in the syntax of the `regex` crates, not anchored; capture groups keep
-/// their numbers and names. For relabelling and `label_replace`.
+/// their numbers and names.
 ///
 /// # Errors
 /// What Go refuses too, in words.

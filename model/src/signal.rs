@@ -2,6 +2,8 @@
 //!
 //! Both ends write and read them by these types, as JSON; the bytes of a signal are made once.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a signal's body, at most.
@@ -10,6 +12,12 @@ pub const BODY_BYTES_MAX: usize = 16 << 10;
 pub const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// Bytes of [`Answer::detail`] that are kept.
 pub const DETAIL_BYTES_MAX: usize = 1024;
+/// Digits of a key.
+pub const KEY_DIGITS: usize = 64;
+/// How far the time of a signature may be from the receiver's.
+pub const FRESH: Duration = Duration::from_secs(300);
+/// How long a poll is held where nothing is open, at most.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Bytes of a name: of a service, an environment, a rollout, a version, a hook.
 pub const NAME_BYTES_MAX: usize = 128;
 
@@ -142,6 +150,31 @@ pub struct Signed {
     pub body: String,
 }
 
+/// Whether a text is a [`Data::key`]: 64 hexadecimal digits, letters small.
+#[must_use]
+pub fn is_key(text: &str) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == KEY_DIGITS && text.bytes().all(is_digit)
+}
+
+/// The `webhook-id` of a signal, from its key.
+#[must_use]
+pub fn id_of(key: &str) -> String {
+    format!("rb_{}", key.get(..32).unwrap_or(key))
+}
+
+/// The path of a runner's polls; the query follows.
+#[must_use]
+pub fn signals_path(hook: &str) -> String {
+    format!("/api/bw/v1/hooks/{hook}/signals")
+}
+
+/// The path of a runner's answers.
+#[must_use]
+pub fn results_path(hook: &str) -> String {
+    format!("/api/bw/v1/hooks/{hook}/results")
+}
+
 /// Whether a text can name a service, an environment, a rollout, a version or a hook: letters,
 /// digits, `.`, `_` and `-`, 1 to [`NAME_BYTES_MAX`] bytes, not beginning with `.` or `-`.
 #[must_use]
@@ -155,6 +188,15 @@ pub fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_has_sixty_four_small_digits() {
+        assert!(is_key(&"0f".repeat(32)));
+        for bad in ["0F".repeat(32), "0f".repeat(31), "0g".repeat(32), String::new()] {
+            assert!(!is_key(&bad), "{bad}");
+        }
+        assert_eq!(id_of(&"0f".repeat(32)), format!("rb_{}", "0f".repeat(16)));
+    }
 
     #[test]
     fn a_name_holds_nothing_that_a_program_could_take_for_more() {

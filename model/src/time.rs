@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-pub use text::{NEVER, civil, date, date_millis, parse};
+pub use text::{NEVER, civil, date, date_millis, http_date, parse};
 
 /// Milliseconds since the Unix epoch: the stamp of samples, slots and marks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,6 +13,7 @@ mod url;
 
 use std::error::Error;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bellwether_model::config::{Fields, SecretSource};
@@ -25,14 +26,14 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio_rustls::TlsConnector;
 
-use crate::tls::{ClientFiles, ClientTls, Handshake, TlsError, Wire, failed};
+use crate::tls::{ClientFiles, ClientTls, Handshake, TlsError, Trust, Wire, failed};
 use first::{FirstByte, Watched};
 
 pub use proxy::{BadProxy, Proxy, from_environment};
-pub use url::{BadUrl, Scheme, Target};
+pub use url::{BadUrl, Scheme, Target, host_and_port};
 
 /// The word for going without a proxy, whatever the environment says.
 const NO_PROXY: &str = "none";
@@ -114,6 +115,21 @@ pub enum DialError {
     Proxy(String),
 }
 
+/// What a connection is made to first: the proxy, or else the server itself.
+#[derive(Clone, Debug)]
+pub struct Hop {
+    proxy: Option<Proxy>,
+    authority: String,
+}
+
+impl Hop {
+    /// `HOST:PORT`, IPv6 in brackets.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+}
+
 /// Makes connections along one route. It remembers what a server without TLS speaks.
 #[derive(Debug)]
 pub struct Dialer {
@@ -159,34 +175,65 @@ impl Dialer {
         Dialer { plain: Version::One, ..Dialer::new(route) }
     }
 
+    /// The same, with whom it trusts.
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Dialer {
+        let tls = ClientTls::trusting(self.route.tls.clone(), trust);
+        Dialer { tls, ..self }
+    }
+
     /// Connects.
     ///
     /// # Errors
     /// Says at which step it failed and why.
     pub async fn connect(&mut self) -> Result<Connection, DialError> {
+        let hop = self.hop()?;
+        let stream = reach(&hop.authority, hop.authority.as_str()).await?;
+        self.over(stream, hop).await
+    }
+
+    /// Where the next connection goes first.
+    ///
+    /// # Errors
+    /// The file with the proxy's URL.
+    pub fn hop(&self) -> Result<Hop, DialError> {
         let proxy = self.proxy()?;
+        let authority = proxy.as_ref().map(Proxy::authority);
+        let authority = authority.unwrap_or_else(|| self.route.target.authority());
+        Ok(Hop { proxy, authority })
+    }
+
+    /// Connects to one of the addresses that were found for a hop.
+    ///
+    /// # Errors
+    /// Says at which step it failed and why.
+    pub async fn connect_at(
+        &mut self,
+        hop: Hop,
+        addresses: &[SocketAddr],
+    ) -> Result<Connection, DialError> {
+        let stream = reach(&hop.authority, addresses).await?;
+        self.over(stream, hop).await
+    }
+
+    /// Goes on from the first hop.
+    async fn over(&mut self, stream: TcpStream, hop: Hop) -> Result<Connection, DialError> {
         let target = &self.route.target;
-        match (target.scheme(), proxy) {
+        match (target.scheme(), hop.proxy) {
             (Scheme::Http, None) => {
-                let stream = reach(&target.authority()).await?;
                 let (first, stream) = first::watch(Wire::Plain(stream));
-                let sender = handshake(stream, self.plain, &target.authority()).await?;
+                let sender = handshake(stream, self.plain, &hop.authority).await?;
                 Ok(connection(sender, target, first))
             }
             (Scheme::Http, Some(proxy)) => {
-                let stream = reach(&proxy.authority()).await?;
                 let (first, stream) = first::watch(Wire::Plain(stream));
-                let sender = handshake(stream, Version::One, &proxy.authority()).await?;
+                let sender = handshake(stream, Version::One, &hop.authority).await?;
                 let connection = connection(sender, target, first);
                 let authorization = proxy.authorization().cloned();
                 Ok(Connection { absolute: true, authorization, ..connection })
             }
-            (Scheme::Https, None) => {
-                let stream = reach(&target.authority()).await?;
-                self.secure(stream).await
-            }
+            (Scheme::Https, None) => self.secure(stream).await,
             (Scheme::Https, Some(proxy)) => {
-                let stream = reach(&proxy.authority()).await?;
                 let stream = tunnel::open(stream, target, &proxy).await?;
                 self.secure(stream).await
             }
@@ -245,10 +292,10 @@ fn connection(sender: Sender, target: &Target, first: FirstByte) -> Connection {
     Connection { sender, target: target.clone(), absolute: false, authorization: None, first }
 }
 
-async fn reach(to: &str) -> Result<TcpStream, DialError> {
+async fn reach(to: &str, at: impl ToSocketAddrs) -> Result<TcpStream, DialError> {
     let failed =
         |error: io::Error| DialError::Unreachable { to: to.to_owned(), reason: error.to_string() };
-    let stream = TcpStream::connect(to).await.map_err(failed)?;
+    let stream = TcpStream::connect(at).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     Ok(stream)
 }

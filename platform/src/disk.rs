@@ -44,11 +44,20 @@ pub enum SyncPoint {
     CheckpointData,
     /// The name of a checkpoint, before the one before the last and the journal behind the last go.
     CheckpointDir,
+    /// What a hook's ledger read at its start, before it is told to anyone: the process before may
+    /// have died between a change of a name and its sync.
+    LedgerOpen,
+    /// What a hook is about to do, before that has its name.
+    LedgerBeginData,
+    /// The name of what a hook is about to do, before its program starts.
+    LedgerBeginDir,
+    /// The removal of what a hook began, before the removal of what became of it.
+    LedgerPrune,
 }
 
 impl SyncPoint {
     /// All of them, in the order of their declaration.
-    pub const ALL: [SyncPoint; 14] = [
+    pub const ALL: [SyncPoint; 18] = [
         SyncPoint::MakeDir,
         SyncPoint::JournalOpen,
         SyncPoint::JournalTruncate,
@@ -63,6 +72,10 @@ impl SyncPoint {
         SyncPoint::ChunkDir,
         SyncPoint::CheckpointData,
         SyncPoint::CheckpointDir,
+        SyncPoint::LedgerOpen,
+        SyncPoint::LedgerBeginData,
+        SyncPoint::LedgerBeginDir,
+        SyncPoint::LedgerPrune,
     ];
 }
 
@@ -189,15 +202,28 @@ pub trait File: Send + Sync {
 /// # Errors
 /// If any step fails; the old content is then still there.
 pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    place_file(disk, path, bytes, [SyncPoint::ReplaceData, SyncPoint::ReplaceDir])
+}
+
+/// [`replace_file`] with syncs of other names: of the content, and of the directory.
+///
+/// # Errors
+/// As [`replace_file`]; after a failed sync of the directory the file may have either content.
+pub fn place_file(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: &[u8],
+    [data, dir]: [SyncPoint; 2],
+) -> Result<(), DiskError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".tmp");
     let tmp = PathBuf::from(name);
     let mut file = disk.create(&tmp)?;
     file.write_at(bytes, 0)?;
-    file.sync(SyncPoint::ReplaceData)?;
+    file.sync(data)?;
     drop(file);
     disk.rename(&tmp, path)?;
-    disk.sync_dir(parent(path), SyncPoint::ReplaceDir)
+    disk.sync_dir(parent(path), dir)
 }
 
 /// Reads a small file as a whole; `None` if there is none.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Where a file is and when it was last changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub struct Mark {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -16,7 +16,8 @@ pub(crate) struct Mark {
 
 impl Mark {
     /// The time of the last change is in it because the mode is: chmod moves no other.
-    pub(crate) fn of(meta: &Metadata) -> Mark {
+    #[must_use]
+    pub fn of(meta: &Metadata) -> Mark {
         Mark {
             device: meta.dev(),
             inode: meta.ino(),
@@ -27,7 +28,8 @@ impl Mark {
     }
 
     /// The mark of what a path leads to; `None` where it cannot be looked at.
-    pub(crate) fn at(path: &Path) -> Option<Mark> {
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Mark> {
         std::fs::metadata(path).ok().as_ref().map(Mark::of)
     }
 }

@@ -66,6 +66,12 @@ impl Stopper {
         self.shared.tasks.send_replace(true);
     }
 
+    /// An end that listens.
+    #[must_use]
+    pub fn listener(&self) -> Stop {
+        Stop { shared: Arc::clone(&self.shared), tasks: self.shared.tasks.subscribe() }
+    }
+
     /// A guard that fires when it is dropped.
     #[must_use]
     pub fn on_return(&self) -> StopOnReturn {

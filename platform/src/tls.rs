@@ -3,7 +3,7 @@
 //! Versions 1.2 and 1.3 with ring's ciphers, nothing to choose. A server's files that cannot be
 //! used any more leave it with what it has; a client reads its files again before a connection.
 //! Nothing that the daemons rely on connects without checking the certificate and its name; only a
-//! probe ([`LookTls`]) may, which wants to know of it.
+//! probe ([`LookTls`]) may, which wants to know of it, and a scrape that is told to.
 
 mod certificate;
 mod client;
@@ -58,6 +58,19 @@ pub struct ClientFiles {
     pub ca: Option<PathBuf>,
     /// Who it says it is, where the server asks.
     pub identity: Option<IdentityFiles>,
+}
+
+impl IdentityFiles {
+    /// Reads both files and tells when the first certificate of the chain expires, in seconds since
+    /// 1970; `None` if none of them tells.
+    ///
+    /// # Errors
+    /// A file cannot be used.
+    pub fn expires(&self) -> Result<Option<i64>, TlsError> {
+        let (chain, _) = files::identity(self)?;
+        let read = chain.iter().filter_map(|der| Certificate::read(der));
+        Ok(read.map(|certificate| certificate.not_after).min())
+    }
 }
 
 impl ServerFiles {

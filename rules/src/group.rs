@@ -111,6 +111,22 @@ impl GroupState {
         overlay: &mut Overlay<'_>,
         means: Means<'_>,
     ) -> Outcome {
+        self.evaluate_told(group, slot, overlay, means, &mut || {})
+    }
+
+    /// As [`GroupState::evaluate`]; calls `done` after each rule, so that whoever has a clock can
+    /// tell how long it took.
+    ///
+    /// # Panics
+    /// The state is another group's.
+    pub fn evaluate_told(
+        &mut self,
+        group: &RuleGroup,
+        slot: Timestamp,
+        overlay: &mut Overlay<'_>,
+        means: Means<'_>,
+        done: &mut dyn FnMut(),
+    ) -> Outcome {
         assert_eq!(self.rules.len(), group.rules.len(), "invariant: the state is this group's");
         let mut outcome = Outcome::default();
         let at = slot.saturating_sub(group.query_offset.unwrap_or_default());
@@ -134,6 +150,7 @@ impl GroupState {
                     outcome.failures.push((number, error));
                 }
             }
+            done();
         }
         outcome
     }

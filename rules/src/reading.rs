@@ -16,10 +16,11 @@ macro_rules! codes {
         $(#[doc = concat!("`", $name, "`: ", $meaning)]
         pub(crate) const $constant: Code = Code { name: $name, meaning: $meaning };)*
 
-        /// All codes of rule files and their tests, in order.
+        /// All codes of this part, in order.
         pub const ALL: &[Code] = &[$($constant),*];
     };
 }
+pub(crate) use codes;
 
 codes! {
     UNKNOWN_KEY "rul001" "no such key exists here";
@@ -213,17 +214,23 @@ impl Reading {
     /// hold escapes that are not followed, the place of the whole.
     pub(crate) fn within(&self, node: &Node, byte: usize) -> Place {
         let Value::Scalar { text, .. } = &node.value else { return node.place.clone() };
-        let span = node.place.span.clone();
-        let raw = self.source.text().get(span.clone()).unwrap_or("");
-        match written_at(raw, text, byte) {
-            Some(at) => self.source.place(span.start + at..span.start + at + 1),
-            None => node.place.clone(),
-        }
+        place_within(&self.source, &node.place, text, byte)
+    }
+}
+
+/// The place of a character of a scalar that stands at `whole`, by its byte in the text that was
+/// read. Where quotes hold escapes that are not followed, the place of the whole.
+pub(crate) fn place_within(source: &Source, whole: &Place, text: &str, byte: usize) -> Place {
+    let span = whole.span.clone();
+    let raw = source.text().get(span.clone()).unwrap_or("");
+    match written_at(raw, text, byte) {
+        Some(at) => source.place(span.start + at..span.start + at + 1),
+        None => whole.clone(),
     }
 }
 
 /// The byte of a place that counts lines and bytes of a line.
-fn byte_of(text: &str, at: Position) -> usize {
+pub(crate) fn byte_of(text: &str, at: Position) -> usize {
     let before = text.split_inclusive('\n').take(at.line.saturating_sub(1)).map(str::len);
     before.sum::<usize>() + at.column.saturating_sub(1)
 }

@@ -1,11 +1,34 @@
 //! Services and environments, as their files describe them (`collector/ROLLOUTS.md`), and what
 //! follows for a rollout.
 
+mod catalogue;
+mod code;
+mod histogram;
+mod read;
+mod selector;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bellwether_model::label::LabelSet;
+use bellwether_model::config::Choice;
+use bellwether_model::label::{LabelSet, METRIC_NAME};
 use bellwether_model::matcher::Matcher;
+
+pub use catalogue::Policy;
+pub use code::ALL as CODES;
+pub use histogram::{BUCKET, LE};
+pub use read::{Described, ServiceFile, docs, read};
+
+/// Services of a collector.
+pub const SERVICES_MAX: usize = 1000;
+/// SLIs of a service.
+pub const SLIS_MAX: usize = 32;
+/// Environments of a collector, and those that one service speaks of.
+pub const ENVIRONMENTS_MAX: usize = 64;
+/// The environment of a service that names none, where no file describes any.
+pub const PRODUCTION: &str = "production";
 
 /// How much is done of what a verdict asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,13 +205,39 @@ impl Strategy {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Choice for Mode {
+    const WORDS: &'static [(&'static str, Mode)] =
+        &[("observe", Mode::Observe), ("advise", Mode::Advise), ("act", Mode::Act)];
+}
 
-    #[test]
-    fn the_higher_the_risk_the_smaller_the_bound() {
-        assert_eq!(Risk::ALL.map(Risk::alpha), [1e-2, 1e-3, 1e-3, 1e-4]);
-        assert!(Risk::ALL.is_sorted());
+impl Choice for Risk {
+    const WORDS: &'static [(&'static str, Risk)] = &[
+        ("low", Risk::Low),
+        ("medium", Risk::Medium),
+        ("high", Risk::High),
+        ("critical", Risk::Critical),
+    ];
+}
+
+impl Sli {
+    /// Counters of all requests.
+    #[must_use]
+    pub fn total(&self) -> &[Matcher] {
+        match self {
+            Sli::Bad { total, .. } | Sli::Good { total, .. } => total,
+        }
+    }
+
+    /// Where requests are good that a histogram counts up to a bound: its buckets, and the test of
+    /// their bound.
+    #[must_use]
+    pub fn buckets(&self) -> Option<(Vec<Matcher>, &Matcher)> {
+        let Sli::Good { good, .. } = self else { return None };
+        let le = good.iter().find(|matcher| matcher.name() == LE && !matcher.is_negative())?;
+        let name = good.iter().find(|matcher| matcher.name() == METRIC_NAME)?;
+        if !name.value().ends_with(BUCKET) {
+            return None;
+        }
+        Some((good.iter().filter(|matcher| matcher.name() != LE).cloned().collect(), le))
     }
 }

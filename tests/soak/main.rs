@@ -1,6 +1,6 @@
 //! The long runs that `tests/soak.sh` asks for, part by part, each with its count.
 //!
-//! `soak seeds|power|day|pages COUNT [FIRST]` runs so many seeds of a simulation, `soak
+//! `soak seeds|power|day|pages|signals COUNT [FIRST]` runs so many seeds of a simulation, `soak
 //! fuzz SECONDS [SEED]` mutated inputs through every target in turn. Exit code 1: something was
 //! found, and said so that it can be repeated.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bellwether_platform::clock::Clock;
 use bellwether_tests::fuzz::{TARGETS, drive};
-use bellwether_tests::sim::{Scenario, paging, run};
+use bellwether_tests::sim::{Scenario, paging, run, signals};
 
 /// Inputs of one target before the next has its turn.
 const INPUTS: u64 = 20_000;
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         }
         Some("day") => simulate(count, first, |seed| world(&Scenario::day(), seed)),
         Some("pages") => simulate(count, first, paging::run),
+        Some("signals") => simulate(count, first, signals::run),
         Some("fuzz") => fuzz(Duration::from_secs(count), first),
         _ => return usage(),
     };
@@ -46,7 +47,9 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: soak seeds|power|day|pages COUNT [FIRST]\n       soak fuzz SECONDS [SEED]");
+    eprintln!(
+        "usage: soak seeds|power|day|pages|signals COUNT [FIRST]\n       soak fuzz SECONDS [SEED]"
+    );
     ExitCode::from(2)
 }
 

@@ -7,6 +7,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 mod formats;
+mod guard;
+mod hook;
 mod mutate;
 mod notify;
 mod rollout;

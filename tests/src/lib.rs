@@ -3,5 +3,6 @@
 pub mod fuzz;
 pub mod harness;
 pub mod host_day;
+pub mod rollback;
 pub mod rollouts;
 pub mod sim;

@@ -6,7 +6,8 @@
 //! each restart and at the end the checkers of [`account`] and [`ledger`] compare what the nodes
 //! hold with what was made, sent and promised.
 //!
-//! Rules and pages have a simulation of their own, [`paging`]. Neither knows queries.
+//! Rules and pages have a simulation of their own, [`paging`], and signals have [`signals`]. None
+//! knows queries.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -22,6 +23,7 @@ pub mod ledger;
 pub mod paging;
 pub mod rows;
 mod scenarios;
+pub mod signals;
 pub mod trace;
 pub mod world;
 

@@ -9,6 +9,7 @@ mod contract;
 mod e2e;
 mod packs;
 mod rollouts;
+mod scrape_feed;
 mod scripts;
 mod sim;
 mod tidy;

@@ -7,6 +7,7 @@
 mod inputs;
 mod network;
 mod probe;
+mod scrape;
 #[cfg(test)]
 mod tests;
 
@@ -24,9 +25,11 @@ use bellwether_platform::tls::{ClientFiles, ServerFiles};
 
 pub use inputs::InputPlan;
 pub use network::UNENCRYPTED;
+pub(crate) use network::collector;
 pub use probe::TARGETS_MAX;
 
 use crate::pure::probe::TargetPlan;
+use crate::pure::scrape::ScrapePlan;
 
 /// What stands for a name of the host in the `instance` template.
 const HOST: &str = "{host}";
@@ -54,6 +57,8 @@ pub struct Plan {
     pub inputs: Vec<InputPlan>,
     /// Whom to probe.
     pub probes: Vec<TargetPlan>,
+    /// Whom to scrape.
+    pub scrapes: ScrapePlan,
     /// The queue on disk.
     pub spool: SpoolPlan,
     /// Labels that all series share: job, instance, environment, and those of `labels`.
@@ -179,7 +184,7 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
     let agent = fields.section("agent", |f| agent(f, around, over));
     let collectors = fields
         .list("collectors", "Where frames are shipped to; each gets all of them.", |item| {
-            item.fields(|f| network::collector(f, &around.environment))
+            item.fields(|f| collector(f, &around.environment))
         })
         .check(|list| {
             let is_few = list.len() <= COLLECTORS_MAX;
@@ -196,7 +201,7 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
             .between(100, inputs::SERIES_MAX)
             .or(inputs::SERIES_PER_INPUT)
     });
-    let (inputs, probes) = fields.section("inputs", |f| inputs::describe(f, series_max));
+    let (inputs, probes, scrapes) = fields.section("inputs", |f| inputs::describe(f, series_max));
     let spool = fields.section("spool", spool);
     let labels = fields
         .map("labels", "Labels that all series of this agent share.", label)
@@ -204,7 +209,8 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
     let target = target(fields, &agent, &labels);
     let shared = probe::Around { agent: &agent, labels: &labels };
     let probes = probe::plans(fields, probes, &shared);
-    Plan { agent, collectors, exporter, inputs, probes, spool, target }
+    let scrapes = scrape::plan(fields, scrapes, &shared);
+    Plan { agent, collectors, exporter, inputs, probes, scrapes, spool, target }
 }
 
 fn agent(f: &mut Fields<'_>, around: &Surroundings, over: &Overrides) -> AgentPlan {

@@ -1,6 +1,7 @@
 //! Metric families as the inputs declare them, and their columns.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_model::label::{LabelError, LabelSet, METRIC_NAME};
 use bellwether_model::series::{MetricType, ValueKind};
@@ -55,6 +56,18 @@ impl Family {
         Family { name: name.into(), kind, help: help.into(), unit: unit.unwrap_or("").into() }
     }
 
+    /// The text of its `# HELP` line.
+    #[must_use]
+    pub fn help(&self) -> Arc<str> {
+        Arc::clone(&self.help)
+    }
+
+    /// Its unit, empty if the name says none.
+    #[must_use]
+    pub fn unit(&self) -> Arc<str> {
+        Arc::clone(&self.unit)
+    }
+
     /// One column of the family.
     ///
     /// # Errors
@@ -70,6 +83,14 @@ impl Family {
             start: None,
         })
     }
+}
+
+/// How long something took, in seconds without the digits below a microsecond: they are noise and
+/// cost bytes.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "microseconds of one tick or probe are below 2^53")]
+pub fn seconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e6
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@ use core::ops::RangeInclusive;
 use std::time::Duration;
 
 use bellwether_model::config::{Secret, SecretSource};
-use bellwether_model::hash::fnv1a;
 use bellwether_model::label::LabelSet;
 use bellwether_platform::tls::{ClientFiles, Seen, Trust};
 use hyper::Method;
@@ -266,24 +265,6 @@ impl Sight {
             http: matches!(ask, Ask::Http(_)).then(HttpSight::default),
         }
     }
-}
-
-impl TargetPlan {
-    /// How far into its interval the target is probed: of its labels, so that the probes of many
-    /// targets are spread, and those of many agents too. Within a second it lies in the first
-    /// three quarters, so that the row of most probes is of the next whole second.
-    #[must_use]
-    pub fn phase(&self) -> Duration {
-        let interval = u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX).max(1);
-        let place = fnv(self.labels.as_bytes()) % interval;
-        Duration::from_millis(place - place % 1000 + place % 1000 * 3 / 4)
-    }
-}
-
-/// FNV-1a of 64 bits, mixed once more: labels of one length differ in few bytes.
-fn fnv(bytes: &[u8]) -> u64 {
-    let hash = fnv1a(bytes.iter().copied());
-    (hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 8
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bellwether_model::hash::fnv1a;
+use bellwether_model::label::LabelSet;
 use bellwether_model::time::Timestamp;
 
 /// The ticks of one cadence.
@@ -59,6 +61,18 @@ impl Ticks {
         self.taken = true;
         Some(Tick { time, complete_through: Timestamp(self.next.0 - 1), missed })
     }
+}
+
+/// How far into its interval a target is asked: of its labels, so that the requests to many targets
+/// are spread, and those of many agents too. Within a second it lies in the first three quarters,
+/// so that the row of most answers is of the next whole second.
+#[must_use]
+pub fn phase(labels: &LabelSet, interval: Duration) -> Duration {
+    let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
+    let hash = fnv1a(labels.as_bytes().iter().copied());
+    // Mixed once more: labels of one length differ in few bytes.
+    let place = ((hash ^ (hash >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 8) % interval;
+    Duration::from_millis(place - place % 1000 + place % 1000 * 3 / 4)
 }
 
 fn floor(at: Timestamp, base: i64) -> Timestamp {

@@ -3,8 +3,10 @@
 //! Inputs of one cadence share a column group. An input that fails has no values in the row; after
 //! three failures in a row its columns end and it starts anew. What an input wants read apart is
 //! asked for one tick before its row, so that the answers are there when the row is filled.
-//! Targets of probes have groups of their own, with a row at the tick after each result.
+//! Targets of probes and scrapes have groups of their own, with a row at the tick after each
+//! result.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bellwether_model::id::GroupId;
@@ -15,11 +17,11 @@ use bellwether_platform::clock::Clock;
 
 use crate::pure::columns::{Column, Owned, Row};
 use crate::pure::config::InputPlan;
-use crate::pure::family::{Family, FamilySpec};
+use crate::pure::family::{Family, FamilySpec, seconds};
 use crate::pure::files::{Asks, DueApart, Files};
 use crate::pure::input::{Collect, Facts, Input, InputError, Pace, Setup};
 use crate::shell::host::Host;
-use crate::shell::targets::Targets;
+use crate::shell::targets::{ScrapeTally, Targets};
 
 /// A column group with the row of a tick.
 #[derive(Debug)]
@@ -32,6 +34,9 @@ pub struct Group {
     pub due: bool,
     /// Labels of a target that are not the agent's: a page tells its series apart by them.
     pub shown: LabelSet,
+    /// Whether it stands on the agent's page: what is scraped does not, or the page of an agent
+    /// that scrapes itself would grow for ever.
+    pub is_shown: bool,
 }
 
 /// What one tick came to.
@@ -45,6 +50,8 @@ pub struct Collected {
     pub refused: u64,
     /// Results of probes that were given up, since newer ones waited.
     pub probes_dropped: u64,
+    /// What came of scrapes.
+    pub scrapes: ScrapeTally,
 }
 
 /// How it goes with one input.
@@ -187,10 +194,10 @@ impl Collection {
 
     /// The same, with targets beside the inputs.
     #[must_use]
-    pub fn beside(mut self, targets: Targets) -> Collection {
+    pub fn beside(mut self, mut targets: Targets) -> Collection {
         let own = self.groups.first().map(|group| group.table.target().clone());
         self.groups.extend(targets.groups(&own.unwrap_or_default()));
-        if !targets.is_empty() {
+        if targets.may_come() {
             self.base = Duration::from_millis(greatest_divisor(millis(self.base), TARGETS_BASE));
         }
         self.targets = targets;
@@ -225,15 +232,42 @@ impl Collection {
         let Collection { targets, groups: theirs, .. } = old;
         let ids: Vec<GroupId> = theirs.iter().map(|group| group.id).collect();
         let target = self.groups.first().map(|group| group.table.target().clone());
-        let own = self.groups.len() - self.targets.len();
+        let own = self.groups.len() - self.targets.groups_len();
         let groups = self.groups.get_mut(own..).unwrap_or_default();
         self.targets.succeed(targets, theirs, groups);
-        let is_gone = |id: &GroupId| self.groups.iter().all(|group| group.id != *id);
-        let gone: Vec<GroupId> = ids.into_iter().filter(is_gone).collect();
-        self.buried = gone.len();
-        self.groups.extend(gone.into_iter().map(|id| {
-            Group::new(id, Table::new(target.clone().unwrap_or_default(), Duration::ZERO))
-        }));
+        let held: BTreeSet<GroupId> = self.groups.iter().map(|group| group.id).collect();
+        self.bury(ids.into_iter().filter(|id| !held.contains(id)), &target.unwrap_or_default());
+    }
+
+    /// Puts groups at the end that have one row yet, in which all of their series end.
+    fn bury(&mut self, gone: impl Iterator<Item = GroupId>, target: &LabelSet) {
+        let before = self.groups.len();
+        self.groups
+            .extend(gone.map(|id| Group::new(id, Table::new(target.clone(), Duration::ZERO))));
+        self.buried = self.groups.len() - before;
+    }
+
+    /// Takes what has come of targets, and marks their groups that have a row. Where groups end
+    /// with this row no scrape has one: a series that ends there may go on in another group.
+    fn gather(&mut self, collected: &mut Collected) {
+        let own = self.groups.len() - self.buried - self.targets.groups_len();
+        self.targets.gather_probes();
+        if self.buried == 0 && self.targets.gather_scrapes() {
+            let mut theirs = self.groups.split_off(own);
+            let target = self.groups.first().map(|group| group.table.target().clone());
+            let target = target.unwrap_or_default();
+            let gone = self.targets.turn(&mut theirs, &target);
+            self.groups.append(&mut theirs);
+            self.bury(gone.into_iter(), &target);
+            self.groups.iter_mut().rev().take(self.buried).for_each(|group| group.due = true);
+        }
+        let end = self.groups.len() - self.buried;
+        let theirs = self.groups.get_mut(own..end).unwrap_or_default();
+        self.targets.mark(theirs);
+        if self.buried > 0 {
+            self.targets.hold_scrapes(theirs);
+        }
+        (collected.probes_dropped, collected.scrapes) = self.targets.tell();
     }
 
     /// Names of the inputs with a row of the last tick, in a failed one too.
@@ -270,9 +304,7 @@ impl Collection {
             group.due = group.is_due(tick);
         }
         let mut collected = Collected::default();
-        let own = self.groups.len() - self.buried - self.targets.len();
-        collected.probes_dropped =
-            self.targets.take(self.groups.get_mut(own..).unwrap_or_default());
+        self.gather(&mut collected);
         if !std::mem::replace(&mut self.has_collected, true) {
             // Nobody waits a slow cadence for the first row.
             for input in self.inputs.iter().filter(|input| input.plan.spec.pace == Pace::Slow) {
@@ -284,7 +316,9 @@ impl Collection {
         for group in self.groups.iter_mut().filter(|group| group.due) {
             group.table.begin_row();
         }
-        self.targets.fill(self.groups.get_mut(own..).unwrap_or_default());
+        let end = self.groups.len() - self.buried;
+        let own = end - self.targets.groups_len();
+        self.targets.fill(self.groups.get_mut(own..end).unwrap_or_default());
         let mut now = self.clock.now();
         for number in 0..self.inputs.len() {
             if self.inputs.get(number).and_then(|i| self.groups.get(i.group)).is_some_and(|g| g.due)
@@ -361,7 +395,7 @@ impl Collection {
             (running.owned.live(), running.owned.left_out());
         let mut own = Owned::new(0);
         let mut row = Row::new(&mut group.table, &mut own);
-        row.set(running.seconds, whole_microseconds(took));
+        row.set(running.seconds, seconds(took));
         row.set(running.success, f64::from(u8::from(is_whole)));
         after
     }
@@ -378,7 +412,7 @@ impl Group {
     /// A group whose labels are the agent's.
     #[must_use]
     pub fn new(id: GroupId, table: Table) -> Group {
-        Group { id, table, due: false, shown: LabelSet::default() }
+        Group { id, table, due: false, shown: LabelSet::default(), is_shown: true }
     }
 
     /// Whether the tick is one of its cadence.
@@ -404,12 +438,6 @@ fn make(plan: &InputPlan, files: &mut Files, number: usize, facts: &Facts) -> Bo
     let files = Asks::new(files, number);
     let mut setup = Setup { files, filters: plan.filters.clone(), facts: facts.clone() };
     (plan.spec.make)(&mut setup)
-}
-
-/// Seconds without the digits below a microsecond, which are noise and cost bytes.
-#[expect(clippy::cast_precision_loss, reason = "microseconds of one tick are below 2^53")]
-fn whole_microseconds(time: Duration) -> f64 {
-    time.as_micros() as f64 / 1e6
 }
 
 #[cfg(test)]

@@ -51,7 +51,9 @@ impl Latest {
         self.is_filled.store(true, Ordering::Relaxed);
         let mut published = lock(&self.groups);
         published.resize_with(groups.len(), Published::default);
-        for (published, group) in published.iter_mut().zip(groups).filter(|(_, g)| g.due) {
+        for (published, group) in
+            published.iter_mut().zip(groups).filter(|(_, g)| g.due && g.is_shown)
+        {
             let table = &group.table;
             published.values.clear();
             published.values.extend_from_slice(table.values());
@@ -112,7 +114,8 @@ impl Latest {
             }
             page.family(spec.labels.name(), spec.kind, &spec.help);
             let labels = spec.labels.iter().filter(|(name, _)| *name != METRIC_NAME);
-            let labels = group.shown.iter().chain(labels);
+            let shown = group.shown.iter().filter(|(name, _)| spec.labels.get(name).is_none());
+            let labels = shown.chain(labels);
             page.sample(spec.labels.name(), labels, *value, None);
         }
     }

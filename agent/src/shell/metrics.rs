@@ -1,10 +1,13 @@
 //! The agent's own metrics.
 
+mod scrape;
+
 use bellwether_model::time::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::shell::collection::Collected;
+use scrape::ScrapeMetrics;
 
 /// Handles of the agent's own metrics, and the registry they are in.
 #[derive(Clone, Debug)]
@@ -15,6 +18,7 @@ pub struct Metrics {
     input_errors: IntCounterVec,
     series_refused: IntCounter,
     probes_dropped: IntCounter,
+    scrapes: ScrapeMetrics,
     series: IntGauge,
     reload_successful: IntGauge,
     reload_success_time: IntGauge,
@@ -72,6 +76,7 @@ impl Metrics {
         let build = IntGaugeVec::new(build, &["version"]).expect("invariant: the name is valid");
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         register(&registry, &build);
+        let scrapes = ScrapeMetrics::new(&registry);
         Metrics {
             registry,
             ticks,
@@ -79,6 +84,7 @@ impl Metrics {
             input_errors,
             series_refused,
             probes_dropped,
+            scrapes,
             series,
             reload_successful,
             reload_success_time,
@@ -110,6 +116,7 @@ impl Metrics {
         self.ticks_missed.inc_by(missed);
         self.series_refused.inc_by(collected.refused);
         self.probes_dropped.inc_by(collected.probes_dropped);
+        self.scrapes.count(&collected.scrapes);
         self.series.set(i64::try_from(series).unwrap_or(i64::MAX));
         for (input, _) in &collected.failed {
             self.input_errors.with_label_values(&[*input]).inc();

@@ -10,6 +10,7 @@ use bellwether_platform::clock::Clock;
 use crate::pure::config::InputPlan;
 use crate::pure::input::{Facts, InputError, own};
 use crate::pure::probe::TargetPlan;
+use crate::pure::scrape::ScrapePlan;
 use crate::shell::collection::Collection;
 use crate::shell::host::Host;
 use crate::shell::latest::Latest;
@@ -35,13 +36,14 @@ pub enum OnceError {
     Io(#[from] io::Error),
 }
 
-/// Collects every input and probes every target once, and waits for what may hang as long as an
-/// answer may take. `target` is what all series of the agent share, which the page leaves out.
+/// Collects every input, and probes and scrapes every target once, and waits for what may hang as
+/// long as an answer may take. `target` is what all series of the agent share, which the page
+/// leaves out.
 ///
 /// # Errors
 /// See [`Collection::new`] and [`Targets::once`].
 pub fn once(
-    (inputs, probes): (&[InputPlan], &[TargetPlan]),
+    (inputs, probes, scrapes): (&[InputPlan], &[TargetPlan], &ScrapePlan),
     target: &LabelSet,
     host: Host,
     clock: Clock,
@@ -49,7 +51,7 @@ pub fn once(
 ) -> Result<Once, OnceError> {
     let inputs: Vec<InputPlan> =
         inputs.iter().filter(|plan| plan.spec.name != own::NAME).cloned().collect();
-    let targets = Targets::once(probes, &clock)?;
+    let targets = Targets::once(probes, scrapes, &clock)?;
     let collection = Collection::new(&inputs, target, host, clock, facts)?;
     let mut collection = collection.beside(targets);
     collection.prime();

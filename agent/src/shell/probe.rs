@@ -17,30 +17,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Builder;
-use std::time::Duration;
 
-use bellwether_model::time::Now;
 use bellwether_platform::clock::Clock;
 use bellwether_platform::stop::{self, Stopper};
 use bellwether_platform::tls::{ClientFiles, LookTls, Trust};
-use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::pure::probe::rows::WAITING_MAX;
 use crate::pure::probe::{Ask, Failure, Sight, TargetPlan};
-use crate::pure::ticks::Ticks;
+use crate::pure::ticks::phase;
+use crate::shell::lone::Lone;
+use crate::shell::pace::Pace;
 use reach::Reach;
 
 /// Names that are looked up at one time: a look-up may hang, and each target has one at most.
 const LOOKUPS_MAX: usize = crate::pure::config::TARGETS_MAX;
-/// A look-up goes through the system's modules, which need some.
-const STACK_BYTES: usize = 512 << 10;
-/// A thread without a look-up ends after this.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// The first probe of a target comes within this, whatever its interval.
-const FIRST_WITHIN: Duration = Duration::from_secs(1);
 
 /// A result, with the target's place in the plan.
 pub type Probed = (usize, Sight);
@@ -59,6 +52,10 @@ impl Probing {
     /// # Errors
     /// The system has no thread or no runtime to give.
     pub fn start(plans: &[TargetPlan], clock: &Clock) -> io::Result<Probing> {
+        Probing::on(Builder::new().name("probe".to_owned()), plans, clock)
+    }
+
+    fn on(thread: Builder, plans: &[TargetPlan], clock: &Clock) -> io::Result<Probing> {
         if plans.is_empty() {
             return Ok(Probing::none());
         }
@@ -66,8 +63,8 @@ impl Probing {
         let (stopper, stop) = stop::stop();
         let lost: Arc<AtomicU64> = Arc::default();
         let counter = Arc::clone(&lost);
-        let (runtime, targets) = (runtime()?, targets(plans, clock));
-        let thread = move || {
+        let (runtime, targets) = (Lone::runtime(LOOKUPS_MAX)?, targets(plans, clock));
+        let probe = move || {
             let tasks = targets.into_iter().enumerate();
             runtime.block_on(async {
                 let mut set = JoinSet::new();
@@ -76,10 +73,8 @@ impl Probing {
                 });
                 stop.stopped().await;
             });
-            // What hangs in a look-up is left to itself.
-            runtime.shutdown_background();
         };
-        Builder::new().name("probe".to_owned()).spawn(thread)?;
+        thread.spawn(probe)?;
         Ok(Probing { results, lost, stopper: Some(stopper) })
     }
 
@@ -92,7 +87,7 @@ impl Probing {
             return Ok(Probing::none());
         }
         let (sender, results) = sync_channel(plans.len());
-        let runtime = runtime()?;
+        let runtime = Lone::runtime(LOOKUPS_MAX)?;
         runtime.block_on(async {
             let mut set = JoinSet::new();
             for (place, mut target) in targets(plans, clock).into_iter().enumerate() {
@@ -103,7 +98,6 @@ impl Probing {
                 ended.into_iter().for_each(|probed| drop(sender.try_send(probed)));
             }
         });
-        runtime.shutdown_background();
         Ok(Probing { results, lost: Arc::default(), stopper: None })
     }
 
@@ -137,16 +131,6 @@ impl Drop for Probing {
     }
 }
 
-fn runtime() -> io::Result<Runtime> {
-    runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(LOOKUPS_MAX)
-        .thread_keep_alive(KEEP_ALIVE)
-        .thread_stack_size(STACK_BYTES)
-        .thread_name("lookup")
-        .build()
-}
-
 /// The targets of a plan; those that trust the same share it.
 fn targets(plans: &[TargetPlan], clock: &Clock) -> Vec<Target> {
     let mut trusted: BTreeMap<(ClientFiles, Trust), Arc<LookTls>> = BTreeMap::new();
@@ -173,12 +157,9 @@ struct Target {
 impl Target {
     /// Probes for ever.
     async fn run(mut self, place: usize, results: SyncSender<Probed>, lost: Arc<AtomicU64>) {
-        let phase = self.plan.phase();
-        let shifted = |now: Now| now.wall.saturating_sub(phase);
-        let within = u64::try_from(FIRST_WITHIN.as_millis()).unwrap_or(u64::MAX);
-        let first = u64::try_from(phase.as_millis()).unwrap_or(0) % within;
-        sleep(Duration::from_millis(first)).await;
-        let mut ticks = Ticks::after(shifted(self.clock.now()), self.plan.interval);
+        let interval = self.plan.interval;
+        let phase = phase(&self.plan.labels, interval);
+        let mut pace = Pace::begin(phase, interval, self.clock.clone()).await;
         loop {
             let sight = self.probe().await;
             self.tell(&sight);
@@ -186,15 +167,7 @@ impl Target {
             if results.try_send((place, sight)).is_err() {
                 lost.fetch_add(1, Ordering::Relaxed);
             }
-            while ticks.take(shifted(self.clock.now())).is_none() {
-                let now = shifted(self.clock.now());
-                match ticks.wait(now) {
-                    Some(left) if left <= self.plan.interval => sleep(left).await,
-                    // The clock was set back, as a collector may do before the first row.
-                    Some(_) => ticks = Ticks::after(now, self.plan.interval),
-                    None => {}
-                }
-            }
+            pace.next().await;
         }
     }
 

@@ -143,8 +143,8 @@ impl Reloader {
         let (clock, facts) = (self.clock.clone(), self.facts.clone());
         let collection = Collection::new(&plan.inputs, &plan.target, host, clock, facts);
         let collection = collection.map_err(|error| error.to_string())?;
-        let targets = Targets::start(&plan.probes, &self.clock);
-        let targets = targets.map_err(|error| format!("no thread for probes: {error}"))?;
+        let targets = Targets::start(&plan.probes, &plan.scrapes, &self.clock);
+        let targets = targets.map_err(|error| format!("no thread for targets: {error}"))?;
         let collection = collection.beside(targets);
         Ok(Built { collection, readers, collectors })
     }

@@ -100,7 +100,7 @@ impl Agent {
         let (readers, reads) = watch::channel(Readers::new(&plan.exporter)?);
         let (labels, shown) = watch::channel(plan.target.to_string());
         let host = Host::new(roots, Calls::system(), clock.clone());
-        let targets = Targets::start(&plan.probes, &clock)?;
+        let targets = Targets::start(&plan.probes, &plan.scrapes, &clock)?;
         let collection = Collection::new(&plan.inputs, &plan.target, host, clock.clone(), facts)?;
         let collection = collection.beside(targets);
         let latest = Arc::new(Latest::default());

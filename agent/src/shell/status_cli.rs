@@ -137,7 +137,7 @@ fn counted(count: Counted) -> String {
 }
 
 /// Cells in columns; the last one of a line is not padded.
-fn columns<const N: usize>(lines: &[[String; N]]) -> String {
+pub(crate) fn columns<const N: usize>(lines: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for line in lines {
         for (width, cell) in widths.iter_mut().zip(line) {

@@ -4,9 +4,11 @@
 //! page. Flags and environment variables ([`Overrides`]) stand over the file. `check` and `serve`
 //! both come through [`read`]. Token files are named here and read at the start.
 
+mod hooks;
 mod notify;
 mod principals;
 mod rules;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +25,8 @@ use bellwether_platform::tls::ServerFiles;
 use bellwether_store::Limits as StoreLimits;
 
 pub use self::rules::{RulesPlan, UNREADABLE};
+pub use self::services::{SERVICE_UNREADABLE, ServicesPlan};
+use crate::pure::guard::plan::HooksPlan;
 use crate::pure::keeper::{KeeperLimits, RETENTION};
 use crate::pure::notify::plan::NotifyPlan;
 
@@ -50,16 +54,10 @@ const REQUESTS_MIN: u64 = 10;
 const REQUESTS_MAX: u64 = 1_000_000;
 
 /// Sections that are to come, and whether their value is a list.
-const LATER: [(&str, bool); 5] = [
-    ("services", false),
-    ("environments", false),
-    ("policies", false),
-    ("calendars", false),
-    ("hooks", false),
-];
+const LATER: [(&str, bool); 2] = [("policies", false), ("calendars", false)];
 
 /// Keys that only the collector's file has, and keys that only the agent's has.
-const OURS: [&str; 9] = [
+const OURS: [&str; 12] = [
     "listen",
     "tls",
     "data_dir",
@@ -68,6 +66,9 @@ const OURS: [&str; 9] = [
     "external_labels",
     "external_url",
     "rules",
+    "services",
+    "environments",
+    "hooks",
     "notify",
 ];
 const THE_AGENTS: [&str; 6] = ["agent", "collectors", "exporter", "inputs", "spool", "labels"];
@@ -98,6 +99,10 @@ pub struct Plan {
     pub external_url: Option<String>,
     /// Rules.
     pub rules: RulesPlan,
+    /// Where services and environments are described.
+    pub services: ServicesPlan,
+    /// What carries out rollbacks.
+    pub hooks: HooksPlan,
     /// Who is told of alerts.
     pub notify: NotifyPlan,
 }
@@ -213,6 +218,9 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
     let external_labels = external_labels(fields, &labels);
     let external_url = external_url(fields);
     let rules = fields.section("rules", rules::describe);
+    let services = fields.section("services", services::describe);
+    services::no_environments(fields);
+    let hooks = hooks::describe(fields);
     let notify = fields.section("notify", |f| notify::describe(f, &external_labels));
     LATER.iter().for_each(|(key, is_list)| later(fields, key, *is_list));
     Plan {
@@ -227,6 +235,8 @@ fn describe(fields: &mut Fields<'_>, around: &Surroundings, over: &Overrides) ->
         external_labels,
         external_url,
         rules,
+        services,
+        hooks,
         notify,
     }
 }

@@ -7,7 +7,10 @@
 //! [`Effect::Record`] with one [`Event::Recorded`], in the same order.
 
 pub mod evaluation;
+mod guarding;
 pub mod held;
+mod live;
+mod outbox;
 mod recorder;
 pub mod schedule;
 mod telling;
@@ -23,15 +26,22 @@ use bellwether_model::id::{Position, StoreId};
 use bellwether_model::select::Select;
 use bellwether_model::time::{Mono, Now, Timestamp};
 use bellwether_rules::file::RuleGroup;
-use bellwether_rules::group::{GroupState, Means, Outcome, Overlay, RuleState};
+use bellwether_rules::group::{GroupState, Means, Outcome, Overlay};
+use bellwether_rules::record::SecretKey;
 
 use self::evaluation::GroupKey;
-use self::held::{HeldRules, aligned};
-use self::recorder::Recorder;
-use self::schedule::Slots;
+use self::guarding::Guarding;
+use self::held::HeldRules;
+use self::live::Live;
 use self::telling::Telling;
 use super::entry;
-use super::notify::event::{Delivery, RuleRef, Ticket};
+use super::guard::event::{CountJob, GuardPlan, Reply};
+use super::guard::lane::effect::SignalDelivery;
+use super::guard::record::Intent;
+use super::guard::report::GuardReport;
+use super::guard::state::GuardState;
+use super::guard::{self, Guard};
+use super::notify::event::{Delivery, GivenUp, Ticket};
 use super::notify::plan::NotifyPlan;
 use super::notify::record::Outcome as Delivered;
 use super::notify::report::AlertsReport;
@@ -80,6 +90,8 @@ pub enum Event {
         /// How.
         outcome: Delivered,
     },
+    /// Something of rollouts.
+    Guard(guard::event::Event),
 }
 
 /// What of the configuration is the control machine's.
@@ -89,10 +101,12 @@ pub struct ControlPlan {
     pub groups: Vec<PlannedGroup>,
     /// Who is told.
     pub notify: NotifyPlan,
+    /// Services, and who is asked to roll back.
+    pub guard: GuardPlan,
 }
 
 /// What the journal has brought.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Held<'a> {
     /// Ids of notifications are made from it.
     pub store: StoreId,
@@ -100,6 +114,10 @@ pub struct Held<'a> {
     pub rules: &'a HeldRules,
     /// Of notifications.
     pub notify: &'a NotifyState,
+    /// Of rollouts.
+    pub guard: &'a GuardState,
+    /// Signs decision records.
+    pub key: &'a SecretKey,
 }
 
 /// What the machine wants done.
@@ -117,6 +135,42 @@ pub enum Effect {
     Send {
         /// What, and where.
         delivery: Delivery,
+        /// What it follows from.
+        after: Position,
+    },
+    /// A person may have to know: a notification is not tried any more.
+    GaveUp(GivenUp),
+    /// Count the seconds of a rollout over a view as of now.
+    Count(CountJob),
+    /// Write a decision record, if its file is not there.
+    Keep {
+        /// The file's name.
+        name: String,
+        /// The file.
+        bytes: Vec<u8>,
+    },
+    /// Ask a hook something once the journal is durable up to a position.
+    Signal {
+        /// What, and where.
+        signal: SignalDelivery,
+        /// What it follows from.
+        after: Position,
+    },
+    /// Show a signal to its runner once the journal is durable up to a position.
+    Post {
+        /// The signal.
+        signal: Arc<Intent>,
+        /// What it follows from.
+        after: Position,
+    },
+    /// Show a signal no more.
+    Unpost(Arc<Intent>),
+    /// Answer somebody once the journal is durable up to a position.
+    Reply {
+        /// Which question.
+        ticket: u64,
+        /// The answer.
+        reply: Reply,
         /// What it follows from.
         after: Position,
     },
@@ -148,6 +202,17 @@ pub struct Done {
     pub outcome: Outcome,
     /// How long it took.
     pub took: Duration,
+    /// Of each rule, in the group's order.
+    pub times: Vec<RuleTime>,
+}
+
+/// When a rule was evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleTime {
+    /// When that began.
+    pub began: Timestamp,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// A group as people see it.
@@ -161,10 +226,12 @@ pub struct Shown {
     pub rules: Arc<RuleGroup>,
     /// Their state.
     pub state: Arc<GroupState>,
-    /// When the last evaluation ended.
+    /// When the last evaluation began.
     pub evaluated_at: Option<Timestamp>,
     /// How long it took.
     pub took: Duration,
+    /// Of each rule, in the group's order; empty until rules of this plan were evaluated.
+    pub times: Arc<[RuleTime]>,
 }
 
 /// What was counted since the start.
@@ -207,25 +274,12 @@ impl ControlStats {
     }
 }
 
-/// One group.
-struct Live {
-    planned: PlannedGroup,
-    /// Its alerting rules.
-    alerting: Vec<RuleRef>,
-    slots: Slots,
-    next: Timestamp,
-    is_running: bool,
-    state: Arc<GroupState>,
-    recorder: Recorder,
-    evaluated_at: Option<Timestamp>,
-    took: Duration,
-}
-
 /// What a group is once its slot is recorded.
 struct After {
     state: Arc<GroupState>,
     evaluated_at: Timestamp,
     took: Duration,
+    times: Arc<[RuleTime]>,
     counts: ControlStats,
 }
 
@@ -234,6 +288,7 @@ enum Pending {
     Evaluation { key: GroupKey, after: After },
     End(GroupKey),
     Notices,
+    Rollouts,
 }
 
 /// The machine; see the module.
@@ -250,17 +305,26 @@ pub struct Control {
     /// No group is evaluated before this while hosts are late.
     grace: Mono,
     telling: Telling,
+    guarding: Guarding,
     stats: ControlStats,
 }
 
 impl Job {
-    /// Evaluates the group over a view. `took` is told by who has a clock.
+    /// Evaluates the group over a view. The clock is asked at the start and after each rule.
     #[must_use]
-    pub fn run(self, view: &dyn Select, means: Means<'_>) -> Done {
+    pub fn run(self, view: &dyn Select, means: Means<'_>, clock: &mut dyn FnMut() -> Now) -> Done {
+        let start = clock();
         let mut state = GroupState::clone(&self.state);
         let mut overlay = Overlay::of_group(view, self.slot, &self.rules);
-        let outcome = state.evaluate(&self.rules, self.slot, &mut overlay, means);
-        Done { job: self, state, outcome, took: Duration::ZERO }
+        let (mut last, mut times) = (start, Vec::with_capacity(self.rules.rules.len()));
+        let mut done = || {
+            let now = clock();
+            times.push(RuleTime { began: last.wall, took: now.mono.since(last.mono) });
+            last = now;
+        };
+        let outcome = state.evaluate_told(&self.rules, self.slot, &mut overlay, means, &mut done);
+        let took = last.mono.since(start.mono);
+        Done { job: self, state, outcome, took, times }
     }
 }
 
@@ -278,6 +342,7 @@ impl Control {
             end_after: now.mono,
             grace: now.mono + GRACE,
             telling: Telling::new(held.store, plan.notify, held.notify.clone()),
+            guarding: Guarding::new(held.guard.clone(), plan.guard, held.key.clone()),
             stats: ControlStats::default(),
         };
         for planned in plan.groups {
@@ -297,7 +362,8 @@ impl Control {
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
         match event {
             Event::Tick { complete, hosts_late } => {
-                self.telling.begin(now, &self.groups);
+                self.guarding.step(now, guard::event::Event::Tick { complete });
+                self.begin(now);
                 self.end_groups(now, effects);
                 if hosts_late && now.mono < self.grace {
                     self.wait(now);
@@ -309,6 +375,7 @@ impl Control {
             Event::Recorded(position) => self.recorded(now, position, effects),
             Event::Plan(plan) => self.planned = Some(plan),
             Event::Delivered { ticket, outcome } => self.telling.delivered(now, ticket, outcome),
+            Event::Guard(event) => self.guarding.step(now, event),
         }
         let is_recording = |pending: &Pending| matches!(pending, Pending::Evaluation { .. });
         if !self.pending.iter().any(is_recording)
@@ -319,6 +386,27 @@ impl Control {
         if self.telling.flush(now, effects) {
             self.pending.push_back(Pending::Notices);
         }
+        if self.guarding.flush(now, effects) {
+            self.pending.push_back(Pending::Rollouts);
+        }
+    }
+
+    /// Tells what is to be told before anything else follows.
+    fn begin(&mut self, now: Now) {
+        let alerts = self.guarding.alerts(now, self.telling.external_url());
+        self.telling.begin(now, &self.groups, alerts.unwrap_or_default());
+    }
+
+    /// All that is known of rollouts.
+    #[must_use]
+    pub fn rollouts(&self, now: Timestamp) -> GuardReport {
+        self.guarding.report(now)
+    }
+
+    /// The guard, for what it holds.
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        self.guarding.guard()
     }
 
     /// All that is known of alerts and of what was told of them.
@@ -354,7 +442,7 @@ impl Control {
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let slots = self.groups.values().filter(|live| !live.is_running).map(|live| live.next);
-        slots.chain(self.telling.next_wakeup()).min()
+        slots.chain(self.telling.next_wakeup()).chain(self.guarding.next_wakeup()).min()
     }
 
     fn end_groups(&mut self, now: Now, effects: &mut Vec<Effect>) {
@@ -398,7 +486,7 @@ impl Control {
     }
 
     fn evaluated(&mut self, now: Now, done: Done, effects: &mut Vec<Effect>) {
-        let Done { job, state, outcome, took } = done;
+        let Done { job, state, outcome, took, times } = done;
         let Some(live) = self.groups.get_mut(&job.key) else { return };
         // Of rules that are not these, or soon will not be.
         if job.generation != self.generation || self.planned.is_some() {
@@ -423,7 +511,9 @@ impl Control {
             doubles,
             ..ControlStats::default()
         };
-        let after = After { state: Arc::new(state), evaluated_at: now.wall, took, counts };
+        let evaluated_at = times.first().map_or(now.wall, |first| first.began);
+        let after =
+            After { state: Arc::new(state), evaluated_at, took, times: times.into(), counts };
         self.pending.push_back(Pending::Evaluation { key: job.key, after });
         effects.push(Effect::Record(bytes));
     }
@@ -442,10 +532,12 @@ impl Control {
                 self.stats.add(after.counts);
                 live.state = after.state;
                 (live.evaluated_at, live.took) = (Some(after.evaluated_at), after.took);
+                live.times = after.times;
                 self.telling.evaluated(now, live, position);
                 effects.push(Effect::Show(live.shown()));
             }
             Some(Pending::Notices) => self.telling.recorded(now, position, effects),
+            Some(Pending::Rollouts) => self.guarding.recorded(now, position, effects),
             Some(Pending::End(key)) if position.is_none() && !self.groups.contains_key(&key) => {
                 self.ending.push(key);
                 self.end_after = now.mono + FULL_PAUSE;
@@ -456,7 +548,8 @@ impl Control {
 
     fn plan(&mut self, now: Now, plan: ControlPlan, effects: &mut Vec<Effect>) {
         self.generation += 1;
-        self.telling.begin(now, &self.groups);
+        self.begin(now);
+        self.guarding.set_plan(now, plan.guard);
         let mut before = std::mem::take(&mut self.groups);
         let mut gone = Vec::new();
         for planned in plan.groups {
@@ -477,53 +570,6 @@ impl Control {
             self.ending.push(key);
         }
         self.telling.planned(now, plan.notify, &self.groups, gone);
-    }
-}
-
-impl Live {
-    fn new(planned: PlannedGroup, state: GroupState, since: Timestamp) -> Live {
-        let slots = Slots::new(&planned.key, planned.interval);
-        Live {
-            alerting: telling::alerting(&planned),
-            planned,
-            slots,
-            next: slots.after(since),
-            is_running: false,
-            state: Arc::new(state),
-            recorder: Recorder::default(),
-            evaluated_at: None,
-            took: Duration::ZERO,
-        }
-    }
-
-    /// The slot failed as a whole: states stay, and every rule says why.
-    fn fail(&mut self, error: &str) {
-        let state = Arc::make_mut(&mut self.state);
-        state.rules.iter_mut().for_each(|rule| rule.error = Some(error.to_owned()));
-        self.recorder.reset();
-        self.is_running = false;
-    }
-
-    /// The same group with other rules, which take what those of the same identity had.
-    fn replanned(self, planned: PlannedGroup, now: Timestamp) -> Live {
-        let states: Vec<RuleState> = self.state.rules.clone();
-        let identities = self.planned.rules.rules.iter().map(|rule| rule.identity());
-        let state = aligned(&planned.rules, identities.zip(states).collect());
-        let evaluated = self.state.rules.iter().filter_map(|rule| rule.evaluated_at).max();
-        let since = evaluated.map_or(now, |slot| slot.max(now));
-        let fresh = Live::new(planned, state, since);
-        Live { evaluated_at: self.evaluated_at, took: self.took, ..fresh }
-    }
-
-    fn shown(&self) -> Arc<Shown> {
-        Arc::new(Shown {
-            key: self.planned.key.clone(),
-            interval: self.slots.interval(),
-            rules: Arc::clone(&self.planned.rules),
-            state: Arc::clone(&self.state),
-            evaluated_at: self.evaluated_at,
-            took: self.took,
-        })
     }
 }
 

@@ -1,11 +1,14 @@
-//! The script of `up --demo`: a fault that is injected, what follows from it, and its end.
+//! The script of `up --demo`: a deploy that is announced, a fault that is injected into its new
+//! version, what follows from it, and its end.
 //!
-//! [`Demo`] takes what is seen and what comes (looks at probes and alerts, pages at the receiver)
-//! and yields lines for people and what is to be done. It shows what happens and makes nothing
-//! happen but the fault: that an alert fires and a page comes is the work of the rules and the
-//! notifier, as for any other alert. It ends well only if the page came, and that of its end.
+//! [`Demo`] takes what is seen and what comes (looks at probes, alerts and the rollout, pages at
+//! the receiver) and yields lines for people and what is to be done. It shows what happens and
+//! makes nothing happen but the announce and the fault: that an alert fires and a page comes is the
+//! work of the rules and the notifier, and that traffic is switched back that of the guard and the
+//! hook, as for any other. It ends well only if the page came, that of its end, and the rollback.
 
 pub mod page;
+pub mod rollback;
 
 use std::fmt;
 use std::time::Duration;
@@ -13,9 +16,12 @@ use std::time::Duration;
 use bellwether_model::time::Mono;
 
 use page::{Page, Signature, Status};
+use rollback::{Rollback, Seen};
 
 /// The alert of the rule pack `demo`.
 pub const ALERT: &str = "DemoBackendDown";
+/// What is told of the rollout.
+const FAILED: &str = "BellwetherRolloutFailed";
 /// The label `job` of all that the demo makes.
 pub const JOB: &str = "demo";
 /// From the start to the fault.
@@ -23,7 +29,7 @@ const FAULT_AFTER: Duration = Duration::from_secs(15);
 /// From the start to backends that are seen to be healthy. An agent that starts has its first row
 /// after two seconds.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(25);
-/// From the fault to the page: `for` and some.
+/// From the fault to the page (`for` and some), and to traffic that is switched back.
 const PAGE_WITHIN: Duration = Duration::from_secs(15);
 /// From the page to the end of the fault, for people to look.
 const FAULT_LASTS: Duration = Duration::from_secs(3);
@@ -53,7 +59,7 @@ pub struct Backend {
 }
 
 /// What one look has seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Look {
     /// Backends whose newest probe was a success.
     pub healthy: usize,
@@ -63,6 +69,8 @@ pub struct Look {
     pub firing: bool,
     /// What became of the requests so far.
     pub traffic: Traffic,
+    /// What is seen of the rollout.
+    pub rollout: Seen,
 }
 
 /// Requests by what became of them.
@@ -90,6 +98,8 @@ pub enum Event {
 pub enum Effect {
     /// Show a line.
     Say(String),
+    /// Announce the rollout to the last backend's version.
+    Announce,
     /// Have the last backend fail.
     Inject,
     /// Have it work again.
@@ -101,7 +111,7 @@ pub enum Effect {
 /// How it has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The page came, and the message that all is well again.
+    /// The page came, the message that all is well again, and traffic was switched back.
     Well,
     /// Something did not come in time.
     Badly,
@@ -114,10 +124,10 @@ enum Act {
     Opening,
     /// All is well.
     Healthy,
-    /// The fault is in, and nobody was paged.
+    /// The fault is in, and nobody was paged, or traffic was not switched back.
     Faulty { since: Mono },
-    /// Somebody was paged.
-    Paged { since: Mono, page: Mono },
+    /// Somebody was paged, and traffic is switched back.
+    Answered { at: Mono },
     /// The fault is out.
     Mended { since: Mono },
     /// It is over.
@@ -135,6 +145,7 @@ pub struct Demo {
     firing: bool,
     /// From the fault to its page.
     took: Option<Duration>,
+    rollback: Rollback,
     traffic: Traffic,
 }
 
@@ -149,11 +160,12 @@ impl Demo {
             pending: false,
             firing: false,
             took: None,
+            rollback: Rollback::default(),
             traffic: Traffic::default(),
         };
         let rate = demo.facts.rate;
         let text = format!(
-            "start: {} backends, {rate} requests a second to them, a probe of each every second",
+            "start: {} backends behind a proxy, {rate} requests a second, a probe of each every second",
             demo.facts.backends.len()
         );
         demo.say(now, &text, effects);
@@ -173,19 +185,30 @@ impl Demo {
             return;
         }
         match event {
-            Event::Look(look) => self.look(now, look, effects),
+            Event::Look(look) => self.look(now, &look, effects),
             Event::Page(page) => self.page(now, &page, effects),
         }
         self.proceed(now, effects);
     }
 
-    fn look(&mut self, now: Mono, look: Look, effects: &mut Vec<Effect>) {
+    fn look(&mut self, now: Mono, look: &Look, effects: &mut Vec<Effect>) {
         self.traffic = look.traffic;
         if self.act == Act::Opening && look.healthy >= self.facts.backends.len() {
             self.act = Act::Healthy;
             self.say(now, "healthy: every backend answers its probes", effects);
+            effects.push(Effect::Announce);
         }
-        let Act::Faulty { since } = self.act else { return };
+        let fault = match self.act {
+            Act::Faulty { since } => Some(since),
+            _ => None,
+        };
+        for news in self.rollback.take(now, &look.rollout, fault) {
+            match fault {
+                Some(since) => self.say_since(now, &news, since, effects),
+                None => self.say(now, &news, effects),
+            }
+        }
+        let Some(since) = fault else { return };
         if (look.pending || look.firing) && !self.pending {
             self.pending = true;
             self.say_since(now, &format!("alert pending: {ALERT}"), since, effects);
@@ -204,8 +227,7 @@ impl Demo {
         }
         match (self.act, page.status) {
             (Act::Faulty { since }, Status::Firing) if page.alert == ALERT => {
-                self.act = Act::Paged { since, page: now };
-                self.took = Some(now.since(since));
+                self.took = self.took.or(Some(now.since(since)));
                 let text = format!("page received, {}: {text}", page.signature);
                 self.say_since(now, &text, since, effects);
             }
@@ -214,6 +236,10 @@ impl Demo {
                 let after = format!("{text} ({} s after the end of the fault)", Tenths(since, now));
                 self.say(now, &after, effects);
                 self.end(now, Ending::Well, effects);
+            }
+            (_, status) if page.alert == FAILED => {
+                let what = if status == Status::Firing { "page" } else { "resolved" };
+                self.say(now, &format!("{what} received, {}: {text}", page.signature), effects);
             }
             _ => self.say(now, &format!("page received, not of this fault: {text}"), effects),
         }
@@ -227,19 +253,31 @@ impl Demo {
                 self.say(now, "the backends were not seen to be healthy in time", effects);
                 self.end(now, Ending::Badly, effects);
             }
-            Act::Healthy if now.since(self.start) >= FAULT_AFTER => {
+            Act::Healthy if now.since(self.start) >= FAULT_AFTER && self.rollback.is_watched() => {
                 self.act = Act::Faulty { since: now };
                 let text =
                     format!("fault injected: backend {broken} answers every request with 500");
                 self.say(now, &text, effects);
                 effects.push(Effect::Inject);
             }
+            Act::Healthy if now.since(self.start) >= HEALTHY_WITHIN => {
+                self.say(now, "the rollout was not watched in time", effects);
+                self.end(now, Ending::Badly, effects);
+            }
+            Act::Faulty { .. } if self.took.is_some() && self.rollback.is_done() => {
+                self.act = Act::Answered { at: now };
+            }
             Act::Faulty { since } if now.since(since) >= PAGE_WITHIN => {
-                self.say_since(now, "no page came in time", since, effects);
+                let what = match (self.took, self.rollback.took) {
+                    (None, _) => "no page came in time",
+                    (_, None) => "traffic was not switched back in time",
+                    _ => "there is no record that verifies",
+                };
+                self.say_since(now, what, since, effects);
                 effects.push(Effect::Mend);
                 self.end(now, Ending::Badly, effects);
             }
-            Act::Paged { page, .. } if now.since(page) >= FAULT_LASTS => {
+            Act::Answered { at } if now.since(at) >= FAULT_LASTS => {
                 self.act = Act::Mended { since: now };
                 self.say(now, &format!("fault removed: backend {broken} answers well"), effects);
                 effects.push(Effect::Mend);
@@ -255,10 +293,13 @@ impl Demo {
     fn end(&mut self, now: Mono, ending: Ending, effects: &mut Vec<Effect>) {
         self.act = Act::Over;
         let Traffic { good, bad, lost } = self.traffic;
-        let text = match (ending, self.took) {
-            (Ending::Well, Some(took)) => {
-                format!("end: paged {} s after the fault", Tenths(Mono::default(), Mono(took)))
-            }
+        let seconds = |took| Tenths(Mono::default(), Mono(took));
+        let text = match (ending, self.took, self.rollback.took) {
+            (Ending::Well, Some(paged), Some(back)) => format!(
+                "end: paged {} s after the fault, traffic back {} s after it",
+                seconds(paged),
+                seconds(back)
+            ),
             _ => "end: this is not how it should have gone".to_owned(),
         };
         let requests = good + bad + lost;

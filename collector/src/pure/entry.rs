@@ -8,6 +8,7 @@ use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint, put
 use bellwether_model::wire::envelope::{Envelope, Skip};
 
 use super::control::evaluation::{Evaluation, GroupKey};
+use super::guard::record::Record as RolloutRecord;
 use super::notify::record::Record;
 use super::recount::Recount;
 use super::session::{INCARNATIONS_MAX, Known, Session};
@@ -25,6 +26,7 @@ const LOAD: u8 = 7;
 const EVALUATION: u8 = 8;
 const GROUP_END: u8 = 9;
 const NOTICES: u8 = 10;
+const ROLLOUTS: u8 = 11;
 
 /// A frame that was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +170,8 @@ pub enum Entry<'a> {
     },
     /// Changes of what receivers of alerts are told.
     Notices(Vec<Record>),
+    /// Changes of what is watched of rollouts and asked of hooks.
+    Rollouts(Vec<RolloutRecord>),
 }
 
 /// Appends a frame's entry; the frame is copied once, into the journal's buffer.
@@ -222,11 +226,20 @@ pub fn put_group_end(out: &mut Vec<u8>, group: &GroupKey, at: Timestamp) {
     put_zigzag(out, at.0);
 }
 
-/// Appends the entry of changes of what receivers are told.
-pub fn put_notices(out: &mut Vec<u8>, records: &[Record]) {
+/// Appends the entry of changes of what receivers are told: so many records, as [`Record::put`]
+/// writes them one after the other.
+pub fn put_notices(out: &mut Vec<u8>, count: usize, records: &[u8]) {
     out.push(NOTICES);
-    put_varint(out, records.len() as u64);
-    records.iter().for_each(|record| record.put(out));
+    put_varint(out, count as u64);
+    out.extend_from_slice(records);
+}
+
+/// Appends the entry of changes of rollouts and signals: so many records, as
+/// [`RolloutRecord::put`] writes them one after the other.
+pub fn put_rollouts(out: &mut Vec<u8>, count: usize, records: &[u8]) {
+    out.push(ROLLOUTS);
+    put_varint(out, count as u64);
+    out.extend_from_slice(records);
 }
 
 fn put_event(out: &mut Vec<u8>, kind: u8, agent: AgentId, at: Timestamp) {
@@ -319,6 +332,11 @@ impl<'a> Entry<'a> {
                 let count = reader.count(usize::MAX)?;
                 let records = (0..count).map(|_| Record::read(&mut reader));
                 Entry::Notices(records.collect::<Result<_, _>>()?)
+            }
+            ROLLOUTS => {
+                let count = reader.count(usize::MAX)?;
+                let records = (0..count).map(|_| RolloutRecord::read(&mut reader));
+                Entry::Rollouts(records.collect::<Result<_, _>>()?)
             }
             SNAPSHOT => Entry::Snapshot(snapshot(&mut reader)?),
             _ => return Err(reader.malformed("an entry of an unknown kind")),

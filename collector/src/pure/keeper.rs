@@ -27,6 +27,7 @@ use bellwether_store::{Source, Writer};
 use super::control::evaluation::GroupKey;
 use super::control::held::HeldRules;
 use super::entry::{self, Snapshot, UpEntry};
+use super::guard::state::GuardState;
 use super::notify::state::NotifyState;
 use super::pace::Pace;
 use super::presence::Presence;
@@ -123,6 +124,7 @@ pub struct Keeper {
     /// What rules have come to, what receivers were told, and each group's source of samples.
     rules: HeldRules,
     notify: NotifyState,
+    guard: GuardState,
     groups: BTreeMap<GroupKey, Source>,
     writer: Writer,
     inflater: Inflater,
@@ -188,6 +190,7 @@ impl Keeper {
             ups: BTreeMap::new(),
             rules: HeldRules::default(),
             notify: NotifyState::default(),
+            guard: GuardState::default(),
             groups: BTreeMap::new(),
             writer,
             inflater: Inflater::default(),

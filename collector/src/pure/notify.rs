@@ -17,7 +17,7 @@
 
 pub mod address;
 mod alerts;
-mod answer;
+pub(in crate::pure) mod answer;
 mod body;
 pub mod event;
 pub mod fingerprint;
@@ -27,7 +27,6 @@ mod push;
 pub mod record;
 pub mod report;
 pub mod select;
-pub mod sign;
 pub mod state;
 pub mod stats;
 pub mod view;
@@ -44,7 +43,7 @@ use event::{AlertNow, Effect, Event, RuleRef, Ticket};
 use lane::{Lane, Sight};
 use plan::NotifyPlan;
 use push::{Beat, Pusher};
-use record::{Failure, Outcome, Record};
+use record::{Failure, GiveUp, Outcome, Record};
 use report::NotifyReport;
 use state::NotifyState;
 use stats::{Figures, ReceiverFigures, Stats};
@@ -162,7 +161,6 @@ impl Notifier {
     pub fn report(&self, at: Timestamp) -> NotifyReport {
         let rows = self.lanes.values();
         NotifyReport {
-            at,
             receivers: rows.clone().map(|lane| lane.row(&self.state)).collect(),
             groups: rows.flat_map(|lane| lane.groups(self.sight(at))).collect(),
             open: self.state.open.values().cloned().collect(),
@@ -170,7 +168,6 @@ impl Notifier {
             alertmanagers: self.pushers.iter().map(Pusher::row).collect(),
             heartbeat: self.beat.row(),
             external_labels: self.plan.external_labels.clone(),
-            stats: self.stats.clone(),
         }
     }
 
@@ -181,11 +178,8 @@ impl Notifier {
         for name in self.lanes.keys() {
             let held = self.state.receivers.get(name);
             let is_gone = held.is_some_and(|held| held.gone_until.is_some());
-            receivers.insert(Arc::clone(name), ReceiverFigures { open: 0, is_gone });
-        }
-        for open in self.state.open.values() {
-            let row = receivers.get_mut(&open.intent.receiver);
-            row.into_iter().for_each(|row| row.open += 1);
+            let open = held.map_or(0, |held| held.open);
+            receivers.insert(Arc::clone(name), ReceiverFigures { open, is_gone });
         }
         let queued = self.pushers.iter().map(|pusher| (Arc::clone(pusher.name()), pusher.queued()));
         Figures { stats: self.stats.clone(), receivers, queued: queued.collect() }
@@ -243,6 +237,10 @@ impl Notifier {
         let held = self.state.receivers.keys();
         let gone = held.filter(|name| !self.lanes.contains_key(*name)).cloned();
         for receiver in gone.collect::<Vec<_>>() {
+            let open = self.state.open.values().filter(|open| open.intent.receiver == receiver);
+            for number in open.map(|open| open.intent.number).collect::<Vec<_>>() {
+                self.tell_given_up(number, GiveUp::Removed, effects);
+            }
             self.record(Record::ReceiverGone { receiver, at: now }, effects);
         }
     }
@@ -254,13 +252,13 @@ impl Notifier {
         let changed = self.alerts.feed(rule, alerts, &self.plan.external_labels);
         self.stats.alerts_refused += changed.refused;
         self.stats.texts_cut += changed.cut;
-        for (key, labels) in &changed.alerts {
-            let Notifier { state, alerts, restored, lanes, .. } = self;
-            let sight = Sight { state, alerts, restored: *restored, now };
-            for lane in lanes.values_mut() {
+        let Notifier { state, alerts, restored, lanes, .. } = self;
+        let sight = Sight { state, alerts, restored: *restored, now };
+        for lane in lanes.values_mut() {
+            for (key, labels) in &changed.alerts {
                 lane.touch(*key, labels, alerts.fires(*key));
-                lane.plan_alert(labels, sight);
             }
+            lane.plan_alerts(changed.alerts.iter().map(|(_, labels)| labels), sight);
         }
     }
 
@@ -313,12 +311,14 @@ impl Notifier {
                 let failed = self.beat.ended(now, beat, outcome);
                 self.stats.heartbeats_failed += u64::from(failed);
             }
+            Ticket::Signal { .. } => {}
         }
     }
 
     /// Does what is due.
     fn run(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        for name in self.lanes.keys().cloned().collect::<Vec<_>>() {
+        let due = self.lanes.iter().filter(|(_, lane)| lane.is_due(now));
+        for name in due.map(|(name, _)| Arc::clone(name)).collect::<Vec<_>>() {
             self.run_lane(&name, now, effects);
         }
         for pusher in &mut self.pushers {
@@ -356,4 +356,4 @@ fn push_stats<'a>(stats: &'a mut Stats, name: &Arc<str>) -> &'a mut stats::PushS
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

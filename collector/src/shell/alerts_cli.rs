@@ -5,12 +5,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use form_urlencoded::Serializer;
-use hyper::{Method, StatusCode};
-use serde::de::DeserializeOwned;
 
 use super::alerts::{PATH, WHY};
-use super::ask::{AskError, Form, ask, refused};
-use super::cli::{Alert, AlertList, Output, Target, Why};
+use super::ask::answer;
+use super::cli::{Alert, AlertList, Output, Why};
 use super::table::{columns, printable};
 use crate::pure::notify::view::{
     AlertView, AlertWhy, AttemptView, ListView, NotificationView, RecipientWhy, RuleView, ToldView,
@@ -27,17 +25,6 @@ pub async fn run(alert: &Alert) -> anyhow::Result<ExitCode> {
     match alert {
         Alert::List(list) => show(list).await,
     }
-}
-
-async fn answer<T: DeserializeOwned>(target: &Target, path: &str) -> Result<T, AskError> {
-    let (status, body) = ask(target, Method::GET, path, Form::None).await?;
-    if status != StatusCode::OK {
-        return Err(refused(target, status, &body));
-    }
-    serde_json::from_slice(&body).map_err(|error| {
-        let reason = format!("not an answer of a collector: {error}");
-        AskError::Unreachable { url: target.url.clone(), reason }
-    })
 }
 
 async fn show(list: &AlertList) -> anyhow::Result<ExitCode> {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, StatusCode};
+use serde::de::DeserializeOwned;
 
 use super::cli::Target;
 use super::startup;
@@ -59,12 +60,32 @@ pub(super) enum Form {
     None,
     /// A query's parameters, encoded.
     Query(String),
+    /// A document.
+    Json(String),
 }
 
 /// The error of an answer that is none.
 pub(super) fn refused(target: &Target, status: StatusCode, body: &[u8]) -> AskError {
     let text = String::from_utf8_lossy(body).trim().chars().take(1000).collect();
     AskError::Refused { url: target.url.clone(), status, text }
+}
+
+/// What a collector answers to a `GET`, read.
+///
+/// # Errors
+/// It cannot be asked, refuses, or answers something else.
+pub(super) async fn answer<T: DeserializeOwned>(
+    target: &Target,
+    path: &str,
+) -> Result<T, AskError> {
+    let (status, body) = ask(target, Method::GET, path, Form::None).await?;
+    if status != StatusCode::OK {
+        return Err(refused(target, status, &body));
+    }
+    serde_json::from_slice(&body).map_err(|error| {
+        let reason = format!("not an answer of a collector: {error}");
+        AskError::Unreachable { url: target.url.clone(), reason }
+    })
 }
 
 /// One request and its answer, within a time.
@@ -84,12 +105,14 @@ pub(super) async fn ask(
         .uri(format!("{}{path}", server.base()))
         .body(Full::default())
         .map_err(|_| bad())?;
-    let mut within = ANSWER_TIME;
-    if let Form::Query(text) = form {
-        within = QUERY_TIME;
+    let (within, body) = match form {
+        Form::None => (ANSWER_TIME, None),
+        Form::Query(text) => (QUERY_TIME, Some((text, "application/x-www-form-urlencoded"))),
+        Form::Json(text) => (ANSWER_TIME, Some((text, "application/json"))),
+    };
+    if let Some((text, kind)) = body {
         *request.body_mut() = Full::new(text.into());
-        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
-        request.headers_mut().insert(CONTENT_TYPE, kind);
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     if let Some(file) = &target.token_file {
         let token = Token::read(file)?;

@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Response, header};
 use axum::middleware::Next;
 use bellwether_platform::listener::Peer;
-use bellwether_platform::principal::{Principals, Reach, Scope};
+use bellwether_platform::principal::{Principals, Reach, Refusal, Scope};
 
 /// Where a request comes from; without a peer, nothing is granted to it.
 pub(super) fn reach(request: &Request) -> Reach {
@@ -30,6 +30,15 @@ pub(super) async fn administers(
     checked(&principals, Scope::Admin, request, next).await
 }
 
+/// Lets a request pass whose caller is a hook's runner.
+pub(super) async fn runs_hooks(
+    State(principals): State<Principals>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    checked(&principals, Scope::Hook, request, next).await
+}
+
 async fn checked(
     principals: &Principals,
     scope: Scope,
@@ -38,12 +47,15 @@ async fn checked(
 ) -> Response<Body> {
     match principals.authorize(scope, request.headers(), reach(&request)) {
         Ok(_) => next.run(request).await,
-        Err(refusal) => {
-            let mut response = Response::new(Body::from(format!("{refusal}\n")));
-            *response.status_mut() = refusal.status();
-            let bearer = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
-            response
-        }
+        Err(refusal) => refused(&refusal),
     }
+}
+
+/// The answer to whoever may not.
+pub(super) fn refused(refusal: &Refusal) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{refusal}\n")));
+    *response.status_mut() = refusal.status();
+    let bearer = HeaderValue::from_static("Bearer");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+    response
 }

@@ -13,7 +13,7 @@ use bellwether_platform::surroundings::read_text;
 use serde_json::{Value, json};
 
 use super::cli::{CheckConfig, Output};
-use super::{program, rule_files, startup};
+use super::{program, rule_files, service_files, startup};
 use crate::pure::config::{self, FileKind, Overrides, Surroundings};
 
 const FINDINGS: u8 = 1;
@@ -82,6 +82,8 @@ fn collectors(file: &str, text: &str, around: &Surroundings) -> Diagnostics {
         Ok((plan, mut problems)) => {
             let (Ok((_, found)) | Err(found)) = rule_files::load(&plan.rules);
             problems.extend(found);
+            let (Ok((_, found)) | Err(found)) = service_files::load(&plan, &around.environment);
+            problems.extend(found);
             problems
         }
         Err(problems) => problems,
@@ -90,7 +92,7 @@ fn collectors(file: &str, text: &str, around: &Surroundings) -> Diagnostics {
 
 /// Has the agent's program check its file.
 fn agents(path: &Path, check: &CheckConfig) -> anyhow::Result<Found> {
-    let done = Command::new(program::find(check.agent_bin.as_deref())?)
+    let done = Command::new(program::find(program::AGENT, check.agent_bin.as_deref())?)
         .args(["check", "--config"])
         .arg(path)
         .stdin(Stdio::null())

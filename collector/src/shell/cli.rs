@@ -1,5 +1,7 @@
 //! The command line: what is asked, and what the flags say over the configuration file.
 
+mod rollout;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use bellwether_rules::record::Hash;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::pure::config::Overrides;
+
+pub use rollout::{Rollout, RolloutList, RolloutOne, RolloutSay, RolloutStart};
 
 /// Receives what agents ship, keeps it, and hands it on.
 #[derive(Debug, Parser)]
@@ -44,8 +48,16 @@ pub enum Command {
     Alert(Alert),
     /// Explain an alert: its rule and value, and each notification and attempt
     Why(Why),
+    /// Announce deploys to a running collector, and see and steer how they are watched
+    #[command(subcommand)]
+    Rollout(Rollout),
     /// Ask a running collector a PromQL query; with `--range` draw the answer
     Query(Query),
+    /// Show the services of a running collector: versions, rates, and which can be judged; exit
+    /// with 1 if one cannot
+    Service(Service),
+    /// Say what is wrong with this collector and its surroundings; exit with 1 if something is
+    Doctor(Doctor),
     /// Run tests; exit with 1 if one fails
     #[command(subcommand)]
     Test(Test),
@@ -112,6 +124,16 @@ pub enum Check {
     Config(CheckConfig),
     /// Alert and recording rules in Prometheus' files
     Rules(CheckRules),
+    /// Files of services and environments, all of them together
+    Rollout(CheckRollout),
+}
+
+/// The arguments of `check rollout`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckRollout {
+    /// Files, or directories of files that end in `.yml` or `.yaml`
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
 }
 
 /// The arguments of `check rules`.
@@ -326,6 +348,46 @@ pub struct Query {
     #[command(flatten)]
     pub target: Target,
     /// How the answer is shown
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+}
+
+/// The arguments of `service`.
+#[derive(Clone, Debug, Args)]
+pub struct Service {
+    /// Show everything of one service
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Which collector.
+    #[command(flatten)]
+    pub target: Target,
+    /// How services are shown
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+}
+
+/// The arguments of `doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct Doctor {
+    /// Configuration file [default: /etc/bellwether/collector.yaml if there is one]
+    #[arg(long, value_name = "FILE", env = "BELLWETHER_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Directory of all state; the collector's is `collector` below it
+    #[arg(long, value_name = "DIR", env = "BELLWETHER_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of the HTTP interface
+    #[arg(long, value_name = "ADDR:PORT", env = "BELLWETHER_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Where the running collector is asked [default: where the configuration lets it listen]
+    #[arg(long, value_name = "URL", env = "BELLWETHER_URL")]
+    pub url: Option<String>,
+    /// File with a token that it knows, with the scope read
+    #[arg(long, value_name = "FILE", env = "BELLWETHER_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Authorities to trust for https, in place of the system's
+    #[arg(long, value_name = "FILE", env = "BELLWETHER_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// How findings are shown
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     pub output: Output,
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -15,6 +16,7 @@ use std::time::Duration;
 use bellwether_model::id::Position;
 use bellwether_model::time::Mono;
 use bellwether_platform::clock::Clock;
+use bellwether_platform::disk::{Disk, DiskError, RealDisk, make_dir, replace_file};
 use bellwether_platform::stop::{StopOnReturn, Stopper};
 use bellwether_promql::evaluate::{Budget, Options};
 use bellwether_promql::pool::Serial;
@@ -23,13 +25,18 @@ use bellwether_rules::template::Site;
 use bellwether_store::Store;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
+use tracing::{error, warn};
 
-use super::deliver::Outgoing;
+use super::deliver::{Ended, Outgoing};
+use super::hooks::{HookAnswer, SignalBoard};
 use super::keep::KeeperHandle;
 use crate::pure::config::QueryLimits;
 use crate::pure::control::evaluation::GroupKey;
 use crate::pure::control::{Control, ControlPlan, ControlStats, Done, Effect, Event, Job, Shown};
-use crate::pure::notify::event::Ticket;
+use crate::pure::guard::event::{self as guard, Ask, CountJob, Reply};
+use crate::pure::guard::lane::AnswerError;
+use crate::pure::guard::report::{GuardFigures, GuardReport};
+use crate::pure::notify::event::{GivenUp, Ticket};
 use crate::pure::notify::record::Outcome;
 use crate::pure::notify::report::AlertsReport;
 use crate::pure::notify::stats::Figures;
@@ -43,6 +50,9 @@ const STACK_BYTES: usize = 16 << 20;
 
 enum Message {
     Evaluated(Box<Done>),
+    Guard(guard::Event),
+    Asked(String, Ask, Asker),
+    Rollouts(oneshot::Sender<GuardReport>),
     Recorded(Option<Position>),
     Delivered(Ticket, Outcome),
     Plan(ControlPlan, Site),
@@ -56,6 +66,7 @@ pub struct Board {
     groups: Arc<RwLock<BTreeMap<GroupKey, Arc<Shown>>>>,
     stats: Arc<Mutex<ControlStats>>,
     figures: Arc<Mutex<Figures>>,
+    guard: Arc<Mutex<GuardFigures>>,
 }
 
 impl Board {
@@ -75,6 +86,12 @@ impl Board {
     #[must_use]
     pub fn figures(&self) -> Figures {
         lock(&self.figures).clone()
+    }
+
+    /// What was counted of rollouts and signals.
+    #[must_use]
+    pub fn guard(&self) -> GuardFigures {
+        lock(&self.guard).clone()
     }
 
     fn show(&self, shown: Arc<Shown>) {
@@ -100,8 +117,39 @@ impl ControlHandle {
     }
 
     /// Tells how a delivery has ended. A thread that has ended sends it again after its start.
-    pub fn delivered(&self, ticket: Ticket, outcome: Outcome) {
-        self.messages.send(Message::Delivered(ticket, outcome)).ok();
+    pub fn delivered(&self, ended: Ended) {
+        let Ended { ticket, outcome, body } = ended;
+        let message = match ticket {
+            Ticket::Signal { signal, attempt } => {
+                let body = body.to_vec();
+                Message::Guard(guard::Event::Delivered { signal, attempt, outcome, body })
+            }
+            ticket => Message::Delivered(ticket, outcome),
+        };
+        self.messages.send(message).ok();
+    }
+
+    /// Takes what a runner says; false if the thread has ended.
+    #[must_use]
+    pub fn heard(&self, said: HookAnswer) -> bool {
+        let HookAnswer { hook, answer, reply } = said;
+        let (by, ask) = (hook.to_string(), Ask::Answer { hook, answer });
+        self.messages.send(Message::Asked(by, ask, Asker::Runner(reply))).is_ok()
+    }
+
+    /// Asks something of rollouts; the answer comes with the position it follows from. `None` if
+    /// the thread has ended.
+    pub async fn ask(&self, by: String, ask: Ask) -> Option<(Reply, Position)> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(Message::Asked(by, ask, Asker::Person(reply))).ok()?;
+        answer.await.ok()
+    }
+
+    /// All that is known of rollouts; `None` if the thread has ended.
+    pub async fn rollouts(&self) -> Option<GuardReport> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(Message::Rollouts(reply)).ok()?;
+        answer.await.ok()
     }
 
     /// All that is known of alerts; `None` if the thread has ended.
@@ -129,6 +177,10 @@ pub struct Sources {
     pub limits: QueryLimits,
     /// How this collector is known outside.
     pub site: Site,
+    /// Where decision records go.
+    pub records: PathBuf,
+    /// Signals that runners are shown.
+    pub signals: SignalBoard,
     /// Where deliveries go. At most one for each receiver is on its way.
     pub outgoing: UnboundedSender<Outgoing>,
 }
@@ -140,11 +192,24 @@ struct Watched {
     stop: AtomicBool,
 }
 
+/// Who waits for an answer.
+enum Asker {
+    Person(oneshot::Sender<(Reply, Position)>),
+    Runner(oneshot::Sender<Result<Position, AnswerError>>),
+}
+
+/// What an evaluator does.
+enum Task {
+    Evaluate(Job),
+    Count(CountJob),
+    Keep(String, Vec<u8>),
+}
+
 /// What the threads share.
 struct Shared {
     sources: Sources,
     site: RwLock<Arc<Site>>,
-    jobs: Mutex<Receiver<Job>>,
+    jobs: Mutex<Receiver<Task>>,
     /// No job is to be begun any more.
     has_ended: AtomicBool,
 }
@@ -154,7 +219,10 @@ struct ControlThread {
     control: Control,
     shared: Arc<Shared>,
     watched: Vec<Arc<Watched>>,
-    jobs: Sender<Job>,
+    jobs: Sender<Task>,
+    /// Who waits for answers, by ticket.
+    asked: BTreeMap<u64, Asker>,
+    next_ticket: u64,
     messages: Receiver<Message>,
     replies: Sender<Message>,
     board: Board,
@@ -197,6 +265,8 @@ pub fn start(
         shared,
         watched,
         jobs,
+        asked: BTreeMap::new(),
+        next_ticket: 0,
         messages,
         replies: replies.clone(),
         board: board.clone(),
@@ -212,8 +282,22 @@ pub fn start(
 fn evaluate(shared: &Shared, watched: &Watched, replies: &Sender<Message>) {
     let Sources { store, clock, limits, .. } = &shared.sources;
     loop {
-        let Ok(job) = lock(&shared.jobs).recv() else { return };
+        let Ok(task) = lock(&shared.jobs).recv() else { return };
         let begun = clock.now();
+        let job = match task {
+            Task::Evaluate(job) => job,
+            Task::Count(job) => {
+                let counted = job.run(&store.view(begun.wall), begun.wall);
+                if replies.send(Message::Guard(guard::Event::Counted(Box::new(counted)))).is_err() {
+                    return;
+                }
+                continue;
+            }
+            Task::Keep(name, bytes) => {
+                keep(&shared.sources.records, &name, &bytes);
+                continue;
+            }
+        };
         watched.stop.store(false, Ordering::SeqCst);
         // Looked at after the flag is down: whoever ends the threads raises it once more.
         if shared.has_ended.load(Ordering::SeqCst) {
@@ -227,9 +311,8 @@ fn evaluate(shared: &Shared, watched: &Watched, replies: &Sender<Message>) {
             budget: Budget { samples_max: limits.samples_max, stop: &watched.stop },
             site: &site,
         };
-        let mut done = job.run(&store.view(begun.wall), means);
+        let done = job.run(&store.view(begun.wall), means, &mut || clock.now());
         *lock(&watched.until) = None;
-        done.took = clock.now().mono.since(begun.mono);
         if replies.send(Message::Evaluated(Box::new(done))).is_err() {
             return;
         }
@@ -265,11 +348,25 @@ impl ControlThread {
                     self.control.step(now, event, &mut effects);
                 }
                 Some(Message::Plan(plan, site)) => {
+                    self.shared.sources.signals.set_plan(plan.guard.hooks.clone());
                     let known = &self.shared.site;
                     *known.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
                     self.control.step(now, Event::Plan(plan), &mut effects);
                 }
+                Some(Message::Guard(event)) => {
+                    self.control.step(now, Event::Guard(event), &mut effects);
+                }
+                Some(Message::Asked(by, ask, asker)) => {
+                    self.next_ticket += 1;
+                    let ticket = self.next_ticket;
+                    self.asked.insert(ticket, asker);
+                    let event = guard::Event::Asked { ticket, by, ask };
+                    self.control.step(now, Event::Guard(event), &mut effects);
+                }
                 // Whoever has gone needs no report.
+                Some(Message::Rollouts(reply)) => {
+                    drop(reply.send(self.control.rollouts(now.wall)));
+                }
                 Some(Message::Report(reply)) => drop(reply.send(self.control.report(now.wall))),
             }
             let complete = self.shared.sources.store.complete_through(now.wall);
@@ -284,6 +381,7 @@ impl ControlThread {
             if now.mono >= self.figures_due {
                 self.figures_due = now.mono + REST;
                 *lock(&self.board.figures) = self.control.figures();
+                *lock(&self.board.guard) = self.control.guard().figures();
             }
             self.stop_late(now.mono);
         }
@@ -298,9 +396,31 @@ impl ControlThread {
     }
 
     /// Does an effect; `None` if whoever is needed has ended.
-    fn perform(&self, effect: Effect) -> Option<()> {
+    fn perform(&mut self, effect: Effect) -> Option<()> {
         match effect {
-            Effect::Evaluate(job) => self.jobs.send(job).ok(),
+            Effect::Evaluate(job) => self.jobs.send(Task::Evaluate(job)).ok(),
+            Effect::Count(job) => self.jobs.send(Task::Count(job)).ok(),
+            Effect::Keep { name, bytes } => self.jobs.send(Task::Keep(name, bytes)).ok(),
+            Effect::Reply { ticket, reply, after } => {
+                self.answer(ticket, reply, after);
+                Some(())
+            }
+            Effect::Signal { signal, after } => {
+                let is_wanted = self.control.guard().is_wanted(signal.signal, signal.attempt);
+                let outgoing = &self.shared.sources.outgoing;
+                if is_wanted { outgoing.send((signal.into(), after)).ok() } else { Some(()) }
+            }
+            Effect::Post { signal, after } => {
+                // It may be over by now.
+                if self.control.guard().is_open(signal.number) {
+                    self.shared.sources.signals.post(signal, after);
+                }
+                Some(())
+            }
+            Effect::Unpost(signal) => {
+                self.shared.sources.signals.take_down(signal.number);
+                Some(())
+            }
             Effect::Record(entry) => {
                 let replies = self.replies.clone();
                 let reply = Box::new(move |position| {
@@ -320,6 +440,24 @@ impl ControlThread {
                 self.board.hide(&key);
                 Some(())
             }
+            Effect::GaveUp(GivenUp { receiver, id, reason }) => {
+                let reason = reason.as_str();
+                warn!(%receiver, notification = id, reason, "notification given up");
+                Some(())
+            }
+        }
+    }
+
+    /// Answers whoever asked; who has gone needs no answer.
+    fn answer(&mut self, ticket: u64, reply: Reply, after: Position) {
+        match (self.asked.remove(&ticket), reply) {
+            (Some(Asker::Person(asker)), reply) => {
+                asker.send((reply, after)).ok();
+            }
+            (Some(Asker::Runner(asker)), Reply::Heard(heard)) => {
+                asker.send(heard.map(|()| after)).ok();
+            }
+            _ => {}
         }
     }
 
@@ -332,6 +470,22 @@ impl ControlThread {
                 watched.stop.store(true, Ordering::SeqCst);
             }
         }
+    }
+}
+
+/// Writes a decision record, whole or not at all. One that cannot be written is made again from the
+/// journal at the next start, while its rollout is open.
+fn keep(records: &Path, name: &str, bytes: &[u8]) {
+    let path = records.join(name);
+    let write = || -> Result<(), DiskError> {
+        if !RealDisk.exists(&path)? {
+            make_dir(&RealDisk, records)?;
+            replace_file(&RealDisk, &path, bytes)?;
+        }
+        Ok(())
+    };
+    if let Err(error) = write() {
+        error!(record = name, %error, "a decision record cannot be written");
     }
 }
 

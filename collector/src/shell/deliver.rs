@@ -1,5 +1,6 @@
-//! Sending: notifications, pushes to Alertmanagers, the heartbeat. Who decides that something is
-//! sent is the notifier (`pure/notify.rs`); here is the HTTP.
+//! Sending: notifications, pushes to Alertmanagers, the heartbeat, signals to deploy hooks. Who
+//! decides that something is sent is the notifier (`pure/notify.rs`), of signals the guard
+//! (`pure/guard/lane.rs`); here is the HTTP.
 //!
 //! Nothing leaves before the position it waits for is durable. Each delivery has a connection of
 //! its own and one time for all of it. Redirects are not followed: whoever is told must be named in
@@ -7,7 +8,7 @@
 
 mod exchange;
 pub mod figures;
-mod prepare;
+pub(super) mod prepare;
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +16,9 @@ use std::thread::{self, JoinHandle};
 
 use bellwether_model::config::Environment;
 use bellwether_model::id::Position;
+use bellwether_model::time::Timestamp;
 use bellwether_platform::clock::Clock;
+use bytes::Bytes;
 use prometheus::{HistogramOpts, HistogramVec, Registry};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
@@ -23,15 +26,27 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use crate::pure::notify::event::{Delivery, Request, Ticket};
-use crate::pure::notify::record::Outcome;
+use crate::pure::notify::record::{Failure, Outcome};
 
 /// From 5 ms, as quick as a receiver on the same network, to the longest time that may be given.
 const BUCKETS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
 
 /// What is to be sent, and the position that must be durable before.
 pub type Outgoing = (Delivery, Position);
-/// Takes the outcome of each delivery, in any order.
-pub type Outcomes = Arc<dyn Fn(Ticket, Outcome) + Send + Sync>;
+/// Takes the end of each delivery, in any order.
+pub type Outcomes = Arc<dyn Fn(Ended) + Send + Sync>;
+
+/// How a delivery has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Which.
+    pub ticket: Ticket,
+    /// How.
+    pub outcome: Outcome,
+    /// The body of a hook's 2xx, at most [`bellwether_model::signal::ANSWER_BYTES_MAX`]; empty
+    /// where nobody reads it.
+    pub body: Bytes,
+}
 
 /// Sends what comes.
 pub struct Deliverer {
@@ -108,11 +123,11 @@ impl Deliverer {
                     return;
                 }
                 let begun = clock.now();
-                let outcome = send(&delivery.request, begun.wall, &environment).await;
+                let (outcome, body) = send(&delivery.request, begun.wall, &environment).await;
                 let took = clock.now().mono.since(begun.mono);
                 debug!(ticket = ?delivery.ticket, ?outcome, "delivery ended");
                 seconds.with_label_values(&[kind(&delivery.request)]).observe(took.as_secs_f64());
-                outcomes(delivery.ticket, outcome);
+                outcomes(Ended { ticket: delivery.ticket, outcome, body });
             });
         }
     }
@@ -123,18 +138,22 @@ fn kind(request: &Request) -> &'static str {
         Request::Webhook { .. } => "webhook",
         Request::Push { .. } => "alertmanager",
         Request::Heartbeat { .. } => "heartbeat",
+        Request::Signal(_) => "signal",
     }
 }
 
-/// One delivery and its outcome.
-async fn send(
-    request: &Request,
-    now: bellwether_model::time::Timestamp,
-    environment: &Environment,
-) -> Outcome {
+/// One delivery, its outcome and what is kept of the answer.
+async fn send(request: &Request, now: Timestamp, environment: &Environment) -> (Outcome, Bytes) {
+    if let Request::Signal(signal) = request
+        && signal.deadline <= now
+    {
+        // The journal has taken its time: nothing is to be begun any more.
+        let outcome = Outcome::failed(Failure::Unusable, "the deadline has passed");
+        return (outcome, Bytes::new());
+    }
     match prepare::prepare(request, now, environment) {
         Ok(prepared) => exchange::exchange(prepared).await,
-        Err(outcome) => outcome,
+        Err(outcome) => (outcome, Bytes::new()),
     }
 }
 

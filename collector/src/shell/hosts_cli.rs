@@ -8,7 +8,7 @@ use std::time::Duration;
 use bellwether_model::id::AgentId;
 use hyper::{Method, StatusCode};
 
-use super::ask::{AskError, Form, ask, refused};
+use super::ask::{AskError, Form, answer, ask, refused};
 use super::cli::{Host, HostDrain, HostForget, HostList, Output, Target};
 use super::hosts::{DRAIN, PATH};
 use super::keep::HostRow;
@@ -30,19 +30,8 @@ pub async fn run(host: &Host) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn rows(target: &Target) -> Result<Vec<HostRow>, AskError> {
-    let (status, body) = ask(target, Method::GET, PATH, Form::None).await?;
-    if status != StatusCode::OK {
-        return Err(refused(target, status, &body));
-    }
-    serde_json::from_slice(&body).map_err(|error| {
-        let reason = format!("not an answer of a collector: {error}");
-        AskError::Unreachable { url: target.url.clone(), reason }
-    })
-}
-
 async fn show(list: &HostList) -> anyhow::Result<ExitCode> {
-    let rows = rows(&list.target).await?;
+    let rows: Vec<HostRow> = answer(&list.target, PATH).await?;
     let mut out = io::stdout().lock();
     match list.output {
         Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?,
@@ -87,7 +76,8 @@ async fn gone(target: &Target, agent: AgentId) -> Result<(), AskError> {
     let agent = agent.to_string();
     loop {
         let is_there = |row: &HostRow| row.agent == agent && row.state == "draining";
-        if !rows(target).await?.iter().any(is_there) {
+        let rows: Vec<HostRow> = answer(target, PATH).await?;
+        if !rows.iter().any(is_there) {
             return Ok(());
         }
         tokio::time::sleep(LOOK_EVERY).await;

@@ -10,6 +10,7 @@ use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, 
 use std::sync::Arc;
 
 use super::deliver::figures::NotifyMetrics;
+use super::guard_figures::GuardMetrics;
 use super::serve::Watch;
 use crate::pure::keeper::KeeperStats;
 use bellwether_model::wire::answer::{Case, RefusedReason};
@@ -61,8 +62,10 @@ pub fn registry(sources: Sources) -> (Registry, IntCounterVec) {
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     let board = sources.watch.board.clone();
     let notices = NotifyMetrics(Arc::new(move || board.figures()));
+    let board = sources.watch.board.clone();
+    let guard = GuardMetrics(Arc::new(move || board.guard()));
     let parts: [Box<dyn Collector>; 3] =
-        [Box::new(answers.clone()), Box::new(build), Box::new(Pulled(sources, notices))];
+        [Box::new(answers.clone()), Box::new(build), Box::new(Pulled(sources, notices, guard))];
     for part in parts {
         registry.register(part).expect("invariant: names differ");
     }
@@ -110,7 +113,7 @@ impl ReloadMetrics {
 }
 
 /// Turns counts into metrics at each scrape.
-struct Pulled(Sources, NotifyMetrics);
+struct Pulled(Sources, NotifyMetrics, GuardMetrics);
 
 impl Collector for Pulled {
     /// Without descriptions the registry does not check for repeats; a test does.
@@ -132,6 +135,7 @@ impl Collector for Pulled {
         families.extend(refused(&stats));
         families.extend(self.seconds(&stats));
         families.extend(self.1.collect());
+        families.extend(self.2.collect());
         families
     }
 }

@@ -4,6 +4,7 @@
 //! start can change is told by name.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -21,9 +22,12 @@ use super::cli::Settings;
 use super::control::ControlHandle;
 use super::keep::KeeperHandle;
 use super::metrics::ReloadMetrics;
-use super::{rule_files, serve, startup};
+use super::{rule_files, serve, service_files, startup};
 use crate::pure::config::Plan;
 use crate::pure::control::ControlPlan;
+use crate::pure::guard::plan::HookPlan;
+use crate::pure::notify::plan::ReceiverPlan;
+use crate::pure::services::Services;
 
 /// Requests to reload that wait.
 const REQUESTS: usize = 4;
@@ -39,8 +43,36 @@ pub struct ReloadSource {
     pub settings: Settings,
     /// The plan in use.
     pub plan: Plan,
-    /// Principals beside those of the file.
-    pub always: Vec<PrincipalSpec>,
+    /// What holds beside the file.
+    pub always: Always,
+}
+
+/// What the program adds to every configuration, whatever its file says.
+#[derive(Clone, Debug, Default)]
+pub struct Always {
+    /// Who may do what.
+    pub principals: Vec<PrincipalSpec>,
+    /// Packs of rules.
+    pub packs: Vec<String>,
+    /// Who is told.
+    pub receivers: Vec<Arc<ReceiverPlan>>,
+    /// Files of services and environments.
+    pub services: Vec<PathBuf>,
+    /// Who is asked to roll back.
+    pub hooks: Vec<(Arc<str>, Arc<HookPlan>)>,
+}
+
+impl Always {
+    /// Adds all but principals, which go beside those of the plan.
+    pub fn add_to(&self, plan: &mut Plan) {
+        let packs = self.packs.iter().filter(|pack| !plan.rules.packs.contains(pack));
+        let packs: Vec<String> = packs.cloned().collect();
+        plan.rules.packs.extend(packs);
+        let receivers = self.receivers.iter().map(|one| (Arc::clone(&one.name), Arc::clone(one)));
+        plan.notify.receivers.extend(receivers);
+        plan.services.files.extend(self.services.iter().cloned());
+        plan.hooks.0.extend(self.hooks.iter().cloned());
+    }
 }
 
 /// What a reload changes.
@@ -57,6 +89,8 @@ pub struct Levers {
     pub address: SocketAddr,
     /// Labels of federated series.
     pub external: watch::Sender<LabelSet>,
+    /// Services and environments.
+    pub services: watch::Sender<Arc<Services>>,
     /// Where it is told how it went.
     pub metrics: ReloadMetrics,
     /// For the time of it.
@@ -124,8 +158,12 @@ impl Reloader {
         let ReloadSource { settings, plan: old, always } = &self.source;
         let (mut plan, warnings) = startup::plan(settings).map_err(|error| error.to_string())?;
         let keys = keep(old, &mut plan);
-        let specs = plan.principals.iter().chain(always).cloned().collect();
+        always.add_to(&mut plan);
+        let specs = plan.principals.iter().chain(&always.principals).cloned().collect();
         let (groups, found) = rule_files::load(&plan.rules).map_err(|error| error.to_string())?;
+        let (services, described) = service_files::load(&plan, &startup::around().environment)
+            .map_err(|error| error.to_string())?;
+        let guard = serve::guard_plan(&plan, &services);
         let fresh = Principals::new(specs, plan.anonymous).map_err(|errors| {
             errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         })?;
@@ -135,14 +173,19 @@ impl Reloader {
         for warning in &found {
             warn!(%warning, "rules");
         }
+        for warning in &described {
+            warn!(%warning, "services");
+        }
         // Last of what can fail, and it changes nothing if it does.
         self.levers.keeper.set_limits(plan.keeper).map_err(|error| error.to_string())?;
         let Levers { scheme, address, .. } = self.levers;
         let site = serve::site(&plan, scheme, address);
-        let control = ControlPlan { groups, notify: serve::notify_plan(&plan, &site) };
+        let notify = serve::notify_plan(&plan, &site);
+        let control = ControlPlan { groups, notify, guard };
         self.levers.control.plan(control, site);
         self.levers.principals.become_as(fresh);
         self.levers.external.send_replace(plan.external_labels.clone());
+        self.levers.services.send_replace(Arc::new(services));
         self.source.plan = plan;
         Ok(keys)
     }

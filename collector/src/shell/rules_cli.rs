@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use bellwether_rules::unit::{self, Report};
 
 use super::cli::{CheckRules, TestRules};
-use super::rule_files::{self, Checked, collect_within, matched, text};
+use super::files::{collect_within, matched, text};
+use super::rule_files::{self, Checked};
 
 const FINDINGS: u8 = 1;
 const COULD_NOT_RUN: u8 = 2;

@@ -3,59 +3,55 @@
 //! Start: lock, state, the three threads, the listener. End: the listener drains, then the
 //! keeper, then the journal. The first that fails stops all, and nothing is acknowledged after it.
 
+mod routes;
+mod state;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::routing::get;
-use axum::{Router, middleware};
+use axum::Router;
 use bellwether_model::diagnostic::Diagnostics;
-use bellwether_model::exposition::Writer;
-use bellwether_model::id::StoreId;
-use bellwether_model::label::LabelSet;
-use bellwether_model::time::Timestamp;
+use bellwether_model::time::{Now, Timestamp};
 use bellwether_platform::clock::Clock;
-use bellwether_platform::disk::{
-    Access, Disk, DiskError, Lock, LockError, RealDisk, lock, make_dir,
-};
+use bellwether_platform::disk::{Disk, DiskError, Lock, LockError, RealDisk, lock, make_dir};
 use bellwether_platform::journal::commit::{CommitQueue, Committer, commit_queue};
-use bellwether_platform::journal::{JournalError, Loss, Options};
+use bellwether_platform::journal::{JournalError, Loss};
 use bellwether_platform::listener::{self, BindError, Bodies, Callers, Listener, Safeguards};
 use bellwether_platform::principal::{PrincipalError, Principals};
-use bellwether_platform::process;
 use bellwether_platform::stop::{Stop, Stopper};
 use bellwether_platform::tls::{ServerTls, TlsError};
 use bellwether_rules::template::Site;
-use bellwether_store::{FileLimits, Limits as StoreLimits, Store};
-use prometheus::{Registry, TextEncoder};
+use bellwether_store::Store;
+use prometheus::Registry;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc, watch};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
-use super::api::queries::{Queries, ViewSource};
+use self::routes::Parts;
 use super::blocks::{BlockThread, block_thread};
 use super::control::{self, Board, ControlHandle};
 use super::deliver::{self, DeliverMetrics, Deliverer};
+use super::hooks::SignalBoard;
 use super::keep::{KeeperHandle, KeeperThread, keeper_thread};
-use super::recover::{self, RecoverError, Recovered, Start, recover};
-use super::reload::{self, Levers, ReloadSource, Reloader};
-use super::{
-    alerts, api, auth, federate, forms, hosts, metrics, push, rule_files, runbooks, startup,
-};
+use super::recover::{RecoverError, Recovered};
+use super::reload::{self, ReloadSource, Reloader};
+use super::services::Counting;
+use super::{hosts, key, metrics, rule_files, service_files, startup};
 use crate::pure::api::status::About;
-use crate::pure::config::{Plan, QueryLimits};
+use crate::pure::config::Plan;
 use crate::pure::control::{Control, ControlPlan, Held, PlannedGroup};
-use crate::pure::keeper::{JournalClosed, KeeperLimits};
+use crate::pure::guard::event::GuardPlan;
+use crate::pure::keeper::{JournalClosed, Keeper};
 use crate::pure::notify::plan::NotifyPlan;
+use crate::pure::services::Services;
 
+/// Where decision records lie in the collector's directory.
+const RECORDS: &str = "records";
 /// Bytes of request bodies held at a time (DESIGN §4).
 const BODY_BYTES: u32 = 64 << 20;
-/// A segment holds the largest group of entries that one sync covers.
-const SEGMENT_BYTES: u64 = 16 << 20;
-/// Of the disk's room at the start, samples take so much at most (DESIGN §8).
-const DISK_PERCENT: u64 = 80;
 /// Connections beside those of agents: queries, scrapes, people.
 const OTHER_CONNECTIONS: usize = 1024;
 /// Token files are looked at this often.
@@ -102,6 +98,12 @@ pub enum ServeError {
     /// Rule files that cannot be used.
     #[error("the rules are wrong\n\n{0}")]
     Rules(Diagnostics),
+    /// Service files that cannot be used.
+    #[error("the services are wrong\n\n{0}")]
+    Services(Diagnostics),
+    /// The key that signs decision records.
+    #[error("the key of decision records: {0:#}")]
+    Key(anyhow::Error),
     /// Tokens that cannot be used.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Principals(Vec<PrincipalError>),
@@ -120,6 +122,7 @@ pub struct Collector {
     control: ControlHandle,
     queue: CommitQueue,
     threads: Threads,
+    counting: Counting,
     connections: usize,
     _lock: Lock,
 }
@@ -141,6 +144,8 @@ pub struct Watch {
     pub store: Store,
     /// What rules have come to.
     pub board: Board,
+    /// Who decides.
+    pub control: ControlHandle,
     /// The collector's clock.
     pub clock: Clock,
 }
@@ -153,63 +158,59 @@ impl Collector {
     /// [`ServeError`].
     pub fn open(serve: ServePlan, stopper: &Stopper) -> Result<Collector, ServeError> {
         let plan = serve.source.plan.clone();
-        let groups = groups(&plan)?;
+        let (groups, services) = (groups(&plan)?, services(&plan)?);
+        let guard = guard_plan(&plan, &services);
         let clock = Clock::collector();
         let about = about(&plan, clock.now().wall);
         let Taken { lock, principals, recovered, listener } = take(&serve, &clock)?;
         let Recovered { keeper, store, blocks, journal, .. } = recovered;
-        let held = Held { store: keeper.store(), rules: keeper.rules(), notify: keeper.notify() };
-        let (scheme, address) = (listener.scheme(), listener.address());
-        let site = site(&plan, scheme, address);
-        let notify = notify_plan(&plan, &site);
-        let control = Control::new(clock.now(), held, ControlPlan { groups, notify });
+        let at = (listener.scheme(), listener.address());
+        let site = site(&plan, at.0, at.1);
+        let control = ControlPlan { groups, notify: notify_plan(&plan, &site), guard };
+        let control = decide(&keeper, control, &plan.data_dir, clock.now())?;
         let (queue, committer) = commit_queue(journal);
         let (blocks, writer) = block_thread(blocks, clock.now().mono);
         let (handle, thread) = keeper_thread(keeper, clock.clone(), queue.clone(), blocks);
         let mut threads = start(committer, thread, writer, stopper)?;
         let (outgoing, deliveries) = mpsc::unbounded_channel();
+        let signals = SignalBoard::new(plan.hooks.clone());
         let sources = control::Sources {
             store: store.clone(),
             keeper: handle.clone(),
             clock: clock.clone(),
             limits: plan.queries,
             site,
+            records: serve.data_dir.join(RECORDS),
+            signals: signals.clone(),
             outgoing,
         };
         let (ruling, board, ruled) = control::start(control, sources, stopper)?;
         threads.control = ruled;
-        let watch = Watch { keeper: handle.clone(), store, board, clock: clock.clone() };
+        let control = ruling.clone();
+        let watch = Watch { keeper: handle.clone(), store, board, control, clock: clock.clone() };
         let bodies = Bodies::new(BODY_BYTES);
         let counts = metrics::Sources::new(&watch, &queue, listener.stats(), &bodies);
         let (registry, answers) = metrics::registry(counts);
         threads.sending = Some(send(deliveries, &queue, &ruling, (&clock, &registry))?);
-        let push = push::Push {
-            keeper: handle.clone(),
-            queue: queue.clone(),
-            principals: principals.clone(),
-            bodies,
-            clock: clock.clone(),
-            answers,
+        let parts = Parts {
+            watch: &watch,
+            principals: &principals,
+            queue: &queue,
+            bodies: &bodies,
+            records: serve.data_dir.join(RECORDS),
+            registry,
         };
-        let parts = Parts { watch: &watch, control: &ruling, principals: &principals, registry };
-        let (reads, administers) = hosts::routers(handle.clone(), queue.clone());
+        let (reads, administers) = hosts::routers(handle, queue.clone());
+        let (seen, steers) = parts.steering(signals, stopper.listener());
         let (external, labels) = watch::channel(plan.external_labels);
-        let levers = Levers {
-            principals: principals.clone(),
-            keeper: handle.clone(),
-            control: ruling.clone(),
-            external,
-            scheme,
-            address,
-            metrics: metrics::ReloadMetrics::new(&parts.registry, clock.now().wall),
-            clock: clock.clone(),
-        };
+        let (services, described) = watch::channel(Arc::new(services));
+        let queries = parts.queries(plan.queries);
+        let counting = Counting::new(Arc::clone(&queries), described.clone(), &parts.registry);
+        let levers = parts.levers(at, external, services);
         let (reloader, reload) = reload::reloader(serve.source, levers);
-        let administers = administers.merge(reload);
-        let reads = reads.merge(parts.reading(plan.queries, about, labels));
-        let reads =
-            reads.layer(middleware::from_fn_with_state(push.bodies.clone(), forms::budgeted));
-        let router = parts.routes(reads, administers).merge(push::router(Arc::new(push)));
+        let reads = reads.merge(seen).merge(parts.reading(queries, about, labels, described));
+        let router = parts.routes(reads, administers.merge(reload)).merge(steers);
+        let router = router.merge(parts.push(answers));
         Ok(Collector {
             listener,
             router,
@@ -219,6 +220,7 @@ impl Collector {
             control: ruling,
             queue,
             threads,
+            counting,
             connections: open_files(plan.keeper.agents.saturating_add(OTHER_CONNECTIONS)),
             _lock: lock,
         })
@@ -252,10 +254,12 @@ impl Collector {
         let threads = self.threads;
         let connections = self.connections;
         let looking = tokio::spawn(watch_tokens(principals, watch.clock));
+        let counting = tokio::spawn(self.counting.run());
         tokio::spawn(self.reloader.run(hangup, stop.clone()));
         let limits = listener::Limits { connections, ..listener::Limits::default() };
         let served = listener.serve(router, limits, stop).await;
         looking.abort();
+        counting.abort();
         control.stop();
         let ruled: Vec<_> = threads.control.into_iter().map(|t| join(t, "control")).collect();
         let sent = threads.sending.map(|thread| join(thread, "send")).transpose();
@@ -270,6 +274,24 @@ impl Collector {
         sent?;
         Ok(served?)
     }
+}
+
+/// The control machine as of what the keeper holds.
+fn decide(
+    keeper: &Keeper,
+    plan: ControlPlan,
+    data_dir: &Path,
+    now: Now,
+) -> Result<Control, ServeError> {
+    let key = key::signing(None, Some(data_dir)).map_err(ServeError::Key)?;
+    let held = Held {
+        store: keeper.store(),
+        rules: keeper.rules(),
+        notify: keeper.notify(),
+        guard: keeper.guard(),
+        key: &key,
+    };
+    Ok(Control::new(now, held, plan))
 }
 
 /// What a collector has before its threads.
@@ -287,11 +309,11 @@ fn take(serve: &ServePlan, clock: &Clock) -> Result<Taken, ServeError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     make_dir(&*disk, data_dir)?;
     let lock = lock(&data_dir.join("lock"))?;
-    let specs: Vec<_> = plan.principals.iter().chain(&source.always).cloned().collect();
+    let specs: Vec<_> = plan.principals.iter().chain(&source.always.principals).cloned().collect();
     let callers = if specs.is_empty() { Callers::Anyone } else { Callers::Known };
     let principals = Principals::new(specs, plan.anonymous).map_err(ServeError::Principals)?;
     let tls = plan.tls.clone().map(ServerTls::open).transpose()?;
-    let recovered = replay(&disk, data_dir, (plan.store, plan.keeper), *loss, clock)?;
+    let recovered = state::replay(&disk, data_dir, (plan.store, plan.keeper), *loss, clock)?;
     // Only now: until the journal is read, callers are refused and come again.
     let listener = Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?;
     Ok(Taken { lock, principals, recovered, listener })
@@ -306,46 +328,19 @@ fn groups(plan: &Plan) -> Result<Vec<PlannedGroup>, ServeError> {
     Ok(groups)
 }
 
-/// What routes are made of.
-struct Parts<'a> {
-    watch: &'a Watch,
-    control: &'a ControlHandle,
-    principals: &'a Principals,
-    registry: Registry,
+/// What service files describe; warnings about them are logged.
+fn services(plan: &Plan) -> Result<Services, ServeError> {
+    let loaded = service_files::load(plan, &startup::around().environment);
+    let (services, warnings) = loaded.map_err(ServeError::Services)?;
+    for warning in warnings.iter() {
+        warn!(%warning, "services");
+    }
+    Ok(services)
 }
 
-impl Parts<'_> {
-    fn reading(
-        &self,
-        limits: QueryLimits,
-        about: About,
-        external: watch::Receiver<LabelSet>,
-    ) -> Router {
-        let Watch { store, board, clock, .. } = self.watch.clone();
-        let views: ViewSource = Arc::new(move |now| Some(Box::new(store.view(now))));
-        let clock = Arc::new(move || clock.now().wall);
-        let queries = Arc::new(Queries::new(views, clock, limits));
-        let registry = self.registry.clone();
-        let page = move || async move { page(&registry) };
-        api::router(Arc::clone(&queries), about)
-            .merge(federate::router(queries, external))
-            .merge(api::rules::router(board))
-            .merge(alerts::router(reports(self.control)))
-            .merge(runbooks::router())
-            .route("/metrics", get(page))
-            .route("/", get(|| async { INDEX }))
-    }
-
-    fn routes(&self, reads: Router, administers: Router) -> Router {
-        let principals = || self.principals.clone();
-        let administers =
-            administers.layer(middleware::from_fn_with_state(principals(), auth::administers));
-        let health = Router::new()
-            .route("/-/healthy", get(|| async { "Bellwether is Healthy.\n" }))
-            .route("/-/ready", get(|| async { "Bellwether is Ready.\n" }));
-        let reads = reads.layer(middleware::from_fn_with_state(principals(), auth::reads));
-        reads.merge(administers).merge(health)
-    }
+/// What the guard goes by.
+pub(super) fn guard_plan(plan: &Plan, services: &Services) -> GuardPlan {
+    GuardPlan { catalogue: Arc::new(services.catalogue.clone()), hooks: plan.hooks.clone() }
 }
 
 /// How this collector is known outside.
@@ -357,15 +352,6 @@ pub(super) fn site(plan: &Plan, scheme: &str, address: SocketAddr) -> Site {
 /// Who is told, as the notifier takes it.
 pub(super) fn notify_plan(plan: &Plan, site: &Site) -> NotifyPlan {
     NotifyPlan { external_url: site.external_url.clone(), ..plan.notify.clone() }
-}
-
-/// Asks the control thread.
-fn reports(control: &ControlHandle) -> alerts::Reports {
-    let control = control.clone();
-    Arc::new(move || {
-        let control = control.clone();
-        Box::pin(async move { control.report().await })
-    })
 }
 
 /// Starts the thread that sends; it ends once the control thread has, which holds the other end of
@@ -380,7 +366,7 @@ fn send(
     let deliverer = Deliverer {
         outgoing,
         durable: queue.subscribe(),
-        outcomes: Arc::new(move |ticket, outcome| control.delivered(ticket, outcome)),
+        outcomes: Arc::new(move |ended| control.delivered(ended)),
         clock: clock.clone(),
         environment: startup::around().environment,
         metrics: DeliverMetrics::new(registry),
@@ -406,26 +392,6 @@ fn about(plan: &Plan, now: Timestamp) -> About {
     }
 }
 
-const INDEX: &str = "Bellwether collector\n\n\
-    /api/v1/query?query=up      Prometheus' HTTP API\n\
-    /federate?match[]=up        all series, for a Prometheus to scrape\n\
-    /metrics                    the collector's own metrics\n\
-    /bellwether/v1/hosts        hosts that ship here\n\
-    /runbooks/                  what alerts of the packs mean, and what to do\n\
-    /-/healthy  /-/ready\n";
-
-/// A page with its content type.
-type Page = ([(&'static str, &'static str); 1], Vec<u8>);
-
-/// The process's metrics and the collector's own.
-fn page(registry: &Registry) -> Result<Page, String> {
-    let mut text = Vec::new();
-    process::write(&mut Writer::new(&mut text));
-    let own = TextEncoder::new().encode_to_string(&registry.gather()).map_err(|e| e.to_string())?;
-    text.extend_from_slice(own.as_bytes());
-    Ok(([("content-type", "text/plain; version=0.0.4; charset=utf-8")], text))
-}
-
 /// Raises the limit of open files towards what so many connections need; gives how many it allows.
 fn open_files(connections: usize) -> usize {
     /// Files, pipes and sockets that are not connections: chunk files mostly.
@@ -441,84 +407,6 @@ fn open_files(connections: usize) -> usize {
     }
     let granted = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).min(wanted);
     usize::try_from(granted.saturating_sub(OWN)).unwrap_or(usize::MAX).min(connections)
-}
-
-fn new_store_id() -> StoreId {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("invariant: the system has random numbers");
-    StoreId(bytes)
-}
-
-/// Reads checkpoint, chunk files and journal.
-fn replay(
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
-    (store, keeper): (StoreLimits, KeeperLimits),
-    loss: Loss,
-    clock: &Clock,
-) -> Result<Recovered, ServeError> {
-    let begun = clock.now();
-    // Samples share the disk with the journal and with others.
-    let free = disk.free_bytes(dir)?;
-    let room = free.saturating_add(chunk_bytes(&**disk, &dir.join(recover::CHUNKS))?);
-    let room = usize::try_from(room / 100 * DISK_PERCENT).unwrap_or(usize::MAX);
-    let store = StoreLimits { bytes_max: store.bytes_max.min(room), ..store };
-    let options = Options { segment_bytes: SEGMENT_BYTES, loss, ..Options::default() };
-    let start = Start {
-        store,
-        keeper,
-        files: FileLimits::default(),
-        journal: options,
-        id: new_store_id(),
-        now: begun,
-    };
-    let mut recovered = recover(disk, dir, start, &mut |_, _| {})?;
-    report(&mut recovered);
-    info!(
-        entries = recovered.journal.written().0.saturating_sub(recovered.held.0),
-        checkpoint = recovered.held.0,
-        sessions = recovered.keeper.sessions(),
-        series = recovered.store.stats().series,
-        seconds = clock.now().mono.since(begun.mono).as_secs_f64(),
-        "state read"
-    );
-    Ok(recovered)
-}
-
-/// Bytes of the files in a directory.
-fn chunk_bytes(disk: &dyn Disk, dir: &Path) -> Result<u64, DiskError> {
-    if !disk.exists(dir)? {
-        return Ok(0);
-    }
-    let names = disk.list(dir)?.into_iter();
-    names.map(|name| disk.open(&dir.join(name), Access::Read)?.len()).sum()
-}
-
-/// Says what damage was found.
-fn report(found: &mut Recovered) {
-    let recovery = &found.recovery;
-    if recovery.torn_bytes > 0 {
-        info!(bytes = recovery.torn_bytes, "unfinished end of the journal cut off");
-    }
-    for what in &found.damaged {
-        error!(what, "a checkpoint is damaged: an older state and more of the journal are read");
-    }
-    for (file, what) in &found.files_broken {
-        error!(file, what, "the index of a chunk file is damaged: read block by block");
-    }
-    for lost in &recovery.lost {
-        let (first, last) = (lost.first, lost.last);
-        if last <= found.held {
-            warn!(%first, %last, "damaged entries of the journal: the checkpoint holds them");
-            continue;
-        }
-        let (segment, offset) = (lost.segment, lost.offset);
-        error!(%first, %last, segment, offset, "entries of the journal are damaged and lost");
-    }
-    for lost in found.keeper.take_losses() {
-        let (agent, first, last) = (lost.agent, lost.first, lost.last);
-        error!(%agent, %first, %last, "frames are lost with entries of the journal");
-    }
 }
 
 fn start(

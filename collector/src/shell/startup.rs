@@ -2,11 +2,10 @@
 
 use bellwether_model::diagnostic::Diagnostics;
 use bellwether_platform::journal::Loss;
-use bellwether_platform::principal::PrincipalSpec;
 use bellwether_platform::surroundings::{self, Unreadable};
 
 use super::cli::Settings;
-use super::reload::ReloadSource;
+use super::reload::{Always, ReloadSource};
 use super::serve::ServePlan;
 use crate::pure::config::{self, Plan, Surroundings};
 
@@ -33,9 +32,10 @@ pub fn plan(settings: &Settings) -> Result<(Plan, Diagnostics), StartError> {
     config::read(&file, &text, &around(), &settings.overrides()).map_err(StartError::Wrong)
 }
 
-/// The plan as the daemon takes it, with principals beside those of the file.
+/// The plan as the daemon takes it, with what holds beside the file.
 #[must_use]
-pub fn serve_plan(plan: Plan, settings: &Settings, always: Vec<PrincipalSpec>) -> ServePlan {
+pub fn serve_plan(mut plan: Plan, settings: &Settings, always: Always) -> ServePlan {
+    always.add_to(&mut plan);
     ServePlan {
         data_dir: plan.data_dir.join("collector"),
         loss: if settings.accept_loss { Loss::Accept } else { Loss::Refuse },

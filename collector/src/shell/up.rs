@@ -34,6 +34,11 @@ use super::{program, startup};
 const PRINCIPAL: &str = "agent-of-up";
 /// Its token, below the directory of all state.
 const TOKEN: &str = "agent.token";
+/// Who works on the machine of `up`, and its token: announces and steers rollouts, carries out
+/// their signals, reloads. Reading needs none.
+const LOCAL: (&str, &str) = ("local-of-up", "local.token");
+const LOCAL_SCOPES: [Scope; 5] =
+    [Scope::Silence, Scope::Announce, Scope::Rollout, Scope::Hook, Scope::Admin];
 /// The examples wait this long for the address of the agent's page.
 const PAGE_TIME: Duration = Duration::from_secs(5);
 /// From one look at the collector to the next.
@@ -47,7 +52,7 @@ const LOOKS_PER_LINE: u64 = 10;
 /// Something does not start, or the collector failed.
 pub fn run(up: &Up) -> anyhow::Result<ExitCode> {
     log::start()?;
-    let (mut plan, warnings) = startup::plan(&up.settings)?;
+    let (plan, warnings) = startup::plan(&up.settings)?;
     for warning in &warnings {
         warn!(%warning, "configuration");
     }
@@ -57,20 +62,29 @@ pub fn run(up: &Up) -> anyhow::Result<ExitCode> {
              `bellwether-agent run`"
         );
     }
-    let program = program::find(up.agent_bin.as_deref())?;
+    let program = program::find(program::AGENT, up.agent_bin.as_deref())?;
     make_dir(&RealDisk, &plan.data_dir)?;
-    let token_file = token(&plan.data_dir)?;
-    let stage = if up.demo { Some(Stage::bind(&mut plan)?) } else { None };
-    let config = stage.as_ref().map(|stage| stage.write_agent_file(&plan.data_dir)).transpose()?;
+    let token_file = token(&plan.data_dir, TOKEN)?;
+    let local = PrincipalSpec {
+        name: LOCAL.0.to_owned(),
+        token: TokenSource::File(token(&plan.data_dir, LOCAL.1)?),
+        scopes: LOCAL_SCOPES.into_iter().collect(),
+    };
+    let stage = match up.demo {
+        true => Some(Stage::bind(&plan.data_dir, plan.data_dir.join(LOCAL.1))?),
+        false => None,
+    };
+    let config = stage.as_ref().map(Stage::write_files).transpose()?;
     let agents = PrincipalSpec {
         name: PRINCIPAL.to_owned(),
         token: TokenSource::File(token_file.clone()),
         scopes: [Scope::Ingest].into_iter().collect(),
     };
+    let mut always = stage.as_ref().map(Stage::always).unwrap_or_default();
+    always.principals.extend([agents, local]);
     let data_dir = plan.data_dir.clone();
     let (stopper, stop) = stop::stop();
-    let collector =
-        Collector::open(startup::serve_plan(plan, &up.settings, vec![agents]), &stopper)?;
+    let collector = Collector::open(startup::serve_plan(plan, &up.settings, always), &stopper)?;
     let agent = agent::Command {
         program,
         data_dir,
@@ -84,9 +98,9 @@ pub fn run(up: &Up) -> anyhow::Result<ExitCode> {
     runtime.block_on(live(parts, &stopper, stop, up.run_for))
 }
 
-/// The token file of the agent, made at the first start.
-fn token(data_dir: &Path) -> Result<PathBuf, TokenError> {
-    let path = data_dir.join(TOKEN);
+/// A token file, made at the first start.
+fn token(data_dir: &Path, name: &str) -> Result<PathBuf, TokenError> {
+    let path = data_dir.join(name);
     match make_token(&RealDisk, &path) {
         Ok(_) | Err(TokenError::Exists(_)) => Ok(path),
         Err(error) => Err(error),
@@ -120,7 +134,7 @@ async fn live(
     let play = async {
         let Some(stage) = stage else { return Ok(ExitCode::SUCCESS) };
         let _all_end = asked.on_return();
-        stage.play(&watch, Screen::new(), &ask).await
+        stage.play(&watch, address, (Screen::new(), &ask)).await
     };
     // The collector is polled first, so that it answers once its address is told.
     let (served, (first, last), played) = tokio::join!(collector.serve(stop, hangup), beside, play);

@@ -152,6 +152,26 @@ impl<'r> Reading<'r> {
     }
 }
 
+impl Reading<'_> {
+    /// A scalar's text, whatever is in it.
+    fn verbatim(&self, node: Option<&Node>, key: &str) -> Found<String> {
+        match node.map(|node| (&node.value, node)) {
+            None => Found::Absent,
+            Some((Value::Scalar { text, .. }, node)) if !node.is_null() => {
+                Found::Good(text.clone(), node.place.clone())
+            }
+            Some((Value::Scalar { .. }, node)) => {
+                self.error(code::EMPTY, node.place.clone(), format!("{key} is empty"));
+                Found::Bad
+            }
+            Some((_, node)) => {
+                self.wrong_type(key, "a text", node);
+                Found::Bad
+            }
+        }
+    }
+}
+
 /// How a node is reached: for messages and for the reference page.
 struct Key {
     shown: String,
@@ -215,6 +235,13 @@ impl<'r> Fields<'r> {
     pub fn text(&mut self, key: &str, help: &'static str) -> Field<'r, String> {
         let read = |text: &str| Some(text.to_owned());
         self.scalar(key, ("text", "a text"), help, read, String::clone)
+    }
+
+    /// A text as it is written: it may be empty, and `$` stands for itself.
+    pub fn verbatim(&mut self, key: &str, help: &'static str) -> Field<'r, String> {
+        let (entry, named) = self.named(key);
+        let found = self.reading.verbatim(entry.map(|entry| &entry.node), &named.shown);
+        self.field(key, "text", help, found, String::clone)
     }
 
     /// A duration with units: `1h30m`.
@@ -499,6 +526,29 @@ impl<'r> Item<'r> {
     pub fn secret(&mut self) -> Secret {
         self.reading.mask(self.node.map_or(&self.place, |node| &node.place));
         Secret::text(self.text())
+    }
+
+    /// A text as it is written: it may be empty, and `$` stands for itself.
+    pub fn verbatim(&mut self) -> String {
+        match self.reading.verbatim(self.node, &self.key.shown) {
+            Found::Good(text, _) => text,
+            Found::Bad | Found::Absent => String::new(),
+        }
+    }
+
+    /// A list of texts.
+    pub fn texts(&mut self) -> Vec<String> {
+        let Some(node) = self.node else { return Vec::new() };
+        let Value::List(nodes) = &node.value else {
+            self.reading.wrong_type(&self.key.shown, "a list", node);
+            return Vec::new();
+        };
+        let text = |node: &'r Node| {
+            let shown = format!("an item of {}", self.key.shown);
+            let key = Key { shown, path: self.key.path.clone() };
+            Item { reading: self.reading, node: Some(node), place: node.place.clone(), key }.text()
+        };
+        nodes.iter().map(text).collect()
     }
 
     /// What a type of its own reads; `wanted` completes the sentence `… must be …`.

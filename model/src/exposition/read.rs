@@ -4,12 +4,20 @@
 //! As tolerant as Prometheus' own reader: blanks between tokens, a comma before the closing brace,
 //! an empty brace, names in quotes, a missing last line feed, comments of any kind (`# EOF` is
 //! one). The first problem ends the reading, with its line and column.
+//!
+//! OpenMetrics 1.0 is the same but for its types, `# UNIT`, times in seconds, exemplars, which are
+//! read over, and `# EOF`, which must be the last line.
 #![allow(
     clippy::indexing_slicing,
     reason = "a parser: every index comes from a search in the same text; has a fuzz target"
 )]
 
+mod families;
+mod outline;
+mod tail;
+
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::limit;
 use crate::series::MetricType;
@@ -17,6 +25,19 @@ use crate::time::Timestamp;
 
 /// The one NaN of samples that were read, as in Prometheus (`model/value`): never a stale marker.
 pub const NORMAL_NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
+
+pub use families::{Family, FamilySample, read, read_as};
+pub use outline::Outline;
+
+/// The two text formats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' text format 0.0.4.
+    #[default]
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
 
 /// What a page may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +111,8 @@ pub struct FamilyHead<'a> {
     pub kind: MetricType,
     /// The help, empty if unsaid.
     pub help: Cow<'a, str>,
+    /// The unit, empty if unsaid.
+    pub unit: Cow<'a, str>,
 }
 
 /// One sample as read; valid until the next.
@@ -105,16 +128,27 @@ pub struct SampleLine<'r, 'a> {
     pub value: f64,
     /// The explicit stamp.
     pub time: Option<Timestamp>,
+    /// Name and braces as they stand in the page.
+    pub series: &'a str,
 }
 
 /// Reads a page sample by sample.
 #[derive(Debug)]
 pub struct Reader<'a> {
     text: &'a str,
+    format: Format,
     at: usize,
     line_end: usize,
+    /// Bytes of the last sample's series and value.
+    series: Range<usize>,
+    value: Range<usize>,
+    /// Where the line of the sample before the last one ends, and of the last one.
+    piece: usize,
+    line_done: usize,
     bounds: Bounds,
     samples: usize,
+    /// `# EOF` has been read.
+    ended: bool,
     family: FamilyHead<'a>,
     name: Cow<'a, str>,
     labels: Vec<Label<'a>>,
@@ -124,11 +158,19 @@ pub struct Reader<'a> {
 type Parsed<T> = Result<T, ReadError>;
 
 impl<'a> Reader<'a> {
-    /// Starts at the head of a page.
+    /// Starts at the head of a page in the text format.
     ///
     /// # Errors
     /// The page is longer than its bound or not UTF-8.
     pub fn new(page: &'a [u8], bounds: Bounds) -> Result<Reader<'a>, ReadError> {
+        Reader::of(page, Format::Text, bounds)
+    }
+
+    /// Starts at the head of a page.
+    ///
+    /// # Errors
+    /// The page is longer than its bound or not UTF-8.
+    pub fn of(page: &'a [u8], format: Format, bounds: Bounds) -> Result<Reader<'a>, ReadError> {
         if page.len() > bounds.page_bytes {
             let problem = ReadProblem::Bound("bytes in the page", bounds.page_bytes);
             return Err(ReadError { line: 1, column: 1, problem });
@@ -137,10 +179,16 @@ impl<'a> Reader<'a> {
             .map_err(|error| error_at(page, error.valid_up_to(), ReadProblem::NotUtf8))?;
         Ok(Reader {
             text,
+            format,
             at: 0,
             line_end: 0,
+            series: 0..0,
+            value: 0..0,
+            piece: 0,
+            line_done: 0,
             bounds,
             samples: 0,
+            ended: false,
             family: FamilyHead::default(),
             name: Cow::Borrowed(""),
             labels: Vec::new(),
@@ -158,6 +206,7 @@ impl<'a> Reader<'a> {
                 labels: &self.labels,
                 value,
                 time,
+                series: &self.text[self.series.clone()],
             })),
             Err(error) => {
                 self.failed = true;
@@ -170,7 +219,11 @@ impl<'a> Reader<'a> {
         while !self.failed {
             self.skip_blanks();
             match self.peek() {
+                None if self.format == Format::OpenMetrics && !self.ended => {
+                    return Err(self.expected("\"# EOF\" at the end of the page"));
+                }
                 None => return Ok(None),
+                Some(_) if self.ended => return Err(self.expected("nothing after \"# EOF\"")),
                 Some(b'\n') => self.at += 1,
                 Some(b'#') => {
                     self.open_line()?;
@@ -179,7 +232,7 @@ impl<'a> Reader<'a> {
                 Some(_) => {
                     self.open_line()?;
                     let sample = self.sample()?;
-                    if !is_sample_of(&self.family, &self.name) {
+                    if !is_sample_of(&self.family, &self.name, self.format) {
                         self.family =
                             FamilyHead { name: self.name.clone(), ..FamilyHead::default() };
                     }
@@ -205,32 +258,49 @@ impl<'a> Reader<'a> {
         let line = &self.text[self.at..end];
         let after_hash = line[1..].trim_start_matches([' ', '\t']);
         let word_at = end - after_hash.len();
-        let spaced = word_at > self.at + 1;
         let word = after_hash.split([' ', '\t']).next().unwrap_or_default();
-        if spaced && after_hash.len() > word.len() && (word == "HELP" || word == "TYPE") {
+        let spaced = word_at > self.at + 1;
+        let is_open = self.format == Format::OpenMetrics;
+        if spaced && is_open && after_hash == "EOF" {
+            self.ended = true;
+            self.at = (end + 1).min(self.text.len());
+            return Ok(());
+        }
+        let is_known = word == "HELP" || word == "TYPE" || word == "UNIT" && is_open;
+        if spaced && after_hash.len() > word.len() && is_known {
             self.at = word_at + word.len();
-            self.skip_blanks();
-            let name = match self.peek() {
-                Some(b'"') => self.quoted()?,
-                _ => Cow::Borrowed(self.plain_name(b":", "a metric name")?),
-            };
-            if self.at > end {
-                return Err(self.expected("a metric name on one line"));
-            }
-            if name != self.family.name {
-                self.family = FamilyHead { name, ..FamilyHead::default() };
-            }
-            let text = self.text[self.at..end].trim_start_matches([' ', '\t']);
-            if word == "HELP" {
-                self.family.help = unescaped(text, b"");
-            } else {
+            self.describe(word)?;
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    /// What a comment says of a family; the word has been read.
+    fn describe(&mut self, word: &str) -> Parsed<()> {
+        let end = self.line_end;
+        self.skip_blanks();
+        let name = match self.peek() {
+            Some(b'"') => self.quoted()?,
+            _ => Cow::Borrowed(self.plain_name(b":", "a metric name")?),
+        };
+        if self.at > end {
+            return Err(self.expected("a metric name on one line"));
+        }
+        if name != self.family.name {
+            self.family = FamilyHead { name, ..FamilyHead::default() };
+        }
+        let text = self.text[self.at..end].trim_start_matches([' ', '\t']);
+        match (word, self.format) {
+            ("HELP", Format::Text) => self.family.help = unescaped(text, b""),
+            ("HELP", Format::OpenMetrics) => self.family.help = unescaped(text, b"\""),
+            ("UNIT", _) => self.family.unit = Cow::Borrowed(text),
+            _ => {
                 self.at = end - text.len();
                 let kind = text.trim_end_matches([' ', '\t']);
-                self.family.kind = metric_type(kind)
+                self.family.kind = metric_type(kind, self.format)
                     .ok_or_else(|| self.error(ReadProblem::BadType(shortened(kind))))?;
             }
         }
-        self.at = end;
         Ok(())
     }
 
@@ -240,15 +310,19 @@ impl<'a> Reader<'a> {
             return Err(self.bound("samples in the page", self.bounds.samples));
         }
         self.labels.clear();
+        self.piece = self.line_done;
+        let start = self.at;
         let mut named = self.peek() != Some(b'{');
         if named {
             self.name = Cow::Borrowed(self.plain_name(b":", "a metric name")?);
         }
         let after_name = self.at;
+        self.series = start..after_name;
         self.skip_blanks();
         if self.peek() == Some(b'{') {
             self.at += 1;
             self.braces(&mut named)?;
+            self.series = start..self.at;
             self.skip_blanks();
         } else if self.at == after_name {
             return Err(self.expected("a blank or \"{\""));
@@ -256,17 +330,12 @@ impl<'a> Reader<'a> {
         if !named {
             return Err(self.expected("a metric name in the braces"));
         }
+        let value_at = self.at;
         let value = self.value()?;
-        self.skip_blanks();
-        let time = match self.peek() {
-            None | Some(b'\n') => None,
-            Some(_) => Some(self.time()?),
-        };
-        self.skip_blanks();
-        match self.peek() {
-            None | Some(b'\n') => Ok((value, time)),
-            Some(_) => Err(self.expected("the end of the line")),
-        }
+        self.value = value_at..self.at;
+        let time = self.tail()?;
+        self.line_done = self.at;
+        Ok((value, time))
     }
 
     /// What stands between the braces; the opening one has been read.
@@ -314,15 +383,6 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let word = self.word("a value")?;
         parse_float(word).ok_or_else(|| {
-            self.at = start;
-            self.error(ReadProblem::BadNumber(shortened(word)))
-        })
-    }
-
-    fn time(&mut self) -> Parsed<Timestamp> {
-        let start = self.at;
-        let word = self.word("a timestamp")?;
-        word.parse().map(Timestamp).map_err(|_| {
             self.at = start;
             self.error(ReadProblem::BadNumber(shortened(word)))
         })
@@ -421,11 +481,13 @@ fn shortened(word: &str) -> String {
     word.chars().take(40).collect()
 }
 
-fn metric_type(word: &str) -> Option<MetricType> {
-    if word == "unknown" {
-        return Some(MetricType::Untyped);
+/// The types that only OpenMetrics has are gauges to those who know the others.
+fn metric_type(word: &str, format: Format) -> Option<MetricType> {
+    match (word, format) {
+        ("unknown", _) => Some(MetricType::Untyped),
+        ("info" | "stateset" | "gaugehistogram", Format::OpenMetrics) => Some(MetricType::Gauge),
+        _ => MetricType::ALL.into_iter().find(|kind| kind.as_str() == word),
     }
-    MetricType::ALL.into_iter().find(|kind| kind.as_str() == word)
 }
 
 /// As Go's `ParseFloat` without hexadecimal and underscores: a decimal number, `inf`, `infinity`
@@ -461,57 +523,17 @@ fn unescaped<'a>(text: &'a str, more: &[u8]) -> Cow<'a, str> {
     Cow::Owned(out)
 }
 
-fn is_sample_of(family: &FamilyHead<'_>, sample: &str) -> bool {
+fn is_sample_of(family: &FamilyHead<'_>, sample: &str, format: Format) -> bool {
     let Some(suffix) = sample.strip_prefix(family.name.as_ref()) else { return false };
+    let kind = family.kind;
+    let is_open = format == Format::OpenMetrics;
     match suffix {
         "" => true,
-        "_sum" | "_count" => matches!(family.kind, MetricType::Histogram | MetricType::Summary),
-        "_bucket" => family.kind == MetricType::Histogram,
+        "_sum" | "_count" => matches!(kind, MetricType::Histogram | MetricType::Summary),
+        "_bucket" => kind == MetricType::Histogram || is_open && kind == MetricType::Gauge,
+        "_total" => is_open && kind == MetricType::Counter,
+        "_created" => is_open && !matches!(kind, MetricType::Gauge | MetricType::Untyped),
+        "_info" | "_gcount" | "_gsum" => is_open && kind == MetricType::Gauge,
         _ => false,
     }
-}
-
-/// A family with its samples.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Family<'a> {
-    /// Name, type and help.
-    pub head: FamilyHead<'a>,
-    /// In the order of the page.
-    pub samples: Vec<FamilySample<'a>>,
-}
-
-/// A sample of a family.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FamilySample<'a> {
-    /// The metric's name.
-    pub name: Cow<'a, str>,
-    /// The other labels, in the order of the page.
-    pub labels: Vec<Label<'a>>,
-    /// The value.
-    pub value: f64,
-    /// The explicit stamp.
-    pub time: Option<Timestamp>,
-}
-
-/// Reads a whole page into families that have samples; neighbours of one name are one family.
-///
-/// # Errors
-/// The first problem of the page.
-pub fn read(page: &[u8], bounds: Bounds) -> Result<Vec<Family<'_>>, ReadError> {
-    let mut reader = Reader::new(page, bounds)?;
-    let mut families: Vec<Family<'_>> = Vec::new();
-    while let Some(line) = reader.next_sample() {
-        let line = line?;
-        let sample = FamilySample {
-            name: line.name.clone(),
-            labels: line.labels.to_vec(),
-            value: line.value,
-            time: line.time,
-        };
-        match families.last_mut() {
-            Some(family) if family.head == *line.family => family.samples.push(sample),
-            _ => families.push(Family { head: line.family.clone(), samples: vec![sample] }),
-        }
-    }
-    Ok(families)
 }

@@ -235,7 +235,12 @@ fn families() -> impl Strategy<Value = Vec<Family<'static>>> {
             let samples = samples.collect();
             let kind = MetricType::ALL[kind];
             built.push(Family {
-                head: FamilyHead { name: owned(name), kind, help: owned(help) },
+                head: FamilyHead {
+                    name: owned(name),
+                    kind,
+                    help: owned(help),
+                    unit: Cow::Borrowed(""),
+                },
                 samples,
             });
         }
@@ -283,6 +288,155 @@ proptest! {
                 prop_assert_eq!(back.time, sample.time);
                 prop_assert!(same(back.value, sample.value));
             }
+        }
+    }
+}
+
+/// As [`described`], of OpenMetrics.
+fn described_open(text: &str) -> String {
+    let families = match read_as(text.as_bytes(), Format::OpenMetrics, Bounds::default()) {
+        Ok(families) => families,
+        Err(error) => return error.to_string(),
+    };
+    let mut lines = Vec::new();
+    for family in families {
+        let head = &family.head;
+        for s in &family.samples {
+            let time = s.time.map(|t| t.0);
+            let kind = head.kind.as_str();
+            let about = format!("{}/{kind}/{}/{}", head.name, head.help, head.unit);
+            lines.push(format!("{about} {} {:?} {} {time:?}", s.name, s.labels, s.value));
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn open_metrics_is_read() {
+    let page = r##"# HELP http_requests Requests \"served\".
+# TYPE http_requests counter
+# UNIT http_requests requests
+http_requests_total{code="200"} 5 1700000000.123 # {trace="a}b"} 0.5 1.6e9
+http_requests_created{code="200"} 1.7e9
+# TYPE took histogram
+took_bucket{le="+Inf"} 2 # {} 1
+took_sum 3
+took_count 2
+took_created 5
+# TYPE build info
+build_info{v="1"} 1
+# TYPE mode stateset
+mode{mode="a"} 1
+# TYPE g gaugehistogram
+g_bucket{le="1"} 1
+g_gcount 1
+g_gsum 1
+# TYPE some unknown
+some NaN
+# EOF
+"##;
+    let expected = r##"http_requests/counter/Requests "served"./requests http_requests_total [("code", "200")] 5 Some(1700000000123)
+http_requests/counter/Requests "served"./requests http_requests_created [("code", "200")] 1700000000 None
+took/histogram// took_bucket [("le", "+Inf")] 2 None
+took/histogram// took_sum [] 3 None
+took/histogram// took_count [] 2 None
+took/histogram// took_created [] 5 None
+build/gauge// build_info [("v", "1")] 1 None
+mode/gauge// mode [("mode", "a")] 1 None
+g/gauge// g_bucket [("le", "1")] 1 None
+g/gauge// g_gcount [] 1 None
+g/gauge// g_gsum [] 1 None
+some/untyped// some [] NaN None"##;
+    assert_eq!(described_open(page), expected);
+    assert_eq!(described_open("# EOF"), "");
+    for (text, error) in [
+        ("a 1\n", "line 2, column 1: expected \"# EOF\" at the end of the page"),
+        ("a 1\n# EOF\nb 1\n", "line 3, column 1: expected nothing after \"# EOF\""),
+        ("# TYPE a strange\n# EOF\n", "line 1, column 10: \"strange\" is not a metric type"),
+        ("a 1 nan\n# EOF\n", "line 1, column 5: \"nan\" is not a number"),
+        ("a 1 # 3\n# EOF\n", "line 1, column 7: expected the labels of an exemplar"),
+        ("a 1 # {\"x\"} 3\n# EOF\n", "line 1, column 11: expected \"=\""),
+        ("a 1 # {} x\n# EOF\n", "line 1, column 10: \"x\" is not a number"),
+        ("a 1 2 # {} 1 2 3\n# EOF\n", "line 1, column 16: expected the end of the line"),
+    ] {
+        assert_eq!(described_open(text), error, "{text:?}");
+    }
+    // The text format knows nothing of all that.
+    assert_eq!(described("a 1 # {} 1\n"), "line 1, column 5: \"#\" is not a number");
+    assert_eq!(described("a 1 1.5\n"), "line 1, column 5: \"1.5\" is not a number");
+}
+
+/// Reads a page in either way, and says what the outline of another makes of it.
+fn followed(first: &str, second: &str, format: Format) -> Option<(Vec<f64>, usize)> {
+    let mut reader = Reader::of(first.as_bytes(), format, Bounds::default()).unwrap();
+    let mut outline = Outline::default();
+    outline.clear(format);
+    while let Some(sample) = reader.next_sample() {
+        sample.unwrap();
+        outline.note(&reader);
+    }
+    outline.finish(&reader);
+    let mut values = vec![7.0];
+    let times = outline.follow(second.as_bytes(), format, Bounds::default(), &mut values);
+    assert!(times.is_some() || values.is_empty());
+    times.map(|times| (values, times))
+}
+
+#[test]
+fn a_page_is_followed_where_only_values_differ() {
+    let page = "# TYPE a counter\na{b=\"c d\"} 1\na  2 5\n\n# x\nb{} +Inf\n# the end\n";
+    let same = "# TYPE a counter\na{b=\"c d\"} 1e3\na  0 -77\n\n# x\nb{} 3\n# the end\n";
+    let expected = Some((vec![1000.0, 0.0, 3.0], 1));
+    assert_eq!(followed(page, same, Format::Text), expected);
+    for (from, to) in [
+        ("counter", "gauge"),
+        ("c d", "c e"),
+        ("1e3", ""),
+        ("1e3", "x"),
+        ("-77", "soon"),
+        ("-77", "1 1"),
+        ("b{}", "b{},"),
+        ("the end", "an end"),
+        ("the end\n", "the end\nb 1\n"),
+        ("b{} 3\n# the end\n", ""),
+    ] {
+        assert_eq!(followed(page, &same.replace(from, to), Format::Text), None, "{from} {to}");
+    }
+    assert_eq!(followed("", "", Format::Text), None);
+    let open = "a 1 # {x=\"1\"} 2 3\nb 2 1.5\nc 3\n# EOF\n";
+    let other = "a 5\nb 6\nc 7 2.5 # {y=\"\"} 1\n# EOF\n";
+    assert_eq!(followed(open, other, Format::OpenMetrics), Some((vec![5.0, 6.0, 7.0], 1)));
+    assert_eq!(followed(open, "a 5\nb 6\nc 7\n", Format::OpenMetrics), None);
+}
+
+proptest! {
+    /// What is followed is what reading gives.
+    #[test]
+    fn following_is_reading(
+        names in prop::collection::vec("[a-c]{1,2}", 1..6),
+        first in prop::collection::vec(any::<f64>(), 6),
+        second in prop::collection::vec(any::<f64>(), 6),
+        drop in prop::option::of(0_usize..6),
+    ) {
+        let write = |values: &[f64], drop: Option<usize>| {
+            let mut out = Vec::new();
+            let mut writer = Writer::new(&mut out);
+            for (place, (name, value)) in names.iter().zip(values).enumerate() {
+                if drop != Some(place) {
+                    writer.sample(name, [("l", "v")], *value, None);
+                }
+            }
+            String::from_utf8(out).unwrap()
+        };
+        let (first, second) = (write(&first, None), write(&second, drop));
+        let families = read(second.as_bytes(), Bounds::default()).unwrap();
+        let samples = families.iter().flat_map(|family| &family.samples);
+        let values: Vec<u64> = samples.map(|sample| sample.value.to_bits()).collect();
+        if let Some((found, times)) = followed(&first, &second, Format::Text) {
+            prop_assert_eq!(found.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), values);
+            prop_assert_eq!(times, 0);
+        } else {
+            prop_assert!(drop.is_some_and(|drop| drop < names.len()));
         }
     }
 }

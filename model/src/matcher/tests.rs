@@ -182,3 +182,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_set_of_labels_must_meet_every_test() {
+    let labels = LabelSet::new([("a", "1"), ("b", "2")]).unwrap();
+    let of = |tests: &[(&str, MatchOp, &str)]| {
+        let matchers = tests.iter().map(|(name, op, value)| Matcher::new(name, *op, value));
+        matches_all(&matchers.collect::<Result<Vec<_>, _>>().unwrap(), &labels)
+    };
+    assert!(of(&[]));
+    assert!(of(&[("a", MatchOp::Equal, "1"), ("b", MatchOp::Regex, "1|2")]));
+    assert!(!of(&[("a", MatchOp::Equal, "1"), ("b", MatchOp::Equal, "1")]));
+    // A label that is not there has the empty value.
+    assert!(of(&[("c", MatchOp::Equal, ""), ("c", MatchOp::NotEqual, "1")]));
+    assert!(!of(&[("c", MatchOp::NotEqual, "")]));
+}

@@ -79,6 +79,21 @@ pub fn date(at: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// Reads a date of HTTP, `Sun, 06 Nov 1994 08:49:37 GMT`: the form that RFC 9110 (5.6.7) has
+/// senders write. The day of the week is not looked at.
+#[must_use]
+pub fn http_date(text: &str) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (_, mut rest) = text.split_once(", ")?;
+    let day = number(&mut rest, 2)?;
+    let (month, tail) = rest.strip_prefix(' ')?.split_at_checked(3)?;
+    let month = (1..).zip(MONTHS).find_map(|(n, name)| (name == month).then_some(n))?;
+    let (year, clock) = tail.strip_prefix(' ')?.split_once(' ')?;
+    let clock = clock.strip_suffix(" GMT").filter(|clock| clock.len() == "08:49:37".len())?;
+    rfc3339(&format!("{year}-{month:02}-{day:02}T{clock}Z"))
+}
+
 /// What Go prints where there is no time.
 pub const NEVER: &str = "0001-01-01T00:00:00Z";
 
@@ -191,6 +206,33 @@ mod tests {
         ] {
             let refusal = format!("cannot parse {text:?} to a valid timestamp");
             assert_eq!(parse(text), Err(refusal));
+        }
+    }
+
+    #[test]
+    fn dates_of_http_are_read() {
+        for (text, seconds) in [
+            ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+            ("Thu, 29 Feb 2024 23:59:59 GMT", 1_709_251_199),
+        ] {
+            assert_eq!(http_date(text), Some(Timestamp(seconds * 1000)), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "06 Nov 1994",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 ovD 1994 08:49:37 GMT",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 94 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37.5 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT GMT",
+            "Sun, 06 Noé 1994 08:49:37 GMT",
+        ] {
+            assert_eq!(http_date(text), None, "{text}");
         }
     }
 

@@ -27,8 +27,9 @@ pub(super) const HAS_ABSENT: u8 = 1;
 /// A text that has not been referred to: most columns have a name and a help of their own, and all
 /// of them are then described alike.
 pub(super) const NEXT_TEXT: u64 = 0;
-/// A step that is written out takes its 64 bits and a few decisions.
-const STEP_BYTES_MAX: usize = 10;
+/// A place's seven decisions take at most 12 bits each, since no chance is below 1 in 4096, and an
+/// escape 72 more: 19.5 bytes.
+const STEP_BYTES_MAX: usize = 20;
 
 /// Whose frames these are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +151,7 @@ impl Encoder {
         assert!((self.pending.count as usize) < limit::SECTIONS, "inputs are bounded");
         let n = self.n.saturating_add(1);
         let state = self.groups.entry(group).or_default();
-        let key = !state.opened || state.rows_since_key >= limit::KEY_ROWS;
+        let key = !state.opened || state.rows_since_key >= limit::KEY_ROWS || !table.is_keyed();
         self.scratch.clear();
         if key || !table.edits().is_empty() {
             // Rows are dense already; texts are not.
@@ -361,5 +362,72 @@ fn put_bitmap(out: &mut Vec<u8>, bits: impl Iterator<Item = bool>) {
     }
     if used > 0 {
         out.push(byte);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::{MetricType, ValueKind};
+
+    #[test]
+    fn another_table_of_a_group_begins_with_a_key_row_within_a_segment() {
+        let spec = |name: &str| ColumnSpec {
+            labels: LabelSet::new([("__name__", name)]).unwrap(),
+            kind: MetricType::Gauge,
+            value_kind: ValueKind::Float,
+            unit: "".into(),
+            help: "".into(),
+            start: None,
+        };
+        let table = |names: &[&str]| {
+            let mut table = Table::new(LabelSet::default(), Duration::from_secs(1));
+            names.iter().for_each(|name| drop(table.add(spec(name))));
+            table
+        };
+        let origin = Origin { incarnation: Incarnation(1), nonce: Nonce(2), boot: BootId([3; 16]) };
+        let mut encoder = Encoder::new(origin);
+        let mut kinds = Vec::new();
+        let mut tables = [table(&["a", "b"]), table(&[])];
+        for (second, which) in [0, 0, 1, 1].into_iter().enumerate() {
+            let table = &mut tables[which];
+            table.begin_row();
+            encoder.begin(Timestamp(second as i64 * 1000 + 999));
+            encoder.row(GroupId(7), table, Timestamp(second as i64 * 1000));
+            kinds.push(encoder.pending.sections[0]);
+            encoder.finish(&mut Vec::new()).unwrap();
+        }
+        assert_eq!(kinds, [KEY, DELTA, KEY, DELTA]);
+    }
+
+    #[test]
+    fn the_buffer_of_a_row_has_room_for_what_was_never_foreseen() {
+        const COLUMNS: usize = 1000;
+        let mut table = Table::new(LabelSet::default(), Duration::from_secs(1));
+        let mut columns = Vec::new();
+        for number in 0..COLUMNS {
+            columns.push(table.add(ColumnSpec {
+                labels: LabelSet::new([("n", number.to_string().as_str())]).unwrap(),
+                kind: MetricType::Gauge,
+                value_kind: ValueKind::Float,
+                unit: "".into(),
+                help: "".into(),
+                start: None,
+            }));
+        }
+        columns.iter().for_each(|column| table.set(*column, 1.0));
+        let mut state = GroupState::default();
+        state.put_key(&table, &mut Vec::new());
+        table.key_row_done();
+        for n in 1..limit::KEY_ROWS - 1 {
+            state.put_delta(&table, n, &mut Vec::new());
+            state.row = n;
+        }
+        // A value of another scale, after a long time without a change.
+        columns.iter().for_each(|column| table.set(*column, 1.0 / 3.0));
+        let mut row = Vec::new();
+        state.put_delta(&table, limit::KEY_ROWS - 1, &mut row);
+        let room = COLUMNS * STEP_BYTES_MAX;
+        assert!(row.len() <= room, "{} bytes in a buffer of {room}", row.len());
     }
 }

@@ -89,7 +89,7 @@ impl Scale {
         (self.value(m).to_bits() == value.to_bits()).then_some(m)
     }
 
-    /// The scale that suits a value seen alone; later values may differ and be escaped.
+    /// The scale that suits a value seen alone; a later value may need another.
     #[must_use]
     pub fn suiting(value: f64) -> Scale {
         const SMALL: f64 = 65_536.0;
@@ -124,58 +124,35 @@ impl Accumulator {
         self.scale.value(self.m)
     }
 
-    /// Writes the token that takes this accumulator to a value.
+    /// Writes the token of a place's first value.
+    ///
+    /// # Panics
+    /// The scale does not suit the value.
     pub fn put(&mut self, out: &mut Vec<u8>, value: f64) {
-        match (self.scale, self.scale.integer(value)) {
-            (Scale::Raw, _) => {
-                let bits = value.to_bits();
-                out.extend_from_slice(&(bits ^ self.m.cast_unsigned()).to_le_bytes());
-                self.m = bits.cast_signed();
-            }
-            (_, Some(m)) => {
-                put_varint(out, zigzag(m - self.m) + 1);
-                self.m = m;
-            }
-            (_, None) => {
-                let scale = Scale::suiting(value);
-                out.push(0);
-                out.push(scale as u8);
-                out.extend_from_slice(&value.to_bits().to_le_bytes());
-                let m = scale.integer(value).expect("invariant: a suiting scale is exact");
-                (self.scale, self.m) = (scale, m);
-            }
+        self.m = self.scale.integer(value).expect("invariant: the scale suits the value");
+        if self.scale == Scale::Raw {
+            out.extend_from_slice(&self.m.to_le_bytes());
+        } else {
+            put_varint(out, zigzag(self.m) + 1);
         }
     }
 
-    /// Reads one token; returns the value.
+    /// Reads the token of a place's first value; returns the value.
     ///
     /// # Errors
-    /// The token ends early, names no scale, or leads out of range.
+    /// The token ends early or is none, or its value is out of the range of the scale.
     pub fn take(&mut self, reader: &mut Reader<'_>) -> Result<f64, Malformed> {
-        if self.scale == Scale::Raw {
-            let bits = reader.u64()? ^ self.m.cast_unsigned();
-            self.m = bits.cast_signed();
+        self.m = if self.scale == Scale::Raw {
+            reader.u64()?.cast_signed()
         } else {
-            let token = reader.varint()?;
-            if token == 0 {
-                self.escape(reader)?;
-            } else {
-                let m = self.m.checked_add(unzigzag(token - 1));
-                self.m = m
-                    .filter(|m| m.unsigned_abs() < EXACT as u64)
-                    .ok_or(reader.malformed("value out of the range of its scale"))?;
-            }
-        }
+            let token =
+                reader.varint()?.checked_sub(1).ok_or(reader.malformed("no value token"))?;
+            Some(unzigzag(token))
+                .filter(|m| m.unsigned_abs() < EXACT as u64)
+                .ok_or(reader.malformed("value out of the range of its scale"))?
+        };
         let value = self.value();
         if is_absent(value) { Err(reader.malformed("the mark of absence")) } else { Ok(value) }
-    }
-
-    fn escape(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
-        let scale = Scale::from_wire(reader.byte()?).ok_or(reader.malformed("no such scale"))?;
-        let value = f64::from_bits(reader.u64()?);
-        let m = scale.integer(value).ok_or(reader.malformed("value is not exact at its scale"))?;
-        (self.scale, self.m) = (scale, m);
-        Ok(())
     }
 }
 
@@ -204,11 +181,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_token_is_a_value_within_its_scale() {
+        let take = |scale, bytes: &[u8]| Accumulator::new(scale).take(&mut Reader::new(bytes));
+        assert_eq!(take(Scale::Tenth, &[zigzag(15) as u8 + 1]), Ok(1.5));
+        // What was an escape to another scale: a key section's scales suit its values.
+        let mut escape = vec![0, Scale::Raw as u8];
+        escape.extend_from_slice(&1.5_f64.to_bits().to_le_bytes());
+        assert_eq!(take(Scale::One, &escape).unwrap_err().what, "no value token");
+        let mut large = Vec::new();
+        put_varint(&mut large, zigzag(EXACT as i64) + 1);
+        let error = take(Scale::One, &large).unwrap_err();
+        assert_eq!(error.what, "value out of the range of its scale");
+        let absent = crate::series::ABSENT.to_bits().to_le_bytes();
+        assert_eq!(take(Scale::Raw, &absent).unwrap_err().what, "the mark of absence");
+    }
+
     proptest::proptest! {
         #[test]
-        fn tokens_restore_bits(values: Vec<(u8, i32, u64)>, first in 0_u8..9) {
-            let mut writer = Accumulator::new(Scale::from_wire(first).unwrap());
-            let mut reader_state = writer;
+        fn tokens_restore_bits(values: Vec<(u8, i32, u64)>) {
             let values: Vec<f64> = values
                 .iter()
                 .map(|(kind, small, bits)| match kind % 4 {
@@ -220,10 +211,11 @@ mod tests {
                 .filter(|v| !is_absent(*v))
                 .collect();
             let mut out = Vec::new();
-            values.iter().for_each(|v| writer.put(&mut out, *v));
+            let place = |value: f64| Accumulator::new(Scale::suiting(value));
+            values.iter().for_each(|value| place(*value).put(&mut out, *value));
             let mut reader = Reader::new(&out);
             for value in values {
-                assert_eq!(reader_state.take(&mut reader).unwrap().to_bits(), value.to_bits());
+                assert_eq!(place(value).take(&mut reader).unwrap().to_bits(), value.to_bits());
             }
             assert_eq!(reader.finish(), Ok(()));
         }

@@ -51,11 +51,15 @@ pub struct Table {
     columns: Vec<Option<ColumnSpec>>,
     values: Vec<f64>,
     edits: Vec<Edit>,
+    /// Whether no row has carried the column at a place yet.
+    unsent: Vec<bool>,
     /// Places whose end a key row has carried: free for new columns.
     free: Vec<ColumnIndex>,
     /// Places that a row has carried: readers know them.
     carried: usize,
     live: usize,
+    /// Whether a key row has told of its columns.
+    is_keyed: bool,
 }
 
 impl Table {
@@ -69,9 +73,11 @@ impl Table {
             columns: Vec::new(),
             values: Vec::new(),
             edits: Vec::new(),
+            unsent: Vec::new(),
             free: Vec::new(),
             carried: 0,
             live: 0,
+            is_keyed: false,
         }
     }
 
@@ -87,6 +93,11 @@ impl Table {
         self.cadence
     }
 
+    /// Rows come at another pace from now on. Readers learn it from the next key row.
+    pub fn set_cadence(&mut self, cadence: Duration) {
+        self.cadence = cadence;
+    }
+
     /// Adds a column; its value is absent until set.
     ///
     /// # Panics
@@ -97,8 +108,12 @@ impl Table {
             let index = ColumnIndex(u32::try_from(self.columns.len()).expect("invariant: bounded"));
             self.columns.push(None);
             self.values.push(ABSENT);
+            self.unsent.push(false);
             index
         });
+        if let Some(unsent) = self.unsent.get_mut(index.0 as usize) {
+            *unsent = true;
+        }
         if let Some(slot) = self.columns.get_mut(index.0 as usize) {
             *slot = Some(spec);
         }
@@ -119,8 +134,9 @@ impl Table {
         if let Some(value) = self.values.get_mut(i) {
             *value = ABSENT;
         }
-        let unsent = self.edits.iter().position(|edit| *edit == Edit::Added(index));
-        let Some(unsent) = unsent else {
+        let is_unsent = self.unsent.get_mut(i).is_some_and(std::mem::take);
+        let unsent = || self.edits.iter().rposition(|edit| *edit == Edit::Added(index));
+        let Some(unsent) = is_unsent.then(unsent).flatten() else {
             self.edits.push(Edit::Ended(index));
             return;
         };
@@ -130,6 +146,7 @@ impl Table {
         while self.columns.len() > self.carried && self.columns.last() == Some(&None) {
             self.columns.pop();
             self.values.pop();
+            self.unsent.pop();
             let len = self.columns.len();
             self.free.retain(|free| (free.0 as usize) < len);
         }
@@ -168,17 +185,29 @@ impl Table {
 
     /// Forgets the edits: the row is in a frame.
     pub(crate) fn row_done(&mut self) {
-        self.edits.clear();
+        for edit in self.edits.drain(..) {
+            let (Edit::Added(place) | Edit::Ended(place)) = edit;
+            if let Some(unsent) = self.unsent.get_mut(place.0 as usize) {
+                *unsent = false;
+            }
+        }
         self.carried = self.columns.len();
     }
 
     /// Forgets the edits and frees the places of ended columns: a key row is in a frame.
     pub(crate) fn key_row_done(&mut self) {
         self.row_done();
+        self.is_keyed = true;
         self.free.clear();
         let empty = self.columns.iter().zip(0..).filter(|(column, _)| column.is_none());
         self.free.extend(empty.map(|(_, place)| ColumnIndex(place)));
         self.free.reverse();
+    }
+
+    /// Whether a key row has told of its columns: without one a reader takes them for those of the
+    /// group's table before.
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.is_keyed
     }
 
     /// Number of columns that have not ended.

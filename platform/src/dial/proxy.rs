@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use hyper::Uri;
@@ -11,9 +9,7 @@ use hyper::header::HeaderValue;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 use super::url::{Scheme, Target};
-
-/// Bytes of a file with a URL.
-const FILE_BYTES: u64 = 4096;
+use crate::secret::{SecretError, read_secret};
 
 /// A proxy that speaks HTTP, with what it wants to know of us. Not shown whole: it may hold a
 /// password.
@@ -30,8 +26,13 @@ pub enum BadProxy {
     #[error("must be a proxy's http://[USER:PASSWORD@]HOST:PORT")]
     Malformed,
     /// Its file.
-    #[error("the file {0:?} with the proxy's URL cannot be read")]
-    Unreadable(PathBuf),
+    #[error("the file {path:?} with the proxy's URL cannot be read: {reason}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: SecretError,
+    },
     /// What is in its file.
     #[error("the file {0:?} must hold a proxy's http://[USER:PASSWORD@]HOST:PORT")]
     MalformedFile(PathBuf),
@@ -55,15 +56,13 @@ impl Proxy {
         }
     }
 
-    /// Reads the first line of a file.
+    /// Reads a file that holds the same, white space around it aside.
     ///
     /// # Errors
     /// It cannot be read, or holds something else.
     pub fn read(path: &Path) -> Result<Proxy, BadProxy> {
-        let mut text = String::new();
-        File::open(path)
-            .and_then(|file| file.take(FILE_BYTES).read_to_string(&mut text))
-            .map_err(|_| BadProxy::Unreadable(path.to_owned()))?;
+        let text = read_secret(path)
+            .map_err(|reason| BadProxy::Unreadable { path: path.to_owned(), reason })?;
         Proxy::parse(text.trim()).map_err(|_| BadProxy::MalformedFile(path.to_owned()))
     }
 

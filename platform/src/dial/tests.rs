@@ -347,6 +347,11 @@ async fn proxies_that_do_not_connect_are_told_in_words() {
     let file = secured.scratch.write("proxy", "socks5://u:hunter2@p:1");
     let refused = refusal(Route { way: Way::ProxyFile(file), ..secured.route() }).await;
     assert!(refused.contains("must hold a proxy's") && !refused.contains("hunter2"), "{refused}");
+    let pipe = secured.scratch.path("pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let refused = refusal(Route { way: Way::ProxyFile(pipe), ..secured.route() }).await;
+    assert!(refused.ends_with("cannot be read: it is no regular file"), "{refused}");
 }
 
 #[tokio::test]
@@ -386,6 +391,7 @@ fn urls_are_a_scheme_a_host_and_a_port() {
         "http://h:0",
         "http://h:99999",
         "http://h:",
+        "http://h:+80",
         "/x",
         "",
         "http://u@h:1",

@@ -21,6 +21,52 @@ pub enum Scheme {
     Https,
 }
 
+impl Scheme {
+    /// The scheme of a URL, if it is one of these.
+    #[must_use]
+    pub fn of(uri: &Uri) -> Option<Scheme> {
+        match uri.scheme_str() {
+            Some("http") => Some(Scheme::Http),
+            Some("https") => Some(Scheme::Https),
+            _ => None,
+        }
+    }
+
+    /// The port where none is said.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        })
+    }
+}
+
+/// Host, IPv6 without brackets, and port, which is `default` where none is written. `None` for what
+/// cannot be connected to, and for an authority with a user.
+#[must_use]
+pub fn host_and_port(authority: &Authority, default: Option<u16>) -> Option<(String, u16)> {
+    let written = authority.as_str();
+    let host = authority.host();
+    let is_odd = host.is_empty() || written.contains('@');
+    let after = written.strip_prefix(host)?;
+    let port = match after.strip_prefix(':') {
+        Some(port) => port.parse().ok().filter(|_| port.bytes().all(|b| b.is_ascii_digit())),
+        None => default,
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    port.filter(|port| *port != 0 && !is_odd).map(|port| (host.to_owned(), port))
+}
+
 /// A server, and a path on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -41,21 +87,13 @@ impl Target {
     /// It is none that can be connected to.
     pub fn parse(url: &str) -> Result<Target, BadUrl> {
         let uri: Uri = url.parse().map_err(|_| BadUrl)?;
-        let (scheme, port) = match uri.scheme_str() {
-            Some("http") => (Scheme::Http, 80),
-            Some("https") => (Scheme::Https, 443),
-            _ => return Err(BadUrl),
-        };
+        let scheme = Scheme::of(&uri).ok_or(BadUrl)?;
         let written = uri.authority().ok_or(BadUrl)?;
-        let port = if has_port(written.as_str()) { written.port_u16() } else { Some(port) };
-        let port = port.filter(|port| *port != 0).ok_or(BadUrl)?;
-        let host = written.host();
-        let is_odd = host.is_empty() || written.as_str().contains('@');
-        if is_odd || uri.query().is_some() || url.contains('#') {
+        let (host, port) = host_and_port(written, Some(scheme.port())).ok_or(BadUrl)?;
+        if uri.query().is_some() || url.contains('#') {
             return Err(BadUrl);
         }
-        let authority = format!("{host}:{port}").parse().map_err(|_| BadUrl)?;
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let authority = format!("{}:{port}", written.host()).parse().map_err(|_| BadUrl)?;
         let base = uri.path().trim_end_matches('/').to_owned();
         Ok(Target { scheme, host, port, base, authority })
     }
@@ -115,16 +153,6 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
-        write!(f, "{scheme}://{}{}", self.authority, self.base)
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.base)
     }
-}
-
-/// Whether an authority ends with a colon and something: `port_u16` is silent about bad ones.
-fn has_port(authority: &str) -> bool {
-    let after_brackets = authority.rsplit_once(']').map_or(authority, |(_, rest)| rest);
-    after_brackets.contains(':')
 }

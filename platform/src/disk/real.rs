@@ -162,7 +162,23 @@ impl File for RealFile {
 /// A data directory is this process's for as long as the value lives. The file stays.
 #[derive(Debug)]
 pub struct Lock {
-    _file: fs::File,
+    file: fs::File,
+}
+
+impl Lock {
+    /// Calls a function; programs that it starts hold the lock too, each until it ends, and so do
+    /// those that they start. Programs that other threads start in the meantime do as well.
+    ///
+    /// # Errors
+    /// The system refuses; the function was not called.
+    pub fn shared<T>(&self, start: impl FnOnce() -> T) -> io::Result<T> {
+        use rustix::io::{FdFlags, fcntl_setfd};
+        fcntl_setfd(&self.file, FdFlags::empty())?;
+        let started = start();
+        // What starts later would hold the lock as well, which only keeps it for longer.
+        fcntl_setfd(&self.file, FdFlags::CLOEXEC).ok();
+        Ok(started)
+    }
 }
 
 /// A data directory cannot be taken.
@@ -206,7 +222,7 @@ pub fn lock(path: &Path) -> Result<Lock, LockError> {
     file.set_len(0).map_err(named)?;
     file.rewind().map_err(named)?;
     file.write_all(text.as_bytes()).map_err(named)?;
-    Ok(Lock { _file: file })
+    Ok(Lock { file })
 }
 
 /// What the lock file says of its holder; a wrong file only makes the message shorter.
@@ -305,5 +321,24 @@ mod tests {
         assert!(refused.contains(&expected), "{refused}");
         drop(held);
         lock(&path).unwrap();
+    }
+
+    #[test]
+    fn a_program_holds_the_lock_that_is_shared_with_it() {
+        use std::process::{Command, Stdio};
+
+        let scratch = Scratch::new("shared-lock");
+        let path = scratch.0.join("lock");
+        let held = lock(&path).unwrap();
+        let waits = || Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        let mut with = held.shared(waits).unwrap().unwrap();
+        let mut without = waits().unwrap();
+        drop(held);
+        lock(&path).unwrap_err();
+        drop(with.stdin.take());
+        with.wait().unwrap();
+        lock(&path).unwrap();
+        drop(without.stdin.take());
+        without.wait().unwrap();
     }
 }

@@ -19,19 +19,22 @@ pub enum Scope {
     Approve,
     /// Steer rollouts.
     Rollout,
+    /// Ask for the signals of hooks, and say what became of them.
+    Hook,
     /// Reload, forget hosts, and the like.
     Admin,
 }
 
 impl Scope {
     /// Every scope, in the order of the documentation.
-    pub const ALL: [Scope; 7] = [
+    pub const ALL: [Scope; 8] = [
         Scope::Ingest,
         Scope::Read,
         Scope::Silence,
         Scope::Announce,
         Scope::Approve,
         Scope::Rollout,
+        Scope::Hook,
         Scope::Admin,
     ];
 
@@ -45,6 +48,7 @@ impl Scope {
             Scope::Announce => "announce",
             Scope::Approve => "approve",
             Scope::Rollout => "rollout",
+            Scope::Hook => "hook",
             Scope::Admin => "admin",
         }
     }
@@ -62,7 +66,9 @@ impl fmt::Display for Scope {
 
 /// A text names no scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no scope; there are ingest, read, silence, announce, approve, rollout and admin")]
+#[error(
+    "{0:?} is no scope; there are ingest, read, silence, announce, approve, rollout, hook and admin"
+)]
 pub struct UnknownScope(pub String);
 
 impl FromStr for Scope {
@@ -122,7 +128,7 @@ mod tests {
             assert_eq!(one.name().parse(), Ok(one));
         }
         let all: Scopes = Scope::ALL.into_iter().collect();
-        assert_eq!(all.iter().count(), 7);
+        assert_eq!(all.iter().count(), 8);
         assert!(Scopes::default().is_empty());
         assert_eq!("Read".parse::<Scope>(), Err(UnknownScope("Read".into())));
         assert_eq!(format!("{:?}", Scopes::from_iter([Scope::Read])), "{\"read\"}");

@@ -1,16 +1,16 @@
 //! Tokens: their files and their hashes.
 
 use std::fmt;
-use std::fs::OpenOptions;
 use std::hint::black_box;
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
 use crate::mark::Mark;
+use crate::small_file::{SmallFile, Unread};
 
 /// Shorter ones may be guessed.
 const BYTES_MIN: usize = 16;
@@ -153,22 +153,18 @@ impl TokenError {
 
 fn read(path: &Path) -> Result<(Token, Mark), TokenError> {
     let failed = |error: io::Error| TokenError::io(path, &error);
-    // Not blocking, so that a pipe in the file's place is refused instead of waited for.
-    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
-    let meta = file.metadata().map_err(failed)?;
-    let mode = meta.mode() & 0o777;
+    let file = SmallFile::open(path).map_err(failed)?;
+    let (mode, mark) = (file.meta().mode() & 0o777, Mark::of(file.meta()));
     if mode & 0o077 != 0 {
         return Err(TokenError::OpenToOthers { path: path.to_owned(), mode });
     }
-    let mut bytes = Vec::with_capacity(2 * BYTES_MAX);
-    if meta.is_file() {
-        let most = u64::try_from(2 * BYTES_MAX).unwrap_or(u64::MAX);
-        file.take(most).read_to_end(&mut bytes).map_err(failed)?;
-    }
-    let token = Token::checked(&bytes).filter(|_| bytes.len() < 2 * BYTES_MAX);
+    let token = match file.read(2 * BYTES_MAX) {
+        Ok(bytes) => Token::checked(&bytes),
+        Err(Unread::NotAFile | Unread::TooLarge) => None,
+        Err(Unread::Io(error)) => return Err(failed(error)),
+    };
     let token = token.ok_or_else(|| TokenError::Malformed(path.to_owned()))?;
-    Ok((token, Mark::of(&meta)))
+    Ok((token, mark))
 }
 
 /// A token as it was when last looked at.

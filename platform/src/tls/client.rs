@@ -7,6 +7,7 @@ use rustls::client::Resumption;
 use rustls::{ClientConfig, InconsistentKeys, RootCertStore};
 
 use super::files::{self, marks};
+use super::look::{self, Trust};
 use super::{ClientFiles, TlsError, alpn, provider};
 use crate::mark::Mark;
 
@@ -17,6 +18,7 @@ const SESSIONS: usize = 4;
 #[derive(Debug)]
 pub struct ClientTls {
     files: ClientFiles,
+    trust: Trust,
     held: Option<(Vec<Option<Mark>>, Arc<ClientConfig>)>,
 }
 
@@ -24,7 +26,13 @@ impl ClientTls {
     /// Nothing is read yet.
     #[must_use]
     pub fn new(files: ClientFiles) -> ClientTls {
-        ClientTls { files, held: None }
+        ClientTls::trusting(files, Trust::Verified)
+    }
+
+    /// The same, with whom it trusts.
+    #[must_use]
+    pub fn trusting(files: ClientFiles, trust: Trust) -> ClientTls {
+        ClientTls { files, trust, held: None }
     }
 
     /// What a connection is made with: as held, or read now if there is none or a file has changed.
@@ -38,7 +46,7 @@ impl ClientTls {
         {
             return Ok(Arc::clone(config));
         }
-        let config = read(&self.files)?;
+        let config = read(&self.files, self.trust)?;
         self.held = Some((now, Arc::clone(&config)));
         Ok(config)
     }
@@ -54,12 +62,16 @@ pub(super) fn paths(files: &ClientFiles) -> impl Iterator<Item = &Path> {
     own.chain(files.ca.as_deref())
 }
 
-fn read(files: &ClientFiles) -> Result<Arc<ClientConfig>, TlsError> {
-    let roots = match &files.ca {
-        Some(path) => files::authorities(path)?,
-        None => files::system_authorities()?,
+fn read(files: &ClientFiles, trust: Trust) -> Result<Arc<ClientConfig>, TlsError> {
+    let roots = match (trust, &files.ca) {
+        (Trust::Anyone, _) => RootCertStore::empty(),
+        (Trust::Verified, Some(path)) => files::authorities(path)?,
+        (Trust::Verified, None) => files::system_authorities()?,
     };
     let mut config = base(files, roots)?;
+    if trust == Trust::Anyone {
+        config.dangerous().set_certificate_verifier(look::anyone());
+    }
     config.alpn_protocols = alpn();
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     Ok(Arc::new(config))

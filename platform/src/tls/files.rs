@@ -1,8 +1,7 @@
 //! Certificates and keys from PEM files, each of a bounded size.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustls::RootCertStore;
@@ -11,9 +10,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{IdentityFiles, TlsError};
 use crate::mark::Mark;
+use crate::small_file::{SmallFile, Unread};
 
 /// All authorities of a system are about 250 KiB.
-const BYTES_MAX: u64 = 1 << 20;
+const BYTES_MAX: usize = 1 << 20;
 const CERTIFICATE: &str = "certificate";
 const KEY: &str = "private key";
 /// Keys with a passphrase, in their two forms.
@@ -38,7 +38,7 @@ pub(super) fn identity(files: &IdentityFiles) -> Result<Identity, TlsError> {
 }
 
 /// At least one certificate.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = read(path, Kept::Open)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let found = found.map_err(|error| not_pem(path, CERTIFICATE, &error))?;
@@ -59,14 +59,20 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 
 /// The authorities of a file, all of which must be readable.
 pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    authorities_der(path).map(|(roots, _)| roots)
+}
+
+/// The same, with the certificates themselves: of one reading.
+pub(super) fn authorities_der(path: &Path) -> Result<DerAuthorities, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| TlsError::Unusable {
+    let certs = certificates(path)?;
+    for certificate in &certs {
+        roots.add(certificate.clone()).map_err(|error| TlsError::Unusable {
             path: path.to_owned(),
             reason: error.to_string(),
         })?;
     }
-    Ok(roots)
+    Ok((roots, certs))
 }
 
 /// The authorities that the system trusts, but for those that cannot be read: stores hold oddities.
@@ -107,18 +113,16 @@ fn read(path: &Path, kept: Kept) -> Result<Vec<u8>, TlsError> {
         io::ErrorKind::NotFound => TlsError::Missing(path.to_owned()),
         kind => TlsError::Io { path: path.to_owned(), kind },
     };
-    // Not blocking, so that a pipe in the file's place is refused instead of waited for.
-    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
-    let meta = file.metadata().map_err(failed)?;
-    let mode = meta.mode() & 0o777;
+    let file = SmallFile::open(path).map_err(failed)?;
+    let mode = file.meta().mode() & 0o777;
     if kept == Kept::Secret && mode & 0o007 != 0 {
         return Err(TlsError::OpenToEveryone { path: path.to_owned(), mode });
     }
-    let mut bytes = Vec::new();
-    if meta.is_file() {
-        file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    match file.read(BYTES_MAX) {
+        Ok(bytes) => Ok(bytes),
+        // It holds nothing, then.
+        Err(Unread::NotAFile) => Ok(Vec::new()),
+        Err(Unread::TooLarge) => Err(TlsError::TooLarge(path.to_owned())),
+        Err(Unread::Io(error)) => Err(failed(error)),
     }
-    let fits = u64::try_from(bytes.len()).is_ok_and(|bytes| bytes <= BYTES_MAX);
-    if fits { Ok(bytes) } else { Err(TlsError::TooLarge(path.to_owned())) }
 }

@@ -52,7 +52,7 @@ pub enum Speaks {
 /// What was seen of the other side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Its certificates, the leaf first, as far as they can be read.
+    /// Its certificates, the leaf first, up to one that cannot be read.
     pub chain: Vec<Certificate>,
     /// SHA-256 of the leaf in hexadecimal.
     pub fingerprint: String,
@@ -195,7 +195,7 @@ fn authorities(trust: Trust, ca: Option<&Path>) -> Result<(RootCertStore, Author
         return Ok((RootCertStore::empty(), none()));
     }
     let (roots, der) = match ca {
-        Some(path) => (files::authorities(path)?, files::certificates(path)?),
+        Some(path) => files::authorities_der(path)?,
         None => files::system_authorities_der()?,
     };
     let certificates = der.iter().filter_map(|der| Certificate::read(der)).collect();
@@ -209,7 +209,7 @@ impl Authorities {
         let leaf = chain.first().map(Sha256::digest);
         let fingerprint = leaf.into_iter().flatten().map(|byte| format!("{byte:02x}")).collect();
         let chain: Vec<Certificate> =
-            chain.iter().take(CHAIN_MAX).filter_map(|der| Certificate::read(der)).collect();
+            chain.iter().take(CHAIN_MAX).map_while(|der| Certificate::read(der)).collect();
         let chain_expiry = self.expiry(&chain);
         Seen { chain, fingerprint, chain_expiry, agreed: None }
     }
@@ -239,6 +239,16 @@ struct Recorder {
     authorities: Arc<Authorities>,
     trust: Trust,
     chain: Mutex<Vec<CertificateDer<'static>>>,
+}
+
+/// Takes any certificate for good.
+pub(super) fn anyone() -> Arc<dyn ServerCertVerifier> {
+    let authorities = Authorities { verifier: None, certificates: Vec::new() };
+    Arc::new(Recorder {
+        authorities: Arc::new(authorities),
+        trust: Trust::Anyone,
+        chain: Mutex::new(Vec::new()),
+    })
 }
 
 impl Recorder {
@@ -346,6 +356,20 @@ mod tests {
         assert_eq!(year(&trusted(&[]), &shown), None);
         let seen = trusted(&[]).look(&shown);
         assert_eq!((seen.chain.len(), seen.fingerprint.len()), (4, 64));
+    }
+
+    #[test]
+    fn what_comes_after_a_certificate_that_cannot_be_read_is_not_taken_for_it() {
+        let key = KeyPair::generate().unwrap();
+        let root = CertifiedIssuer::self_signed(params("root", 2046), key).unwrap();
+        let root = root.der().clone();
+        let known = vec![Certificate::read(&root).unwrap()];
+        let authorities = Authorities { verifier: None, certificates: known };
+        let odd = CertificateDer::from(vec![0x30, 0]);
+        let seen = authorities.look(&[odd.clone(), root.clone()]);
+        assert_eq!((seen.chain.len(), seen.chain_expiry), (0, None));
+        assert_eq!(seen.fingerprint.len(), 64);
+        assert_eq!(authorities.look(&[root, odd]).chain.len(), 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use bellwether_model::label::LabelSet;
-use bellwether_model::matcher::{MatchOp, Matcher};
+use bellwether_model::matcher::{MatchOp, Matcher, matches_all};
 use bellwether_model::select::{Column, Metadata, Select, Window};
 use bellwether_model::series::SeriesRef;
 use bellwether_model::time::Timestamp;
@@ -64,7 +64,7 @@ impl<'a> Overlay<'a> {
     /// Lays a sample over. Later samples of a series are not older.
     pub fn add(&mut self, labels: LabelSet, time: Timestamp, value: f64) {
         let is_read = |readers: &Vec<&Selector>| {
-            readers.iter().any(|selector| meets(&selector.matchers, &labels))
+            readers.iter().any(|selector| matches_all(&selector.matchers, &labels))
         };
         if !self.readers.as_ref().is_none_or(is_read) {
             return;
@@ -90,7 +90,10 @@ impl<'a> Overlay<'a> {
 
     fn matched(&self, matchers: &[Matcher], window: Window) -> Vec<&Added> {
         let inside = |added: &Added| added.samples.iter().any(|(time, _)| window.contains(*time));
-        self.added.iter().filter(|added| inside(added) && meets(matchers, &added.labels)).collect()
+        self.added
+            .iter()
+            .filter(|added| inside(added) && matches_all(matchers, &added.labels))
+            .collect()
     }
 
     fn by_ref(&self, series: SeriesRef) -> Option<&Added> {
@@ -120,12 +123,6 @@ fn asks_more(rule: &Rule) -> bool {
     let mut templates =
         rule.labels.values().chain(annotations.into_iter().flat_map(|a| a.values()));
     rule.query.contains("info(") || templates.any(|template| template.as_str().contains("query"))
-}
-
-fn meets(matchers: &[Matcher], labels: &LabelSet) -> bool {
-    // The metric's name, which tells most apart, is the last.
-    let meets = |m: &Matcher| m.matches(labels.get(m.name()).unwrap_or(""));
-    matchers.iter().rev().all(meets)
 }
 
 /// The series of a view with exactly these labels.

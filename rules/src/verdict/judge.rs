@@ -123,6 +123,11 @@ impl Judge {
         Ok(self.say(second))
     }
 
+    /// Whether the evidence has reached 1/α, now or before.
+    pub fn has_failed(&self) -> bool {
+        self.failed_at.is_some()
+    }
+
     /// The verdict by now, with its grounds.
     pub fn outcome(&self) -> Outcome {
         let (exponent, left_out) = self.caution();

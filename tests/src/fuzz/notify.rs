@@ -8,11 +8,11 @@ use bellwether_collector::pure::notify::record::{
     Detail, Failure, GiveUp, Intent, Outcome, Record, RetryAfter, ToldAlert, Verdict, Why,
 };
 use bellwether_collector::pure::notify::select::{AlertSelector, read_matcher};
-use bellwether_collector::pure::notify::sign::SigningKey;
 use bellwether_collector::pure::notify::state::NotifyState;
 use bellwether_model::label::LabelSet;
 use bellwether_model::time::Timestamp;
 use bellwether_model::wire::bytes::Reader;
+use bellwether_platform::sign::SigningKey;
 
 /// Reads records; those that can be read are written as they were, and folded into a state that can
 /// be read again.

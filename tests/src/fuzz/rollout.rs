@@ -1,9 +1,11 @@
-//! Readers around a verdict: decision records, and the tables that `judge` takes.
+//! Readers around a verdict: decision records, the tables that `judge` takes, files of services.
 
 use std::collections::BTreeMap;
 
 use bellwether_collector::pure::judge;
+use bellwether_model::config::Environment;
 use bellwether_rules::record::{self, Context, Hash, Record, SecretKey};
+use bellwether_rules::service::{self, Catalogue, Described};
 use bellwether_rules::verdict::{Arm, Config, Tick};
 
 fn key() -> SecretKey {
@@ -54,6 +56,35 @@ pub(super) fn read_table(input: &[u8]) {
             assert!(problems.has_errors());
             assert!(problems.iter().all(|problem| problem.place.is_some()));
             assert!(problems.to_string().contains("error[csv"));
+        }
+    }
+}
+
+/// Files of services and of environments.
+pub(super) fn service_seeds() -> Vec<Vec<u8>> {
+    let texts = [
+        "service: a\nowner: b\nmode: act\nhook: c\nstratum_label: route\nslis:\n  \
+         d: {total: 'e{f=\"g\"}', bad: 'e{h=~\"5..\"}'}\n  \
+         i: {histogram: j_seconds, threshold: 300ms}\nenvironments: {k: {mode: advise}}\n",
+        "environment: a\nmode: act\nrisk_floor: high\nmatch: {b: c}\nalerts: {d: e}\n",
+    ];
+    texts.map(|text| text.as_bytes().to_vec()).into()
+}
+
+/// A file is read whole, and stands in a catalogue, or there is a problem with a place.
+pub(super) fn read_service(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    match service::read("f", text, &Environment::new()) {
+        Ok((file, _)) => {
+            if let Described::Service(service) = &file.described {
+                assert!(!service.slis.is_empty() && !service.name.is_empty());
+                assert!(service.slis.values().all(|sli| !sli.total().is_empty()));
+            }
+            assert!(Catalogue::build(vec![file], None).is_ok());
+        }
+        Err(problems) => {
+            assert!(problems.has_errors());
+            assert!(problems.iter().all(|problem| problem.place.is_some()));
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The readers under test: one entry for each decoder and parser of the repository.
 
-use bellwether_model::config::{self, Environment};
-use bellwether_model::exposition::{self, Bounds, Writer};
+use bellwether_model::config::{self, Choice, Environment};
+use bellwether_model::exposition::{self, Bounds, Format, Outline, Reader, Writer};
 use bellwether_model::matcher::{MatchOp, Matcher};
+use bellwether_model::relabel::{Action, Kept, Labels, Rule, RuleSpec};
 
-use super::{Target, formats, notify, rollout, state};
+use super::{Target, formats, guard, hook, notify, rollout, state};
 
 /// Everything that reads bytes from outside.
 pub static TARGETS: &[Target] = &[
@@ -37,6 +38,70 @@ pub static TARGETS: &[Target] = &[
             "é".as_bytes(),
             b"\t",
         ],
+    },
+    Target {
+        name: "open-metrics",
+        run: read_open_metrics,
+        seeds: || {
+            texts(&[
+                "# TYPE a counter\n# UNIT a s\na_total 1 1.5 # {t=\"x\"} 2 3\na_created 7\n# EOF\n",
+                "# TYPE h histogram\nh_bucket{le=\"+Inf\"} 2 # {} 1\nh_sum 3\n# EOF",
+                "# HELP s a \\\"b\\\"\n# TYPE s stateset\ns{s=\"a\"} 1\n# EOF\n",
+            ])
+        },
+        dictionary: &[
+            b"# EOF\n",
+            b"# UNIT ",
+            b" # {",
+            b"# TYPE ",
+            b"_total",
+            b"_created",
+            b"{a=\"b\"}",
+            b"1e308",
+            b" 1.5",
+            b"\n",
+            b"\\",
+            "é".as_bytes(),
+        ],
+    },
+    Target {
+        name: "relabel",
+        run: relabel,
+        seeds: || {
+            texts(&[
+                "replace\na;b\n(.*);(.*)\nc\n${2}_$1",
+                "hashmod\na\n\nb\n7",
+                "labelmap\n\n__meta_(.+)\n\n${1}",
+                "keepequal\na\n\nb\n",
+            ])
+        },
+        dictionary: &[b"\n", b"$1", b"${", b"}", b"(", b"(?P<a>", b"$a", b"$$", b";", b"labeldrop"],
+    },
+    Target {
+        name: "target-files",
+        run: |input| {
+            let text = String::from_utf8_lossy(input);
+            drop(bellwether_agent::pure::scrape::discover::read("t.yml", &text));
+        },
+        seeds: || {
+            texts(&[
+                "- targets: ['a:1', b:2]\n  labels: {x: '1'}\n",
+                "[{\"targets\": [\"a:1\"], \"labels\": {\"x\": \"1\"}}]",
+            ])
+        },
+        dictionary: &[b"targets:", b"labels:", b"- ", b"[", b"]", b"{", b"}", b"null", b"\n"],
+    },
+    Target {
+        name: "hook-signal",
+        run: hook::read_signal,
+        seeds: hook::signal_seeds,
+        dictionary: &[b"\"", b":", b",", b"{", b"}", b"$(rm)", b"..", b"-", b"\\u0000", b"\"to\":"],
+    },
+    Target {
+        name: "hook-ledger-name",
+        run: hook::read_name,
+        seeds: hook::name_seeds,
+        dictionary: &[b".started", b".done", b".generation", b"@", b"/", b"..", b".tmp"],
     },
     Target {
         name: "matcher",
@@ -186,6 +251,24 @@ pub static TARGETS: &[Target] = &[
         dictionary: NUMBERS,
     },
     Target {
+        name: "guard-records",
+        run: guard::read_records,
+        seeds: guard::record_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "signals-state",
+        run: guard::read_state,
+        seeds: guard::state_seeds,
+        dictionary: NUMBERS,
+    },
+    Target {
+        name: "signals-answers",
+        run: guard::read_answer,
+        seeds: guard::answer_seeds,
+        dictionary: &[b"{", b"}", b"\"", b":", b",", b"done", b"retry", b"true", b"\\u0000"],
+    },
+    Target {
         name: "notifier-records",
         run: notify::read_records,
         seeds: notify::record_seeds,
@@ -295,6 +378,27 @@ pub static TARGETS: &[Target] = &[
         ],
     },
     Target {
+        name: "service",
+        run: rollout::read_service,
+        seeds: rollout::service_seeds,
+        dictionary: &[
+            b"{",
+            b"}",
+            b": ",
+            b"\n  ",
+            b"'",
+            b"\"",
+            b"[5m]",
+            b"=~",
+            b"300ms",
+            b"1e6",
+            b"histogram",
+            b"version",
+            b"$",
+            b"_bucket",
+        ],
+    },
+    Target {
         name: "table",
         run: rollout::read_table,
         seeds: || {
@@ -356,6 +460,69 @@ fn read_exposition(input: &[u8]) {
         families.iter().map(|family| family.samples.len()).sum()
     };
     assert_eq!(samples(&families), samples(&again));
+}
+
+/// A page that is read is followed by its own outline, to the same values; what is left of it is
+/// another page.
+fn read_open_metrics(input: &[u8]) {
+    let bounds = Bounds { page_bytes: 8192, line_bytes: 2048, ..Bounds::default() };
+    for format in [Format::Text, Format::OpenMetrics] {
+        let Ok(mut reader) = Reader::of(input, format, bounds) else { continue };
+        let mut outline = Outline::default();
+        outline.clear(format);
+        let mut values = Vec::new();
+        let mut is_whole = true;
+        while let Some(sample) = reader.next_sample() {
+            match sample {
+                Ok(sample) => values.push(sample.value.to_bits()),
+                Err(_) => is_whole = false,
+            }
+            if is_whole {
+                outline.note(&reader);
+            }
+        }
+        if !is_whole {
+            continue;
+        }
+        outline.finish(&reader);
+        let mut followed = Vec::new();
+        let does = outline.follow(input, format, bounds, &mut followed).is_some();
+        assert_eq!(does, !outline.is_empty());
+        let followed: Vec<u64> = followed.iter().map(|value| value.to_bits()).collect();
+        assert_eq!(followed, values);
+        let half = input.get(..input.len() / 2).unwrap_or_default();
+        outline.follow(half, format, bounds, &mut Vec::new());
+    }
+}
+
+/// A rule in lines: action, sources, pattern, target, replacement or modulus.
+fn relabel(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let mut lines = text.split('\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let word = line();
+    let Some((_, action)) = Action::WORDS.iter().find(|(name, _)| *name == word) else { return };
+    let sources: Vec<String> = line().split(';').map(str::to_owned).collect();
+    let (regex, target, last) = (line(), line(), line());
+    let is_hash = *action == Action::HashMod;
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let spec = RuleSpec {
+        action: *action,
+        source_labels: sources.into_iter().filter(|name| !name.is_empty()).collect(),
+        separator: None,
+        regex: some(regex),
+        target_label: some(target),
+        replacement: some(last).filter(|_| !is_hash),
+        modulus: last.parse().ok().filter(|_| is_hash),
+    };
+    let Ok(rule) = Rule::new(&spec) else { return };
+    let pairs = [("__name__", "up"), ("a", "x-1"), ("b", "é"), ("__meta_m", "3")];
+    let mut labels: Labels = pairs.into_iter().collect();
+    let before = labels.clone();
+    if rule.apply(&mut labels) == Kept::Yes {
+        let gone = before.iter().filter(|(name, _)| labels.get(name).is_empty());
+        assert!(gone.into_iter().all(|(name, _)| rule.may_remove(name)));
+    }
 }
 
 fn parse_selector(input: &[u8]) {

@@ -34,9 +34,18 @@ impl LightAgent {
     /// `instance` is no label value, or the columns are more than a group has.
     #[must_use]
     pub fn new(number: u32, instance: &str, columns: usize) -> LightAgent {
+        LightAgent::of(number, instance, &(0..columns).map(light).collect::<Vec<_>>())
+    }
+
+    /// The same with counters of other labels; `__name__` is their name.
+    ///
+    /// # Panics
+    /// As [`LightAgent::new`].
+    #[must_use]
+    pub fn of(number: u32, instance: &str, counters: &[LabelSet]) -> LightAgent {
         let target = LabelSet::new([("instance", instance), ("job", "light")]);
         let mut table = Table::new(target.expect("labels"), ROW);
-        let columns = (0..columns).map(|place| table.add(column(place))).collect();
+        let columns = counters.iter().map(|labels| table.add(column(labels))).collect();
         let mut id = [0xa1; 16];
         id[..4].copy_from_slice(&number.to_le_bytes());
         let origin = Origin {
@@ -120,11 +129,15 @@ impl LightAgent {
     }
 }
 
-fn column(place: usize) -> ColumnSpec {
+fn light(place: usize) -> LabelSet {
     let place = place.to_string();
     let labels = LabelSet::new([("__name__", "light_total"), ("place", place.as_str())]);
+    labels.expect("labels")
+}
+
+fn column(labels: &LabelSet) -> ColumnSpec {
     ColumnSpec {
-        labels: labels.expect("labels"),
+        labels: labels.clone(),
         kind: MetricType::Counter,
         value_kind: ValueKind::Float,
         unit: "".into(),

@@ -13,6 +13,8 @@ pub enum Daemon {
     Collector,
     /// `bellwether-agent`.
     Agent,
+    /// `bellwether-hook`.
+    Hook,
 }
 
 /// The path of a daemon, built beside the running test with the same profile.
@@ -25,6 +27,7 @@ pub fn daemon(which: Daemon) -> PathBuf {
     FOLDER.get_or_init(build).join(match which {
         Daemon::Collector => "bellwether",
         Daemon::Agent => "bellwether-agent",
+        Daemon::Hook => "bellwether-hook",
     })
 }
 

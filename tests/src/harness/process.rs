@@ -221,6 +221,16 @@ impl Folder {
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a file of our own");
         path
     }
+
+    /// Writes a file that can be run, and returns its path.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn write_program(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.write(name, content);
+        fs::set_permissions(&path, Permissions::from_mode(0o700)).expect("a file of our own");
+        path
+    }
 }
 
 impl Drop for Folder {

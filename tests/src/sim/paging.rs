@@ -29,6 +29,7 @@ use bellwether_collector::pure::notify::state::NotifyState;
 use bellwether_collector::shell::blocks::{BlockWriter, CheckpointDue, Upkeep};
 use bellwether_collector::shell::recover::{Recovered, Start, recover};
 use bellwether_model::id::{Position, StoreId};
+use bellwether_model::time::Timestamp;
 use bellwether_platform::clock::{Clock, ManualTime};
 use bellwether_platform::disk::sim::{SimDisk, SplitMix};
 use bellwether_platform::disk::{Disk, SyncPoint};
@@ -37,6 +38,7 @@ use bellwether_promql::evaluate::{Budget, Options as QueryOptions};
 use bellwether_promql::pool::Serial;
 use bellwether_rules::file;
 use bellwether_rules::group::Means;
+use bellwether_rules::record::SecretKey;
 use bellwether_rules::template::Site;
 use bellwether_store::{FileLimits, Limits as StoreLimits, Store};
 
@@ -49,6 +51,8 @@ const DATA: &str = "/data";
 const STEP: Millis = 100;
 /// Faults end; what is owed must have come by the end.
 const FAULTS_UNTIL: Millis = 200_000;
+/// By then all that failed was tried again, or given up and told anew.
+const CALM_FROM: Millis = FAULTS_UNTIL + 60_000;
 const END: Millis = 400_000;
 const DUE: CheckpointDue = CheckpointDue { bytes: u64::MAX, every: Duration::from_secs(11) };
 
@@ -174,7 +178,8 @@ impl World {
         }
         self.check()?;
         let owed = model::owed(&self.ledger, &self.slots);
-        self.receivers.finish(&self.ledger, &owed, &mut self.counts)
+        let calm = Timestamp::from(reading(CALM_FROM, 0).system);
+        self.receivers.finish(&self.ledger, &owed, calm, &mut self.counts)
     }
 
     fn after(&mut self, millis: Millis, happening: Happening) {
@@ -227,8 +232,14 @@ impl World {
         self.ledger.split_off(&Position(last.0 + 1));
         model::forget(&mut self.slots, last);
         self.synced = last;
-        let held = Held { store: keeper.store(), rules: keeper.rules(), notify: keeper.notify() };
-        let plan = ControlPlan { groups: rules(), notify: plan() };
+        let held = Held {
+            store: keeper.store(),
+            rules: keeper.rules(),
+            notify: keeper.notify(),
+            guard: keeper.guard(),
+            key: &SecretKey::new([1; 32]),
+        };
+        let plan = ControlPlan { groups: rules(), notify: plan(), ..ControlPlan::default() };
         let control = Control::new(clock.now(), held, plan);
         self.process = Some(Process {
             control,
@@ -387,7 +398,8 @@ impl World {
                         process.waiting.push((after, delivery));
                         continue;
                     }
-                    Effect::Show(_) | Effect::Hide(_) => continue,
+                    Effect::Show(_) | Effect::Hide(_) | Effect::GaveUp(_) => continue,
+                    other => panic!("no rollout is announced: {other:?}"),
                 };
                 process.control.step(now, event, &mut effects);
             }
@@ -410,7 +422,7 @@ impl World {
         let (came, outcome, takes) = self.receivers.answer(faulty);
         if came {
             self.count(if repeated { "arrived, marked as repeated" } else { "arrived" });
-            self.receivers.take((&to.name, &id), self.now, &body, outcome.is_success())?;
+            self.receivers.take((&to.name, &id), self.now, &body)?;
         }
         self.after(takes, Happening::Outcome { life, ticket, outcome });
         Ok(())
@@ -434,6 +446,6 @@ impl Process {
         let budget = Budget { samples_max: 10_000, stop: &stop };
         let means = Means { options: QueryOptions::default(), pool: &Serial, budget, site: &site };
         let view = self.store.view(self.clock.now().wall);
-        Event::Evaluated(Box::new(job.run(&view, means)))
+        Event::Evaluated(Box::new(job.run(&view, means, &mut || self.clock.now())))
     }
 }

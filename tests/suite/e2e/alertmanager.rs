@@ -16,7 +16,7 @@ use bellwether_collector::pure::notify::event::{AlertNow, Effect, Event, RuleRef
 use bellwether_collector::pure::notify::plan::NotifyPlan;
 use bellwether_collector::pure::notify::record::Outcome;
 use bellwether_collector::pure::notify::state::NotifyState;
-use bellwether_collector::shell::deliver::{DeliverMetrics, Deliverer, Outgoing, start};
+use bellwether_collector::shell::deliver::{DeliverMetrics, Deliverer, Ended, Outgoing, start};
 use bellwether_model::id::{Position, StoreId};
 use bellwether_model::label::LabelSet;
 use bellwether_model::time::{self, Timestamp};
@@ -83,7 +83,7 @@ impl Telling {
         let deliverer = Deliverer {
             outgoing: queue,
             durable: synced,
-            outcomes: Arc::new(move |ticket, outcome| drop(told.send((ticket, outcome)))),
+            outcomes: Arc::new(move |ended: Ended| drop(told.send((ended.ticket, ended.outcome)))),
             clock: clock.clone(),
             environment: BTreeMap::new(),
             metrics: DeliverMetrics::new(&Registry::new()),

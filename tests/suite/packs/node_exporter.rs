@@ -9,6 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use bellwether_model::label::LabelSet;
+use bellwether_model::matcher::matches_all;
 use bellwether_promql::script::series::read_metric;
 use bellwether_rules::file::{self, RuleKind};
 
@@ -59,10 +60,7 @@ fn rules_for_node_exporter_find_their_series_on_a_full_host() {
             if recorded.contains(name.as_str()) {
                 return;
             }
-            let meets = |labels: &LabelSet| {
-                selector.matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or("")))
-            };
-            if host.iter().any(meets) {
+            if host.iter().any(|labels| matches_all(&selector.matchers, labels)) {
                 found.insert(name)
             } else {
                 missing.insert(name)

@@ -6,7 +6,7 @@ use bellwether_model::config::{Fields, code};
 use bellwether_model::diagnostic::Diagnostic;
 use regex_automata::meta::{BuildError, Regex};
 
-use super::probe;
+use super::{probe, scrape};
 use crate::pure::filter::{FilterSpec, NameFilter};
 use crate::pure::input::{INPUTS, InputSpec, Pace};
 
@@ -66,8 +66,11 @@ impl InputPlan {
     }
 }
 
-/// The inputs that run, and whom to probe.
-pub(super) fn describe(f: &mut Fields<'_>, series_max: u64) -> (Vec<InputPlan>, probe::Section) {
+/// The inputs that run, whom to probe and whom to scrape.
+pub(super) fn describe(
+    f: &mut Fields<'_>,
+    series_max: u64,
+) -> (Vec<InputPlan>, probe::Section, scrape::Section) {
     let interval = interval(f, "Time from row to row of all inputs.", INTERVAL);
     let mut plans = Vec::new();
     for spec in INPUTS {
@@ -75,7 +78,7 @@ pub(super) fn describe(f: &mut Fields<'_>, series_max: u64) -> (Vec<InputPlan>, 
         let series_max = usize::try_from(series_max).unwrap_or(usize::MAX);
         plans.extend(plan.map(|plan| InputPlan { series_max, ..plan }));
     }
-    (plans, f.section("probe", probe::describe))
+    (plans, f.section("probe", probe::describe), f.section("scrape", scrape::describe))
 }
 
 /// One input; `None` if it is off.

@@ -18,7 +18,7 @@ const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9798);
 const TOKEN_BYTES: core::ops::RangeInclusive<usize> = 16..=512;
 
 /// One of the collectors of the file.
-pub(super) fn collector(f: &mut Fields<'_>, environment: &Environment) -> CollectorPlan {
+pub(crate) fn collector(f: &mut Fields<'_>, environment: &Environment) -> CollectorPlan {
     let url = f
         .text("url", "Scheme, host and port of the collector.")
         .check(|url| check_url(url))

@@ -3,7 +3,7 @@
 //! `modules` is written as in blackbox_exporter's file; a target names a module as `?module=` does,
 //! and has the labels that its scrape configuration would give it.
 
-mod module;
+pub(super) mod module;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,10 +11,12 @@ use std::time::Duration;
 use bellwether_model::config::{Fields, Item, code};
 use bellwether_model::diagnostic::{Diagnostic, Place};
 use bellwether_model::label::LabelSet;
+use bellwether_platform::dial::host_and_port;
 use hyper::http::uri::Authority;
 
 use super::AgentPlan;
-use crate::pure::probe::url::{self, Url};
+use crate::pure::probe::series::LABELS;
+use crate::pure::probe::url::Url;
 use crate::pure::probe::{Ask, TargetPlan, TcpPlan};
 use module::{Module, Prober};
 
@@ -80,7 +82,7 @@ pub(super) fn describe(f: &mut Fields<'_>) -> Section {
     Section { modules, targets }
 }
 
-fn at_most(items: usize, max: usize) -> Result<(), String> {
+pub(super) fn at_most(items: usize, max: usize) -> Result<(), String> {
     if items <= max { Ok(()) } else { Err(format!("has more than {max} items")) }
 }
 
@@ -132,18 +134,30 @@ fn target(f: &mut Fields<'_>, every: Duration, job: &str) -> Spec {
 
 fn label(name: &str, item: &mut Item<'_>) -> String {
     super::check_label(name, item, "`job` and `instance` are keys of the target");
+    if LABELS.contains(&name) {
+        item.push(is_of_the_probe(name, item.place()));
+    }
     item.text()
+}
+
+fn is_of_the_probe(name: &str, place: Place) -> Diagnostic {
+    let message = format!("`{name}` is a label of the series of probes");
+    Diagnostic::error(code::CONFLICT, Some(place), message).with_help("give it another name")
 }
 
 /// Host and port of a target without HTTP.
 fn tcp(address: &str) -> Option<(String, u16)> {
     let authority: Authority = address.parse().ok()?;
-    url::host_and_port(&authority, None)
+    host_and_port(&authority, None)
 }
 
 /// The plans of a section.
 pub(super) fn plans(fields: &Fields<'_>, section: Section, around: &Around<'_>) -> Vec<TargetPlan> {
     let Section { modules, targets } = section;
+    if !targets.is_empty() {
+        let are_of_probes = around.labels.iter().filter(|(name, _)| LABELS.contains(&&***name));
+        are_of_probes.for_each(|(name, (at, _))| fields.push(is_of_the_probe(name, at.clone())));
+    }
     let mut seen = BTreeSet::new();
     let mut plans = Vec::new();
     for target in targets {

@@ -41,9 +41,17 @@ impl TargetRows {
         Table::new(self.plan.labels.clone(), self.plan.interval)
     }
 
-    /// Takes over what is known of the same target under another plan, whose columns go on.
-    pub fn succeed(&mut self, old: TargetRows) {
+    /// Takes over from the same target under another plan: columns and results that wait go on,
+    /// rows come at the new pace.
+    pub fn succeed(&mut self, old: TargetRows, table: &mut Table) {
         (self.columns, self.waiting) = (old.columns, old.waiting);
+        table.set_cadence(self.plan.interval);
+    }
+
+    /// How many results wait for a row.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Takes a result. Returns how many were given up for it.
@@ -59,9 +67,8 @@ impl TargetRows {
         !self.waiting.is_empty()
     }
 
-    /// Fills the row with the oldest result; columns of what it does not tell end.
+    /// Fills the row that has begun with the oldest result; columns of what it does not tell end.
     pub fn fill(&mut self, table: &mut Table) {
-        table.begin_row();
         let Some(sight) = self.waiting.pop_front() else { return };
         let mut before = std::mem::take(&mut self.columns);
         for sample in series(&sight, self.plan.timeout) {
@@ -83,9 +90,9 @@ impl TargetRows {
     }
 }
 
-/// Whether a set of labels is that name with those labels.
+/// Whether a set of labels is that name with those labels; one that is empty is none.
 fn is(key: &LabelSet, name: &str, labels: &[(&str, &str)]) -> bool {
-    key.len() == labels.len() + 1
+    key.len() == labels.iter().filter(|(_, value)| !value.is_empty()).count() + 1
         && key.iter().all(|label| label == (METRIC_NAME, name) || labels.contains(&label))
 }
 
@@ -117,10 +124,26 @@ mod tests {
         assert_eq!(table.live(), 7 + 11);
         // Another plan of the same target goes on with its columns.
         let mut next = TargetRows::new(target("https://a/"));
-        next.succeed(rows);
+        next.succeed(rows, &mut table);
         next.push(answered());
         next.fill(&mut table);
         assert_eq!(table.live(), all);
+    }
+
+    #[test]
+    fn a_certificate_without_a_subject_has_one_series() {
+        let mut rows = TargetRows::new(target("https://a/"));
+        let mut table = rows.table();
+        let mut sight = answered();
+        let leaf = sight.tls.as_mut().unwrap().chain.first_mut().unwrap();
+        (leaf.subject, leaf.names) = (String::new(), Vec::new());
+        rows.push(sight.clone());
+        rows.fill(&mut table);
+        let columns = table.columns().to_vec();
+        rows.push(sight);
+        rows.fill(&mut table);
+        assert_eq!(table.columns(), columns);
+        assert_eq!(table.edits().len(), columns.len(), "each column was added once");
     }
 
     #[test]

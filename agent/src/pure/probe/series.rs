@@ -9,7 +9,7 @@ use bellwether_platform::tls::Seen;
 
 use super::address::{Family, hash};
 use super::{HttpSight, Sight};
-use crate::pure::family::FamilySpec;
+use crate::pure::family::{FamilySpec, seconds};
 
 macro_rules! families {
     ($($constant:ident $name:literal $help:literal;)*) => {
@@ -42,6 +42,18 @@ families! {
     TLS "probe_tls_version_info" "Version of TLS that is spoken.";
     CIPHER "probe_tls_cipher_info" "Cipher suite that is spoken.";
 }
+
+/// All names of labels that tell series of one target apart: no target has one of its own.
+pub const LABELS: [&str; 8] = [
+    "cipher",
+    "fingerprint_sha256",
+    "issuer",
+    "phase",
+    "serialnumber",
+    "subject",
+    "subjectalternative",
+    "version",
+];
 
 /// One series of a probe.
 #[derive(Clone, Debug)]
@@ -140,12 +152,6 @@ fn bounded(text: &str) -> String {
 
 fn flag(is_set: bool) -> f64 {
     f64::from(u8::from(is_set))
-}
-
-/// Seconds without the digits below a microsecond, which are noise and cost bytes.
-#[expect(clippy::cast_precision_loss, reason = "microseconds of one probe are below 2^53")]
-fn seconds(time: Duration) -> f64 {
-    time.as_micros() as f64 / 1e6
 }
 
 #[expect(clippy::cast_precision_loss, reason = "bytes of a body and times are below 2^53")]

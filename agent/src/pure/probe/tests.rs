@@ -127,6 +127,14 @@ fn what_a_certificate_says_is_cut_at_a_bound() {
 }
 
 #[test]
+fn the_labels_of_a_probe_s_series_are_listed() {
+    let samples = series::series(&answered(), Duration::ZERO);
+    let labels = samples.iter().flat_map(|sample| &sample.labels).map(|(name, _)| *name);
+    let labels: std::collections::BTreeSet<&str> = labels.collect();
+    assert!(labels.into_iter().eq(series::LABELS));
+}
+
+#[test]
 fn families_of_probes_are_gauges_with_help() {
     for family in series::FAMILIES {
         assert!(family.name.starts_with("probe_") && family.help.ends_with('.'), "{family:?}");
@@ -135,8 +143,9 @@ fn families_of_probes_are_gauges_with_help() {
 
 #[test]
 fn probes_of_many_targets_are_spread_over_their_interval() {
+    let of = |plan: &TargetPlan| crate::pure::ticks::phase(&plan.labels, plan.interval);
     let phases: Vec<u128> =
-        (1..=1000).map(|n| target(&format!("http://10.0.0.1:{n}/")).phase().as_millis()).collect();
+        (1..=1000).map(|n| of(&target(&format!("http://10.0.0.1:{n}/"))).as_millis()).collect();
     for second in 0..15 {
         let within = phases.iter().filter(|phase| **phase / 1000 == second).count();
         assert!((30..110).contains(&within), "{within} of 1000 in second {second}");

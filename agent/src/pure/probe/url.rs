@@ -2,9 +2,8 @@
 
 use core::fmt;
 
-use bellwether_platform::dial::Scheme;
+use bellwether_platform::dial::{Scheme, host_and_port};
 use hyper::Uri;
-use hyper::http::uri::Authority;
 
 /// Bytes of a URL.
 pub const BYTES_MAX: usize = 2048;
@@ -40,14 +39,9 @@ impl Url {
             return Err(BadUrl);
         }
         let uri: Uri = text.parse().map_err(|_| BadUrl)?;
-        let scheme = match uri.scheme_str() {
-            Some("http") => Scheme::Http,
-            Some("https") => Scheme::Https,
-            _ => return Err(BadUrl),
-        };
+        let scheme = Scheme::of(&uri).ok_or(BadUrl)?;
         let authority = uri.authority().ok_or(BadUrl)?;
-        let default = if scheme == Scheme::Https { 443 } else { 80 };
-        let (host, port) = host_and_port(authority, Some(default)).ok_or(BadUrl)?;
+        let (host, port) = host_and_port(authority, Some(scheme.port())).ok_or(BadUrl)?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let slash = if path.starts_with('/') { "" } else { "/" };
         Ok(Url {
@@ -65,16 +59,13 @@ impl Url {
     /// It cannot be asked over HTTP.
     pub fn join(&self, reference: &str) -> Result<Url, BadUrl> {
         let reference = reference.split_once('#').map_or(reference, |(before, _)| before);
-        let here = |path: &str| {
-            let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
-            Url::parse(&format!("{scheme}://{}{path}", self.authority))
-        };
+        let scheme = self.scheme;
+        let here = |path: &str| Url::parse(&format!("{scheme}://{}{path}", self.authority));
         let path = self.path.split_once('?').map_or(&*self.path, |(path, _)| path);
         if has_scheme(reference) {
             return Url::parse(reference);
         }
         if let Some(rest) = reference.strip_prefix("//") {
-            let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
             return Url::parse(&format!("{scheme}://{rest}"));
         }
         if reference.is_empty() {
@@ -101,24 +92,8 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.scheme == Scheme::Https { "https" } else { "http" };
-        write!(f, "{scheme}://{}{}", self.authority, self.path)
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.path)
     }
-}
-
-/// Host, IPv6 without brackets, and port.
-#[must_use]
-pub fn host_and_port(authority: &Authority, default: Option<u16>) -> Option<(String, u16)> {
-    let written = authority.as_str();
-    let host = authority.host();
-    let is_odd = host.is_empty() || written.contains('@');
-    let after = written.strip_prefix(host)?;
-    let port = match after.strip_prefix(':') {
-        Some(port) => port.parse().ok().filter(|_| port.bytes().all(|b| b.is_ascii_digit())),
-        None => default,
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    port.filter(|port| *port != 0 && !is_odd).map(|port| (host.to_owned(), port))
 }
 
 /// Whether a reference begins with `scheme:`.

@@ -1,6 +1,5 @@
 //! Whether an answer is what was expected: blackbox_exporter's tests in its order.
 
-use bellwether_model::time::{Timestamp, parse};
 use hyper::header::HeaderMap;
 
 use super::{Answer, Expect, Failure, HeaderMatch, HttpVersion, TlsExpected};
@@ -105,22 +104,6 @@ impl core::fmt::Display for HttpVersion {
     }
 }
 
-/// A date of HTTP, `Sun, 06 Nov 1994 08:49:37 GMT`, in seconds since 1970.
-#[must_use]
-pub fn date(text: &str) -> Option<i64> {
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let (_, rest) = text.split_once(", ")?;
-    let mut parts = rest.split(' ');
-    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
-    let (time, zone) = (parts.next()?, parts.next()?);
-    let place = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)?;
-    if zone != "GMT" || parts.next().is_some() {
-        return None;
-    }
-    let Timestamp(millis) = parse(&format!("{year}-{:02}-{day}T{time}Z", place / 3 + 1)).ok()?;
-    Some(millis.div_euclid(1000))
-}
-
 #[cfg(test)]
 mod tests {
     use hyper::header::{HeaderValue, SERVER, VIA};
@@ -203,13 +186,5 @@ mod tests {
         let tls = |tls| Expect { tls, ..Expect::default() };
         assert_eq!(judge(tls(TlsExpected::Forbidden), Body::Whole(b"")), "fine");
         assert_eq!(judge(tls(TlsExpected::Required), Body::Whole(b"")), "answered without TLS");
-    }
-
-    #[test]
-    fn dates_of_http_are_read() {
-        assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        for bad in ["", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 06 ovD 1994 08:49:37 GMT", "0"] {
-            assert_eq!(date(bad), None, "{bad}");
-        }
     }
 }

@@ -13,9 +13,14 @@ use super::*;
 use crate::pure::config::{Overrides, Surroundings, read};
 use crate::pure::input::INPUTS;
 use crate::pure::probe::{Sight, TargetPlan};
+use crate::pure::scrape;
+use crate::pure::scrape::page::{Page, Scan};
+use crate::pure::scrape::rows::Scrape;
+use crate::pure::scrape::target::ScrapeTarget;
 use crate::shell::calls::Calls;
 use crate::shell::host::Roots;
 use crate::shell::latest::Latest;
+use crate::shell::scrape::{Event, Numbered};
 
 /// A host of a few files in a directory of its own.
 struct FakeHost {
@@ -310,6 +315,7 @@ fn over_a_reload_targets_keep_their_groups_and_those_that_are_gone_end() {
     let mut collection = host.collection(&inputs).beside(found);
     (0..3).for_each(|place| sender.send((place, succeeded(&all[place], 0))).unwrap());
     collection.collect(Timestamp(1000));
+    assert_eq!(collection.groups().last().unwrap().table.cadence(), Duration::from_secs(15));
 
     let some = targets("targets: [{url: 'http://new'}, {url: 'http://c', interval: 1s}]");
     let (found, sender) = Targets::fed(&some);
@@ -327,7 +333,35 @@ fn over_a_reload_targets_keep_their_groups_and_those_that_are_gone_end() {
     assert_eq!(found, expected.map(|(id, instance)| (id, instance.to_owned())));
     let c = next.groups().iter().find(|group| group.id.0 == 66).unwrap();
     assert_eq!((c.table.live(), c.table.columns().len()), (18, 18), "its columns went on");
+    assert_eq!(c.table.cadence(), Duration::from_secs(1), "of the new interval");
     assert_eq!(next.groups().len(), 3, "what has ended is gone");
+}
+
+#[test]
+fn over_a_reload_results_that_wait_go_on_or_are_counted() {
+    let host = FakeHost::new("waiting");
+    let all = targets("targets: [{url: 'http://a'}, {url: 'http://b'}]");
+    let (found, sender) = Targets::fed(&all);
+    let mut collection = host.collection(&[]).beside(found);
+    // Two of each: one with the rows, one still on its way.
+    for redirects in 1..=2 {
+        (0..2).for_each(|place| sender.send((place, succeeded(&all[place], redirects))).unwrap());
+    }
+    assert_eq!(collection.collect(Timestamp(1000)).probes_dropped, 0);
+    (0..2).for_each(|place| sender.send((place, succeeded(&all[place], 3))).unwrap());
+
+    let some = targets("targets: [{url: 'http://b'}]");
+    let (found, sender) = Targets::fed(&some);
+    sender.send((0, succeeded(&some[0], 4))).unwrap();
+    let mut next = host.collection(&[]).beside(found);
+    next.succeed(collection);
+    assert_eq!(next.collect(Timestamp(2000)).probes_dropped, 2, "those of a");
+    let mut seen = vec![values(&next)["probe_http_redirects"]];
+    for tick in [3000, 4000] {
+        assert_eq!(next.collect(Timestamp(tick)).probes_dropped, 0);
+        seen.push(values(&next)["probe_http_redirects"]);
+    }
+    assert_eq!(seen, [2.0, 3.0, 4.0], "those of b, in order");
 }
 
 #[test]
@@ -336,4 +370,134 @@ fn an_agent_without_inputs_still_says_whose_frames_they_are() {
     let mut collection = host.collection(&[]);
     assert_eq!(collection.collect(Timestamp(15_000)).samples, 0);
     assert_eq!(due(&collection), [(0, String::new())]);
+}
+
+/// The targets of a section `inputs.scrape`, each on a port of its own.
+fn scraped(keys: &str, ports: &[u16]) -> Vec<Arc<ScrapeTarget>> {
+    let all: Vec<String> = ports.iter().map(|port| format!("'a:{port}'")).collect();
+    let text = format!(
+        "inputs: {{scrape: {{scrape_configs: [{{job_name: shop, {keys} \
+         static_configs: [{{targets: [{}]}}]}}]}}}}\n",
+        all.join(", ")
+    );
+    let around = Surroundings { host_name: "h".to_owned(), ..Surroundings::default() };
+    let plan = read("f", &text, &around, &Overrides::default()).unwrap().0;
+    let job = &plan.scrapes.jobs[0];
+    scrape::target::targets(job, &job.groups).targets.into_iter().map(Arc::new).collect()
+}
+
+fn numbered(targets: &[Arc<ScrapeTarget>]) -> Numbered {
+    (1..).zip(targets.iter().map(Arc::clone)).collect()
+}
+
+fn good(scan: &mut Scan) -> Box<Scrape> {
+    let page = Page { body: b"a 1\nb 2\n", format: exposition::Format::Text, version: None };
+    let (counts, result) = scan.read(&page);
+    Box::new(Scrape { took: Duration::ZERO, counts, result })
+}
+
+/// Instances, and live columns, of the groups that are due and not the agent's.
+fn due_scrapes(collection: &Collection) -> Vec<(u32, String, usize)> {
+    let due = collection.groups().iter().filter(|g| g.due && g.id >= GroupId::TARGETS);
+    let shown = |group: &Group| {
+        let instance = group.table.target().get("instance").unwrap_or_default();
+        (group.id.0, instance.to_owned(), group.table.live())
+    };
+    due.map(shown).collect()
+}
+
+#[test]
+fn a_scraped_target_has_two_groups_and_they_come_and_go_with_it() {
+    let host = FakeHost::new("scraped");
+    host.write("loadavg", "1.00 2.00 3.00 1/2 3\n");
+    let inputs = [plan("loadavg")];
+    let plans = scraped("", &[1, 2]);
+    let (targets, sender) = Targets::scraped_by_hand(numbered(&plans));
+    let mut collection = host.collection(&inputs).beside(targets);
+    let mut scans: Vec<Scan> = plans.iter().map(|target| Scan::new(Arc::clone(target))).collect();
+    sender.send(Event::Scraped(2, good(&mut scans[1]))).unwrap();
+    let collected = collection.collect(Timestamp(1000));
+    assert_eq!((collected.scrapes.scrapes, collected.scrapes.targets), (1, 2));
+    let due = due_scrapes(&collection);
+    let [(page, of, 2), (report, _, 5)] = &due[..] else { panic!("{due:?}") };
+    assert_eq!(of, "a:2");
+    let latest = Latest::default();
+    latest.publish(collection.groups());
+    let mut written = Vec::new();
+    latest.write(&mut exposition::Writer::new(&mut written));
+    assert!(!String::from_utf8(written).unwrap().contains("a:2"), "not on the agent's own page");
+
+    // The first goes, a third comes, the second stays.
+    let more = scraped("", &[2, 3]);
+    let now = vec![(2, Arc::clone(&plans[1])), (3, Arc::clone(&more[1]))];
+    sender.send(Event::Targets(now)).unwrap();
+    sender.send(Event::Scraped(3, good(&mut Scan::new(Arc::clone(&more[1]))))).unwrap();
+    sender.send(Event::Scraped(1, good(&mut scans[0]))).unwrap();
+    let collected = collection.collect(Timestamp(2000));
+    assert_eq!((collected.scrapes.targets, collected.scrapes.dropped), (2, 1), "one is gone");
+    assert!(due_scrapes(&collection).iter().all(|(_, _, live)| *live == 0), "a row to end with");
+    assert_eq!(due_scrapes(&collection).len(), 2);
+    sender.send(Event::Scraped(2, good(&mut scans[1]))).unwrap();
+    collection.collect(Timestamp(3000));
+    let due = due_scrapes(&collection);
+    assert_eq!(due.len(), 4, "{due:?}");
+    assert!(
+        due.contains(&(*page, "a:2".to_owned(), 2))
+            && due.contains(&(*report, "a:2".to_owned(), 5))
+    );
+    assert_eq!(due.iter().filter(|(_, instance, _)| instance == "a:3").count(), 2);
+    assert_eq!(collection.groups().len(), 1 + 4);
+}
+
+#[test]
+fn over_a_reload_a_page_that_is_read_alike_keeps_its_group() {
+    let host = FakeHost::new("reread");
+    host.write("loadavg", "1.00 2.00 3.00 1/2 3\n");
+    let inputs = [plan("loadavg")];
+    let plans = scraped("", &[1, 2, 3]);
+    let (targets, sender) = Targets::scraped_by_hand(numbered(&plans));
+    let mut collection = host.collection(&inputs).beside(targets);
+    for (number, target) in numbered(&plans) {
+        let scrape = good(&mut Scan::new(target));
+        sender.send(Event::Scraped(number, scrape)).unwrap();
+    }
+    collection.collect(Timestamp(1000));
+    let before = due_scrapes(&collection);
+    assert_eq!(before.len(), 6);
+
+    let reload = |collection: Collection, keys: &str| {
+        let plans = scraped(keys, &[3, 2]);
+        let (targets, sender) = Targets::scraped_by_hand(numbered(&plans));
+        let mut next = host.collection(&inputs).beside(targets);
+        next.succeed(collection);
+        next.collect(Timestamp(2000));
+        let ended = due_scrapes(&next);
+        for (number, target) in numbered(&plans) {
+            sender.send(Event::Scraped(number, good(&mut Scan::new(target)))).unwrap();
+        }
+        next.collect(Timestamp(3000));
+        (due_scrapes(&next), ended, next)
+    };
+    let of = |all: &[(u32, String, usize)], instance: &str| -> Vec<u32> {
+        all.iter().filter(|(_, of, _)| of == instance).map(|(id, ..)| *id).collect()
+    };
+    let (now, ended, next) = reload(collection, "scrape_interval: 1s, scrape_timeout: 1s,");
+    assert_eq!(
+        ended.iter().map(|(id, ..)| *id).collect::<BTreeSet<_>>(),
+        of(&before, "a:1").into_iter().collect()
+    );
+    assert_eq!(of(&now, "a:2"), of(&before, "a:2"));
+    assert_eq!(of(&now, "a:3"), of(&before, "a:3"));
+    // Read in another way, a page has another number; what is told of scrapes has not.
+    let filter = "metric_relabel_configs: [{source_labels: [__name__], regex: b, action: drop}],";
+    let (then, ended, _) = reload(next, filter);
+    assert_eq!(ended.len(), 2, "two pages end: {ended:?}");
+    for instance in ["a:2", "a:3"] {
+        let ([page, report], [was, told]) = (&of(&then, instance)[..], &of(&now, instance)[..])
+        else {
+            panic!("{then:?}")
+        };
+        assert_ne!(page, was);
+        assert_eq!(report, told);
+    }
 }

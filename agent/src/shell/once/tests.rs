@@ -41,7 +41,9 @@ fn page(host: &str) -> String {
     let (clock, _) = Clock::manual_agent(at);
     let facts = Facts { page_bytes: 4096, machine: "x86_64".into(), ..Facts::default() };
     let host = Host::new(roots, calls, clock.clone());
-    let once = once((&inputs, &[]), &LabelSet::default(), host, clock, facts).unwrap();
+    let once =
+        once((&inputs, &[], &ScrapePlan::default()), &LabelSet::default(), host, clock, facts)
+            .unwrap();
     assert_eq!(once.failed, []);
     String::from_utf8(once.page).unwrap()
 }

@@ -1,15 +1,13 @@
 //! A probe over HTTP: requests on new connections until an answer is no redirect.
 
-use std::fs::OpenOptions;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use bellwether_model::config::SecretSource;
-use bellwether_model::time::Mono;
+use bellwether_model::time::{Mono, http_date};
 use bellwether_platform::clock::Clock;
 use bellwether_platform::dial::{Scheme, causes};
+use bellwether_platform::secret::read_secret;
 use bellwether_platform::tls::{Speaks, Wire};
 use bellwether_platform::watched::{Watched, Watcher};
 use bytes::Bytes;
@@ -21,18 +19,15 @@ use hyper::header::{
 };
 use hyper::{Request, Response, Uri, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustix::fs::OFlags;
 use tokio::task::JoinHandle;
 
 use super::reach::Reach;
 use crate::pure::probe::redirect::{Next, Step, step};
-use crate::pure::probe::verdict::{Body, date};
+use crate::pure::probe::verdict::Body;
 use crate::pure::probe::{Answer, Failure, HeaderPlan, HttpPlan, HttpSight, HttpVersion, Sight};
 
 /// Bytes of the head of an answer that are read.
 const HEAD_BYTES: usize = 64 << 10;
-/// Bytes of a file with the value of a header.
-const VALUE_BYTES: u64 = 16 << 10;
 const AGENT: &str = concat!("bellwether-agent/", env!("CARGO_PKG_VERSION"));
 
 /// Asks until there is a last answer, and judges that.
@@ -215,12 +210,8 @@ fn headers(plan: &HttpPlan, next: &Next) -> Result<HeaderMap, Failure> {
 
 /// The value of a header from its file, without the end of its line.
 fn value_in(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    // Not blocking, so that a pipe in the file's place is not waited for.
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let read = opened.and_then(|file| file.take(VALUE_BYTES).read_to_string(&mut text));
-    read.map_err(|error| Failure::new(format!("cannot read {path:?}: {error}")))?;
+    let text = read_secret(path);
+    let text = text.map_err(|error| Failure::new(format!("cannot read {path:?}: {error}")))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
@@ -257,6 +248,7 @@ fn request(
 
 fn answer(response: &Response<Incoming>, scheme: Scheme) -> Answer {
     let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let modified = text(LAST_MODIFIED).and_then(http_date);
     let said = text(CONTENT_LENGTH).and_then(|length| length.parse().ok());
     let is_empty = response.body().is_end_stream();
     Answer {
@@ -267,7 +259,7 @@ fn answer(response: &Response<Incoming>, scheme: Scheme) -> Answer {
             _ => HttpVersion(11),
         },
         content_length: said.or(is_empty.then_some(0)),
-        last_modified: text(LAST_MODIFIED).and_then(date),
+        last_modified: modified.map(|at| at.0.div_euclid(1000)),
         over_tls: scheme == Scheme::Https,
     }
 }

@@ -1,17 +1,16 @@
 //! To the other side, step by step and each step timed: the name, TCP, TLS.
 
-use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_platform::clock::Clock;
 use bellwether_platform::tls::{LookTls, Speaks, Wire};
 use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::pure::probe::address::choose;
 use crate::pure::probe::{AddressPlan, Failure, Sight, TargetPlan};
+use crate::shell::lookup::Lookups;
 
 /// The way to one target.
 pub(super) struct Reach {
@@ -19,20 +18,13 @@ pub(super) struct Reach {
     server_name: Option<String>,
     tls: Arc<LookTls>,
     pub(super) clock: Clock,
-    lookup: Option<Lookup>,
-}
-
-/// A look-up under way. It outlives the probe that began it: the next one waits for it instead of
-/// beginning another beside it.
-struct Lookup {
-    host: String,
-    answer: JoinHandle<io::Result<Vec<IpAddr>>>,
+    lookups: Lookups,
 }
 
 impl Reach {
     pub(super) fn new(plan: &TargetPlan, tls: Arc<LookTls>, clock: Clock) -> Reach {
         let server_name = plan.tls.server_name.clone();
-        Reach { address: plan.address, server_name, tls, clock, lookup: None }
+        Reach { address: plan.address, server_name, tls, clock, lookups: Lookups::default() }
     }
 
     /// The name that a certificate must be for, if the plan names one.
@@ -56,16 +48,10 @@ impl Reach {
         if let Ok(address) = host.parse() {
             return Ok(vec![address]);
         }
-        loop {
-            let lookup = self.lookup.get_or_insert_with(|| Lookup::begin(host));
-            let answer = (&mut lookup.answer).await;
-            let is_it = lookup.host == host;
-            self.lookup = None;
-            if is_it {
-                let answer = answer.unwrap_or_else(|error| Err(io::Error::other(error)));
-                return answer.map_err(|error| Failure::new(format!("no address: {error}")));
-            }
-        }
+        // The port is not looked up.
+        let found = self.lookups.find(&format!("{host}:0")).await;
+        let found = found.map_err(|error| Failure::new(format!("no address: {error}")))?;
+        Ok(found.iter().map(SocketAddr::ip).collect())
     }
 
     /// Connects over TCP.
@@ -94,16 +80,5 @@ impl Reach {
         sight.tls = Some(seen);
         let took = self.clock.now().mono.since(begun);
         (wire.map_err(|reason| Failure::new(format!("TLS failed: {reason}"))), took)
-    }
-}
-
-impl Lookup {
-    fn begin(host: &str) -> Lookup {
-        let name = host.to_owned();
-        let answer = spawn_blocking(move || {
-            let all = (name.as_str(), 0).to_socket_addrs()?;
-            Ok(all.map(|address| address.ip()).collect())
-        });
-        Lookup { host: host.to_owned(), answer }
     }
 }

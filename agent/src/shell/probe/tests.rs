@@ -3,6 +3,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use bellwether_model::label::LabelSet;
 use bellwether_platform::listener::{Limits, Listener, Safeguards, service_fn};
@@ -263,7 +264,9 @@ fn what_is_private_is_not_told_to_where_a_redirect_leads() {
     assert!(!second.contains("t0ken") && !second.contains("from-file"), "{second}");
 
     let gone = probe(&format!("http://{address}/"), "header_files: {X-Key: /no/such}");
-    assert!(words(&gone).starts_with("cannot read \"/no/such\""), "{gone:?}");
+    assert_eq!(words(&gone), "cannot read \"/no/such\": entity not found");
+    let odd = probe(&format!("http://{address}/"), "header_files: {X-Key: /dev/zero}");
+    assert_eq!(words(&odd), "cannot read \"/dev/zero\": it is no regular file");
 }
 
 #[test]
@@ -379,7 +382,8 @@ impl Secured {
         };
         let (tell, told) = channel();
         thread::spawn(move || {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
                 let tls = ServerTls::open(ServerFiles { identity, client_ca: None }).unwrap();
                 let safe = Safeguards { tls: Some(tls), ..Safeguards::default() };
@@ -488,4 +492,13 @@ fn a_dead_target_holds_up_no_other_and_results_come_until_the_end() {
     // The channel closes once the thread and its tasks have ended.
     assert!(probing.results.iter().count() < 10);
     assert!(Probing::start(&[], &Clock::agent()).unwrap().stopper.is_none(), "no thread");
+}
+
+#[tokio::test]
+async fn a_system_without_a_thread_to_give_is_an_error() {
+    // No address space has room for such a stack.
+    let thread = thread::Builder::new().stack_size(1 << 47);
+    let result =
+        Probing::on(thread, &plans("targets: [{url: 'tcp://127.0.0.1:1'}]"), &Clock::agent());
+    assert!(result.is_err());
 }

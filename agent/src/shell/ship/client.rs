@@ -13,7 +13,9 @@ use bellwether_platform::listener::SPEAKS_TLS;
 use bellwether_platform::principal::{TOKEN_HEADER, Token};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE as CONTENT_TYPE_NAME, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_TYPE as CONTENT_TYPE_NAME, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use hyper::{Method, Request, Response};
 use tokio::time::timeout;
 use tracing::warn;
@@ -112,12 +114,6 @@ pub struct Answered {
     pub retry_after: Option<Duration>,
 }
 
-/// The two forms of a token in a header.
-struct Authorization {
-    bearer: HeaderValue,
-    bare: HeaderValue,
-}
-
 /// The client of one collector.
 pub struct Client {
     name: String,
@@ -181,28 +177,19 @@ impl Client {
         request.map_err(|error| SendError::Unreachable(error.to_string()))
     }
 
-    /// The header with the token. Over HTTP/2 it is one that goes into the table of the connection:
-    /// nobody else writes headers on it, so that the table betrays nothing.
-    fn authorization(&self) -> Result<Option<Authorization>, SendError> {
-        let token = match self.token.as_ref().map(Secret::reveal) {
+    fn token(&self) -> Result<Option<String>, SendError> {
+        Ok(match self.token.as_ref().map(Secret::reveal) {
             None => None,
             Some(SecretSource::Text(token)) => Some(token.to_owned()),
             Some(SecretSource::File(path)) => {
                 let token = Token::read(path).map_err(|e| SendError::Token(e.to_string()))?;
                 Some(token.expose().to_owned())
             }
-        };
-        let bad = |_| SendError::Token("the token is no header value".to_owned());
-        let headers = |token: String| {
-            let bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(bad)?;
-            let bare = HeaderValue::from_str(&token).map_err(bad)?;
-            Ok(Authorization { bearer, bare })
-        };
-        token.map(headers).transpose()
+        })
     }
 
     async fn exchange(&mut self, body: Bytes) -> Result<Answered, SendError> {
-        let (mut request, authorization) = (self.request(body)?, self.authorization()?);
+        let (mut request, token) = (self.request(body)?, self.token()?);
         let connection = match self.connection.take().filter(|held| !held.is_closed()) {
             Some(held) => self.connection.insert(held),
             None => {
@@ -211,11 +198,8 @@ impl Client {
                 self.connection.insert(fresh)
             }
         };
-        if let Some(Authorization { bearer, bare }) = authorization {
-            let (name, value) = match connection.is_http2() {
-                true => (TOKEN_HEADER, bare),
-                false => (AUTHORIZATION, bearer),
-            };
+        if let Some(token) = token {
+            let (name, value) = authorization(token, connection)?;
             request.headers_mut().insert(name, value);
         }
         match connection.send(request).await {
@@ -226,6 +210,21 @@ impl Client {
             }
         }
     }
+}
+
+/// The header with the token. Over HTTP/2 it is one that goes into the table of the connection:
+/// nobody else writes headers on it, so that the table betrays nothing.
+fn authorization(
+    token: String,
+    connection: &Connection,
+) -> Result<(HeaderName, HeaderValue), SendError> {
+    let (name, text) = match connection.is_http2() {
+        true => (TOKEN_HEADER, token),
+        false => (AUTHORIZATION, format!("Bearer {token}")),
+    };
+    let value = HeaderValue::try_from(text);
+    let bad = |_| SendError::Token("the token is no header value".to_owned());
+    Ok((name, value.map_err(bad)?))
 }
 
 async fn read(response: Response<hyper::body::Incoming>) -> Result<Answered, SendError> {

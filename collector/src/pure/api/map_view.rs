@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use bellwether_model::label::LabelSet;
-use bellwether_model::matcher::Matcher;
+use bellwether_model::matcher::{Matcher, matches_all};
 use bellwether_model::select::{Column, Metadata, Select, Window};
 use bellwether_model::series::SeriesRef;
 use bellwether_model::time::Timestamp;
@@ -26,11 +26,8 @@ impl MapView {
         let inside = |samples: &[(i64, f64)]| {
             samples.iter().any(|(time, _)| window.contains(Timestamp(*time)))
         };
-        let meets = |labels: &LabelSet| {
-            matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or("")))
-        };
         let all = self.0.iter().enumerate();
-        all.filter(|(_, (l, s))| meets(l) && inside(s)).map(|(i, _)| i).collect()
+        all.filter(|(_, (l, s))| matches_all(matchers, l) && inside(s)).map(|(i, _)| i).collect()
     }
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::error::{ApiError, ErrorKind};
 use super::json::Answer;
 use super::params::Params;
-use crate::pure::control::Shown;
+use crate::pure::control::{RuleTime, Shown};
 
 /// Which rules are asked for.
 struct Wanted<'a> {
@@ -144,8 +144,11 @@ fn group_json(wanted: &Wanted<'_>, group: &Shown) -> Option<Value> {
         .rules
         .iter()
         .zip(&group.state.rules)
-        .filter(|(rule, _)| wanted.takes(rule))
-        .map(|(rule, state)| rule_json(wanted, group, rule, state))
+        .enumerate()
+        .filter(|(_, (rule, _))| wanted.takes(rule))
+        .map(|(number, (rule, state))| {
+            rule_json(wanted, rule, state, group.times.get(number).copied())
+        })
         .collect();
     let any = wanted.names.is_empty() && wanted.matchers.is_empty();
     let whole = any && wanted.alerting && wanted.recording;
@@ -163,7 +166,12 @@ fn group_json(wanted: &Wanted<'_>, group: &Shown) -> Option<Value> {
     }))
 }
 
-fn rule_json(wanted: &Wanted<'_>, group: &Shown, rule: &Rule, state: &RuleState) -> Value {
+fn rule_json(
+    wanted: &Wanted<'_>,
+    rule: &Rule,
+    state: &RuleState,
+    timed: Option<RuleTime>,
+) -> Value {
     let mut all = Map::new();
     let mut put = |name: &str, value: Value| drop(all.insert(name.to_owned(), value));
     if rule.alert().is_some() {
@@ -186,10 +194,8 @@ fn rule_json(wanted: &Wanted<'_>, group: &Shown, rule: &Rule, state: &RuleState)
     if let Some(error) = &state.error {
         put("lastError", error.as_str().into());
     }
-    // Rules are not timed one by one: the group's time, in equal parts.
-    let count = u32::try_from(group.rules.rules.len()).unwrap_or(u32::MAX).max(1);
-    put("evaluationTime", (group.took / count).as_secs_f64().into());
-    put("lastEvaluation", time(group.evaluated_at).into());
+    put("evaluationTime", timed.map_or(0.0, |timed| timed.took.as_secs_f64()).into());
+    put("lastEvaluation", time(timed.map(|timed| timed.began)).into());
     put("type", if rule.alert().is_some() { "alerting" } else { "recording" }.into());
     Value::Object(all)
 }

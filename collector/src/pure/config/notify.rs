@@ -13,20 +13,20 @@ use bellwether_model::diagnostic::{Code, Diagnostic};
 use bellwether_model::label::LabelSet;
 use bellwether_model::matcher::Matcher;
 use bellwether_platform::dial::{Scheme, Way};
+use bellwether_platform::sign::SigningKey;
 use bellwether_platform::tls::ClientFiles;
 
 use crate::pure::notify::address::Address;
 use crate::pure::notify::plan::{
-    AlertmanagerPlan, Authorization, Endpoint, GroupBy, HeartbeatPlan, NotifyPlan, ReceiverPlan,
+    AlertmanagerPlan, Authorization, Endpoint, GroupBy, HeartbeatPlan, NAME_BYTES, NotifyPlan,
+    ReceiverPlan,
 };
 use crate::pure::notify::select::read_matcher;
-use crate::pure::notify::sign::SigningKey;
 
 /// `col003`: whoever listens on the way gets the token or password.
 pub const UNENCRYPTED: Code =
     Code { name: "col003", meaning: "a token or password would be sent without TLS" };
 
-const NAME_BYTES: usize = 128;
 const RECEIVERS: usize = 1000;
 const ALERTMANAGERS: usize = 64;
 const SECOND: Duration = Duration::from_secs(1);
@@ -81,7 +81,7 @@ pub(super) fn describe(f: &mut Fields<'_>, external_labels: &LabelSet) -> Notify
     }
 }
 
-fn at_most(count: usize, most: usize) -> Result<(), String> {
+pub(super) fn at_most(count: usize, most: usize) -> Result<(), String> {
     if count <= most { Ok(()) } else { Err(format!("must have {most} items at most")) }
 }
 
@@ -168,7 +168,7 @@ fn grouping(mut names: Vec<String>) -> GroupBy {
 }
 
 /// One key, or several while receivers change from one to another.
-fn secrets(f: &mut Fields<'_>) -> Vec<Secret> {
+pub(super) fn secrets(f: &mut Fields<'_>) -> Vec<Secret> {
     const KEY: &str = "Signs what is sent, as Standard Webhooks say: `whsec_` and base64.";
     let check = |secret: &Secret| match secret.reveal() {
         SecretSource::File(_) => Ok(()),
@@ -211,7 +211,8 @@ fn heartbeat(f: &mut Fields<'_>) -> HeartbeatPlan {
     HeartbeatPlan { endpoint, every }
 }
 
-fn endpoint(f: &mut Fields<'_>, help: &'static str) -> Endpoint {
+/// Something that a URL names.
+pub(super) fn endpoint(f: &mut Fields<'_>, help: &'static str) -> Endpoint {
     let url = f
         .secret("url", help)
         .check(|url| match url.reveal() {

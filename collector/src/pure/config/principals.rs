@@ -10,7 +10,7 @@ use bellwether_platform::principal::{
 
 const NAME_BYTES: usize = 128;
 const SCOPES: &str =
-    "one of `ingest`, `read`, `silence`, `announce`, `approve`, `rollout`, `admin`";
+    "one of `ingest`, `read`, `silence`, `announce`, `approve`, `rollout`, `hook`, `admin`";
 
 /// The principals, and what callers without a token may do: read on loopback, unless somebody is
 /// configured to read.

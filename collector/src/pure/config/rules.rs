@@ -41,13 +41,9 @@ impl Default for RulesPlan {
 }
 
 pub(super) fn describe(f: &mut Fields<'_>) -> RulesPlan {
-    let help =
+    const HELP: &str =
         "Rule files, directories of them, or paths with stars, from this file's directory on.";
-    let files = f.list("files", help, |item| {
-        let beside = Path::new(&*item.place().file).parent().map(Path::to_path_buf);
-        beside.unwrap_or_default().join(item.text())
-    });
-    let files = files.or(Vec::new());
+    let files = files(f, HELP);
     let packs = f.list("packs", "Packs of rules that come with the program.", |item| {
         let name = item.text();
         if packs::pack(&name).is_none() {
@@ -68,4 +64,13 @@ pub(super) fn describe(f: &mut Fields<'_>) -> RulesPlan {
         .between(Duration::ZERO, OFFSET_MAX)
         .or(Duration::ZERO);
     RulesPlan { files, packs, interval, query_offset }
+}
+
+/// The key `files`: paths, from the directory of the configuration file on.
+pub(super) fn files(f: &mut Fields<'_>, help: &'static str) -> Vec<PathBuf> {
+    let files = f.list("files", help, |item| {
+        let beside = Path::new(&*item.place().file).parent().map(Path::to_path_buf);
+        beside.unwrap_or_default().join(item.text())
+    });
+    files.or(Vec::new())
 }

@@ -1,6 +1,7 @@
 use bellwether_platform::principal::{Scope, Scopes, TokenHash, TokenSource};
 
 use super::*;
+use crate::pure::guard::plan::HookPlan;
 use crate::pure::keeper::REQUESTS_PER_AGENT;
 
 const HASH: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -75,6 +76,26 @@ fn everything_can_be_said() {
 }
 
 #[test]
+fn services_and_hooks_are_named() {
+    let text = "services: {files: [services.d, /etc/x/*.yaml]}\n\
+                hooks:\n  \
+                switch: {webhook: {url: 'https://h/x', secret_file: /k, bearer_token_file: /t, \
+                timeout: 3s}}\n  \
+                site: {runner: {secret_file: /k}}\n";
+    let around = around();
+    let (plan, _) = read("/etc/b/collector.yaml", text, &around, &Overrides::default()).unwrap();
+    let files: Vec<PathBuf> = vec!["/etc/b/services.d".into(), "/etc/x/*.yaml".into()];
+    assert_eq!(plan.services.files, files);
+    let names: Vec<_> = plan.hooks.names().into_iter().collect();
+    assert_eq!(names, ["site".into(), "switch".into()]);
+    let HookPlan::Webhook { endpoint, secrets } = &**plan.hooks.get("switch").unwrap() else {
+        panic!("no webhook")
+    };
+    assert_eq!((endpoint.timeout, secrets.len()), (Duration::from_secs(3), 1));
+    assert!(matches!(&**plan.hooks.get("site").unwrap(), HookPlan::Runner { .. }));
+}
+
+#[test]
 fn agents_alone_leave_reading_on_loopback() {
     let plan = plan("principals: {agents: {token_file: /t, scopes: [ingest]}}\n");
     assert_eq!(plan.anonymous, Anonymous::ReadsOnLoopback);
@@ -129,6 +150,12 @@ fn every_problem_is_shown_with_its_line() {
                 external_labels: {9a: b, __x: y, site: '${NOWHERE}'}\n\
                 rules: [rules.d/*.yaml]\n\
                 services:\n  web: {owner: me}\n\
+                environments: {production: {mode: act}}\n\
+                policies: {a: b}\n\
+                hooks:\n  \
+                'a b': {runner: {secret_file: /k}}\n  \
+                both: {runner: {}, webhook: {url: 'https://h/x', secret: whsec_hunter2}}\n  \
+                none: {}\n\
                 notify: later\n";
     let problems = read("collector.yaml", text, &around(), &Overrides::default()).unwrap_err();
     let shown = problems.to_string();
@@ -166,6 +193,9 @@ fn the_reference_has_every_key() {
         "store.retention",
         "limits.series_per_agent",
         "external_labels",
+        "services.files",
+        "hooks.<name>.webhook.url",
+        "hooks.<name>.runner.secret_file",
     ] {
         assert!(names.contains(&name), "{name}: {names:?}");
     }

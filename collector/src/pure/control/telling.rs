@@ -1,15 +1,12 @@
 //! From evaluations to notifications: what the notifier is told, and what it has journalled before
 //! anything is sent.
-//!
-//! One entry of notices is on its way at a time, so that their order is the journal's also where it
-//! has no room for a while.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bellwether_model::id::{Position, StoreId};
 use bellwether_model::label::LabelSet;
-use bellwether_model::time::{Mono, Now, Timestamp};
+use bellwether_model::time::{Now, Timestamp};
 use bellwether_rules::alert::{Alert, AlertState};
 use bellwether_rules::file::Rule;
 use bellwether_rules::group::RuleState;
@@ -23,24 +20,17 @@ use super::super::notify::report::{AlertRow, AlertsReport, RuleRow};
 use super::super::notify::state::NotifyState;
 use super::super::notify::stats::Figures;
 use super::evaluation::GroupKey;
-use super::{Effect, FULL_PAUSE, Live, PlannedGroup};
-
-/// Bytes of notices in one entry, but for the last of them.
-const ENTRY_BYTES: usize = 1 << 20;
+use super::guarding::{TOLD_EVERY, Told};
+use super::outbox::Outbox;
+use super::{Effect, Live, PlannedGroup};
 
 /// The notifier and what it wants done.
 pub(super) struct Telling {
     notifier: Notifier,
     external_url: String,
     begun: bool,
-    /// In order.
-    wanted: Vec<event::Effect>,
-    /// The entry on its way, and what may be sent once it has a position.
-    noting: Option<(Vec<u8>, Vec<Delivery>)>,
-    /// The journal had no room for it: when it goes again.
-    again: Option<Mono>,
-    /// The newest position of anything recorded.
-    latest: Position,
+    outbox: Outbox<Record, Delivery>,
+    given_up: Vec<event::GivenUp>,
 }
 
 impl Telling {
@@ -49,26 +39,26 @@ impl Telling {
             external_url: plan.external_url.clone(),
             notifier: Notifier::new(store, plan, state),
             begun: false,
-            wanted: Vec::new(),
-            noting: None,
-            again: None,
-            latest: Position(0),
+            outbox: Outbox::new(),
+            given_up: Vec::new(),
         }
     }
 
-    /// Before anything else: tells all that was restored.
-    pub(super) fn begin(&mut self, now: Now, groups: &BTreeMap<GroupKey, Live>) {
+    /// Before anything else: tells all that was restored. `others` are alerts that no rule yields.
+    pub(super) fn begin(&mut self, now: Now, groups: &BTreeMap<GroupKey, Live>, others: Told) {
         if self.begun {
+            self.tell_others(now, others);
             return self.step(now, event::Event::Tick);
         }
         self.begun = true;
         self.tell_all(now, groups);
+        self.tell_others(now, others);
         self.step(now, event::Event::Restored);
     }
 
     /// A group's slot is recorded.
     pub(super) fn evaluated(&mut self, now: Now, live: &Live, position: Position) {
-        self.latest = self.latest.max(position);
+        self.outbox.follows(position);
         self.tell(now, live);
         self.step(now, event::Event::Alive);
     }
@@ -82,13 +72,20 @@ impl Telling {
         before: Vec<RuleRef>,
     ) {
         self.external_url.clone_from(&plan.external_url);
-        self.notifier.set_plan(now, plan, &mut self.wanted);
+        let mut wanted = Vec::new();
+        self.notifier.set_plan(now, plan, &mut wanted);
+        self.take(wanted);
         self.tell_all(now, groups);
         let kept: BTreeSet<RuleRef> =
             groups.values().flat_map(|live| live.alerting.iter().cloned()).collect();
         for rule in before.into_iter().filter(|rule| !kept.contains(rule)) {
             self.step(now, event::Event::RuleGone { rule });
         }
+    }
+
+    /// A page of this collector.
+    pub(super) fn external_url(&self) -> &str {
+        &self.external_url
     }
 
     pub(super) fn delivered(&mut self, now: Now, ticket: Ticket, outcome: Outcome) {
@@ -106,53 +103,21 @@ impl Telling {
         position: Option<Position>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(position) = position else {
-            self.again = Some(now.mono + FULL_PAUSE);
-            return;
-        };
-        self.latest = self.latest.max(position);
-        let sent = self.noting.take().into_iter().flat_map(|(_, deliveries)| deliveries);
-        effects.extend(sent.map(|delivery| Effect::Send { delivery, after: position }));
+        for (delivery, after) in self.outbox.recorded(now.mono, position) {
+            effects.push(Effect::Send { delivery, after });
+        }
     }
 
     /// Has what is wanted done as far as it may be. True if an entry goes.
     pub(super) fn flush(&mut self, now: Now, effects: &mut Vec<Effect>) -> bool {
-        if let Some((entry, _)) = &self.noting {
-            let goes = self.again.take_if(|again| *again <= now.mono).is_some();
-            if goes {
-                effects.push(Effect::Record(entry.clone()));
-            }
-            return goes;
+        effects.extend(self.given_up.drain(..).map(Effect::GaveUp));
+        let flushed = self.outbox.flush(now.mono, Record::put, entry::put_notices);
+        for (delivery, after) in flushed.after {
+            effects.push(Effect::Send { delivery, after });
         }
-        let mut records: Vec<Record> = Vec::new();
-        let mut deliveries = Vec::new();
-        let mut bytes = 0;
-        let mut left = Vec::new();
-        for wanted in self.wanted.drain(..) {
-            if bytes > ENTRY_BYTES || !left.is_empty() {
-                left.push(wanted);
-                continue;
-            }
-            match wanted {
-                event::Effect::Record(record) => {
-                    bytes += weight(&record);
-                    records.push(record);
-                }
-                event::Effect::Send(delivery) if records.is_empty() => {
-                    effects.push(Effect::Send { delivery, after: self.latest });
-                }
-                event::Effect::Send(delivery) => deliveries.push(delivery),
-            }
-        }
-        self.wanted = left;
-        if records.is_empty() {
-            return false;
-        }
-        let mut out = Vec::new();
-        entry::put_notices(&mut out, &records);
-        effects.push(Effect::Record(out.clone()));
-        self.noting = Some((out, deliveries));
-        true
+        let goes = flushed.entry.is_some();
+        effects.extend(flushed.entry.map(Effect::Record));
+        goes
     }
 
     pub(super) fn figures(&self) -> Figures {
@@ -169,6 +134,15 @@ impl Telling {
             rows.map(move |reference| Arc::new(row(live, reference.clone())))
         });
         AlertsReport { at: now, rules: rows.collect(), notify: self.notifier.report(now) }
+    }
+
+    fn tell_others(&mut self, now: Now, others: Told) {
+        for (rule, alerts) in others {
+            if !alerts.is_empty() || self.notifier.knows(&rule) {
+                let (interval, slot) = (TOLD_EVERY, now.wall);
+                self.step(now, event::Event::Rule { rule, interval, slot, alerts });
+            }
+        }
     }
 
     fn tell_all(&mut self, now: Now, groups: &BTreeMap<GroupKey, Live>) {
@@ -203,7 +177,19 @@ impl Telling {
     }
 
     fn step(&mut self, now: Now, event: event::Event) {
-        self.notifier.step(now, event, &mut self.wanted);
+        let mut wanted = Vec::new();
+        self.notifier.step(now, event, &mut wanted);
+        self.take(wanted);
+    }
+
+    fn take(&mut self, wanted: Vec<event::Effect>) {
+        for effect in wanted {
+            match effect {
+                event::Effect::Record(record) => self.outbox.record(record),
+                event::Effect::Send(delivery) => self.outbox.after(delivery),
+                event::Effect::GaveUp(given_up) => self.given_up.push(given_up),
+            }
+        }
     }
 }
 
@@ -221,14 +207,6 @@ pub(super) fn alerting(planned: &PlannedGroup) -> Vec<RuleRef> {
         Some(RuleRef { file, group: name, alert: rule.alert()?.name.as_str().into(), number })
     };
     rules.filter_map(reference).collect()
-}
-
-/// The bytes of a record, nearly.
-fn weight(record: &Record) -> usize {
-    match record {
-        Record::Intent(intent) => intent.body.len() * 2,
-        _ => 512,
-    }
 }
 
 /// The page that shows an expression, as Prometheus names it.
@@ -262,7 +240,9 @@ fn alert_row(labels: &LabelSet, alert: &Alert) -> AlertRow {
         value: alert.value,
         active_at: alert.active_at,
         fired_at: alert.fired_at,
-        keep_firing_since: alert.keep_firing_since,
         resolved_at: alert.resolved_at,
     }
 }
+
+#[cfg(test)]
+mod tests;

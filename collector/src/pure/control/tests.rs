@@ -34,7 +34,7 @@ fn plan(text: &str) -> ControlPlan {
         interval: rules.interval.unwrap(),
         rules: Arc::new(rules),
     });
-    ControlPlan { groups: groups.collect(), notify: NotifyPlan::default() }
+    ControlPlan { groups: groups.collect(), ..ControlPlan::default() }
 }
 
 /// The machine with a keeper's projection beside it, driven through whole seconds.
@@ -73,8 +73,8 @@ impl World {
                 let event = match effect {
                     Effect::Evaluate(job) => Event::Evaluated(Box::new(self.evaluate(job))),
                     Effect::Record(bytes) => Event::Recorded(self.record(&bytes, has_room)),
-                    Effect::Show(_) | Effect::Hide(_) => continue,
-                    Effect::Send { .. } => panic!("nobody is to be told"),
+                    Effect::Show(_) | Effect::Hide(_) | Effect::GaveUp(_) => continue,
+                    other => panic!("nobody is to be told: {other:?}"),
                 };
                 if let Event::Evaluated(done) = &event {
                     let samples = done.outcome.samples.iter();
@@ -90,7 +90,8 @@ impl World {
         let (stop, site) = (AtomicBool::new(false), Site::default());
         let budget = Budget { samples_max: 10_000, stop: &stop };
         let means = Means { options: Options::default(), pool: &Serial, budget, site: &site };
-        job.run(&self.view, means)
+        let at = now(self.second * 1000 + 999);
+        job.run(&self.view, means, &mut || at)
     }
 
     fn record(&mut self, bytes: &[u8], has_room: bool) -> Option<Position> {
@@ -145,7 +146,9 @@ impl World {
 
 fn control(at: Now, rules: &HeldRules, plan: ControlPlan) -> Control {
     let store = StoreId([7; 16]);
-    Control::new(at, Held { store, rules, notify: &NotifyState::default() }, plan)
+    let (notify, guard) = (&NotifyState::default(), &GuardState::default());
+    let key = &SecretKey::new([1; 32]);
+    Control::new(at, Held { store, rules, notify, guard, key }, plan)
 }
 
 fn now(millis: i64) -> Now {
@@ -273,6 +276,34 @@ fn a_delta_without_its_base_is_refused_and_the_group_forgotten() {
     };
     assert_eq!(held.apply(&skipped), Err(held::BaseMissing));
     assert!(held.get(&key).is_none());
+}
+
+#[test]
+fn each_rule_is_timed_by_itself() {
+    let world = World::new(&["x{i=\"1\"} 1 2 3".to_owned()], RULES);
+    let live = world.control.groups.values().next().unwrap();
+    let job = Job {
+        key: live.planned.key.clone(),
+        generation: 0,
+        rules: Arc::clone(&live.planned.rules),
+        state: Arc::clone(&live.state),
+        slot: Timestamp(1000),
+    };
+    let (stop, site) = (AtomicBool::new(false), Site::default());
+    let budget = Budget { samples_max: 10_000, stop: &stop };
+    let means = Means { options: Options::default(), pool: &Serial, budget, site: &site };
+    // The first rule takes 1 ms, the second 2 ms.
+    let (mut at, mut step) = (5000, 0);
+    let mut clock = || {
+        at += step;
+        step += 1;
+        now(at)
+    };
+    let done = job.run(&world.view, means, &mut clock);
+    let time =
+        |began, took| RuleTime { began: Timestamp(began), took: Duration::from_millis(took) };
+    assert_eq!(done.times, [time(5000, 1), time(5001, 2), time(5003, 3), time(5006, 4)]);
+    assert_eq!(done.took, Duration::from_millis(10));
 }
 
 #[test]

@@ -22,7 +22,22 @@ fn look(healthy: usize, state: &str, requests: u64) -> Event {
     let bad = if healthy < 2 { requests / 10 } else { 0 };
     let traffic = Traffic { good: requests - bad, bad, lost: 0 };
     let (pending, firing) = (state == "pending", state == "firing");
-    Event::Look(Look { healthy, pending, firing, traffic })
+    let rollout = Seen { announced: healthy == 2, ..Seen::default() };
+    Event::Look(Look { healthy, pending, firing, traffic, rollout })
+}
+
+/// The same, and what is seen of the rollout once it has failed.
+fn rolled(event: Event, answered: bool) -> Event {
+    let Event::Look(look) = event else { unreachable!("a look") };
+    let rollout = Seen {
+        announced: true,
+        failed: Some("errors: 30 bad of 30".to_owned()),
+        asked: true,
+        answered: answered.then(|| "done".to_owned()),
+        restored: answered,
+        record: Some(("demo-1.json".to_owned(), Ok(()))),
+    };
+    Event::Look(Look { rollout, ..look })
 }
 
 fn page(status: Status) -> Event {
@@ -66,27 +81,36 @@ fn a_demo_that_goes_well_is_told_step_by_step() {
             (16_100, look(1, "pending", 1_610)),
             (18_100, look(1, "firing", 1_810)),
             (18_200, page(Status::Firing)),
+            (18_300, rolled(look(1, "firing", 1_830), false)),
+            (18_400, rolled(look(1, "firing", 1_840), true)),
             (22_100, look(2, "", 2_210)),
-            (22_300, page(Status::Resolved)),
-            (22_400, page(Status::Resolved)),
+            (22_500, page(Status::Resolved)),
+            (22_600, page(Status::Resolved)),
         ],
         60_000,
     );
     insta::assert_snapshot!(transcript, @r#"
-    demo   0.0 s  start: 2 backends, 100 requests a second to them, a probe of each every second
+    demo   0.0 s  start: 2 backends behind a proxy, 100 requests a second, a probe of each every second
     demo          backend stable, version 1.0.0: http://127.0.0.1:4001/
     demo          backend canary, version 1.1.0: http://127.0.0.1:4002/
     demo          receiver of pages: http://127.0.0.1:4003/
     demo   2.3 s  healthy: every backend answers its probes
+    [Announce]
+    demo   2.3 s  rollout watched: both versions, second by second
     demo  15.0 s  fault injected: backend canary answers every request with 500
     [Inject]
     demo  16.1 s  alert pending: DemoBackendDown (1.1 s after the fault)
     demo  18.1 s  alert firing: DemoBackendDown (3.1 s after the fault)
     demo  18.2 s  page received, signature good: firing DemoBackendDown: the demo's backend canary does not answer well (3.2 s after the fault)
-    demo  21.2 s  fault removed: backend canary answers well
+    demo  18.3 s  rollout failed: errors: 30 bad of 30 (3.3 s after the fault)
+    demo  18.3 s  hook asked to roll back, once the decision was on the disk (3.3 s after the fault)
+    demo  18.3 s  record demo-1.json: signature good, judged again to the same verdict (3.3 s after the fault)
+    demo  18.4 s  hook answered: done (3.4 s after the fault)
+    demo  18.4 s  traffic restored: only the old version serves (3.4 s after the fault)
+    demo  21.4 s  fault removed: backend canary answers well
     [Mend]
-    demo  22.3 s  resolved received, signature good: resolved DemoBackendDown: the demo's backend canary does not answer well (1.1 s after the end of the fault)
-    demo  22.3 s  end: paged 3.2 s after the fault
+    demo  22.5 s  resolved received, signature good: resolved DemoBackendDown: the demo's backend canary does not answer well (1.1 s after the end of the fault)
+    demo  22.5 s  end: paged 3.2 s after the fault, traffic back 3.4 s after it
     demo          2210 requests: 2210 answered well, 0 with an error, 0 not at all
     [End(Well)]
     "#);
@@ -113,6 +137,8 @@ fn a_page_that_does_not_count_is_shown_and_waited_for_no_longer_than_another() {
     insta::assert_snapshot!(told.join("\n"), @r#"
     demo   1.0 s  page received, not of this fault: resolved DemoBackendDown: the demo's backend canary does not answer well
     demo   2.0 s  healthy: every backend answers its probes
+    [Announce]
+    demo   2.0 s  rollout watched: both versions, second by second
     demo  15.0 s  fault injected: backend canary answers every request with 500
     [Inject]
     demo  16.0 s  alert pending: DemoBackendDown (1.0 s after the fault)
@@ -138,8 +164,9 @@ fn it_gives_up_where_nothing_comes() {
     let opening = ends(vec![], 60_000);
     assert!(opening.contains("25.0 s  the backends were not seen"), "{opening}");
     assert!(opening.ends_with("[End(Badly)]"));
-    let mended = ends(vec![healthy(), (16_000, page(Status::Firing))], 60_000);
-    assert!(mended.contains("34.0 s  no message of the end came in time"), "{mended}");
+    let rolled = rolled(look(1, "firing", 1_600), true);
+    let mended = ends(vec![healthy(), (16_000, page(Status::Firing)), (16_100, rolled)], 60_000);
+    assert!(mended.contains("34.1 s  no message of the end came in time"), "{mended}");
     assert!(mended.ends_with("[End(Badly)]"));
     // The longest that goes well, and the longest of all, stay within a minute.
     let latest = (HEALTHY_WITHIN + PAGE_WITHIN + FAULT_LASTS + RESOLVED_WITHIN).as_secs();

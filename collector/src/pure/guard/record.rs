@@ -1,7 +1,11 @@
 //! What the guard has journalled (`collector/ROLLOUTS.md`). Its state is the fold of these records.
 
+pub(in crate::pure) mod bytes;
+
 use std::sync::Arc;
 
+use bellwether_model::label::LabelSet;
+use bellwether_model::matcher::{MatchOp, Matcher};
 use bellwether_model::signal::{Answer, Kind};
 use bellwether_model::time::Timestamp;
 use bellwether_rules::record::Hash;
@@ -83,6 +87,8 @@ pub enum Record {
         signal: u64,
         /// How.
         outcome: Close,
+        /// Why, in words; nothing where the outcome says it.
+        detail: String,
         /// When.
         at: Timestamp,
     },
@@ -122,10 +128,18 @@ pub struct Announced {
     pub share: Option<f64>,
     /// How long it is watched after it is through, in milliseconds.
     pub watch_ms: u64,
-    /// Matchers of the canary's arm beside the version's.
-    pub canary: Vec<String>,
-    /// Matchers of the baseline's arm beside the version's.
-    pub baseline: Vec<String>,
+    /// The hook that is asked, if one is named.
+    pub hook: Option<Arc<str>>,
+    /// What is counted.
+    pub measured: Measured,
+    /// Clauses of the canary's arm beside the version's.
+    pub canary: Vec<Clause>,
+    /// Clauses of the baseline's arm beside the version's.
+    pub baseline: Vec<Clause>,
+    /// Labels added to what people are told.
+    pub labels: LabelSet,
+    /// A page for whoever is told.
+    pub runbook: Option<String>,
     /// It cannot be undone: never rolled back without a person.
     pub irreversible: bool,
     /// The announce's hash, by which a repetition is told from another one.
@@ -134,6 +148,43 @@ pub struct Announced {
     pub by: String,
     /// When.
     pub at: Timestamp,
+}
+
+/// What is counted, as the service's file said at the announce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// The label that tells versions apart.
+    pub version_label: String,
+    /// The label that requests are compared within.
+    pub stratum_label: Option<String>,
+    /// Clauses of the environment.
+    pub environment: Vec<Clause>,
+    /// The service's SLIs, by name.
+    pub slis: Vec<MeasuredSli>,
+}
+
+/// One SLI.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeasuredSli {
+    /// Its name.
+    pub name: Arc<str>,
+    /// All requests.
+    pub total: Vec<Clause>,
+    /// The bad ones, or the good ones.
+    pub part: Vec<Clause>,
+    /// Whether `part` are the good ones.
+    pub is_good: bool,
+}
+
+/// A matcher as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clause {
+    /// The label.
+    pub name: String,
+    /// How it is compared.
+    pub op: MatchOp,
+    /// With what.
+    pub value: String,
 }
 
 /// One second of a rollout.
@@ -208,7 +259,7 @@ pub struct Intent {
     pub from: Arc<str>,
     /// The version that is to serve.
     pub to: Arc<str>,
-    /// Which hook is asked.
+    /// Which hook is asked; empty where the service has none.
     pub hook: Arc<str>,
     /// What is sent.
     pub body: Arc<[u8]>,
@@ -238,8 +289,22 @@ pub enum Close {
     Failed,
     /// Nothing was seen by the deadline.
     Expired,
-    /// A person took it back, or its rollout was aborted.
+    /// A person took it back, its rollout was aborted, or a rollback has taken the place of a hold.
     Withdrawn,
+}
+
+impl Close {
+    /// A word for metrics and reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Close::Restored => "restored",
+            Close::Refused => "refused",
+            Close::Failed => "failed",
+            Close::Expired => "expired",
+            Close::Withdrawn => "withdrawn",
+        }
+    }
 }
 
 /// How a rollout ended.
@@ -253,4 +318,19 @@ pub enum End {
     Aborted,
     /// It was never finished, for a day.
     Forgotten,
+}
+
+impl From<&Matcher> for Clause {
+    fn from(matcher: &Matcher) -> Clause {
+        let (name, value) = (matcher.name().to_owned(), matcher.value().to_owned());
+        Clause { name, op: matcher.op(), value }
+    }
+}
+
+impl Clause {
+    /// The matcher; `None` if another version wrote a pattern that this one cannot read.
+    #[must_use]
+    pub fn matcher(&self) -> Option<Matcher> {
+        Matcher::new(&self.name, self.op, &self.value).ok()
+    }
 }

@@ -12,6 +12,7 @@ use bellwether_store::{Capture, Damage, Filing, Placed, Source, Writer};
 use super::super::control::evaluation::GroupKey;
 use super::super::control::held::HeldRules;
 use super::super::entry::{self, Entry, Snapshot};
+use super::super::guard::state::GuardState;
 use super::super::notify::state::NotifyState;
 use super::{Held, Keeper, KeeperLimits, PLACES_PER_SERIES};
 
@@ -22,6 +23,8 @@ const SESSION: u8 = CONTROL + 3;
 const GROUP: u8 = CONTROL + 4;
 const RULES: u8 = CONTROL + 5;
 const NOTIFY: u8 = CONTROL + 6;
+const ROLLOUT: u8 = CONTROL + 7;
+const SIGNALS: u8 = CONTROL + 8;
 
 /// Takes the records of a checkpoint: kind and bytes.
 pub type Put<'a> = &'a mut dyn FnMut(u8, &[u8]);
@@ -38,6 +41,7 @@ pub struct KeeperCapture {
     groups: Vec<(GroupKey, Source)>,
     rules: HeldRules,
     notify: NotifyState,
+    guard: GuardState,
 }
 
 impl KeeperCapture {
@@ -84,6 +88,10 @@ impl KeeperCapture {
         out.clear();
         self.notify.put(&mut out);
         put(NOTIFY, &out);
+        self.guard.put_rollouts(&mut |bytes| put(ROLLOUT, bytes));
+        out.clear();
+        self.guard.put_rest(&mut out);
+        put(SIGNALS, &out);
     }
 }
 
@@ -98,6 +106,7 @@ pub struct KeeperRestoring {
     groups: Vec<(GroupKey, Source)>,
     rules: HeldRules,
     notify: NotifyState,
+    guard: GuardState,
 }
 
 impl KeeperRestoring {
@@ -113,6 +122,7 @@ impl KeeperRestoring {
             groups: Vec::new(),
             rules: HeldRules::default(),
             notify: NotifyState::default(),
+            guard: GuardState::default(),
         }
     }
 
@@ -157,6 +167,8 @@ impl KeeperRestoring {
                 self.groups.push((group, Source(reader.small()?)));
             }
             NOTIFY => self.notify = NotifyState::take(&mut reader)?,
+            ROLLOUT => self.guard.take_rollout(&mut reader)?,
+            SIGNALS => self.guard.take_rest(&mut reader)?,
             RULES => self.rules.take(&mut reader)?,
             _ => return Err(reader.malformed("a record of an unknown kind")),
         }
@@ -173,7 +185,7 @@ impl KeeperRestoring {
         keeper.sources = self.agents.into_iter().collect();
         keeper.ups = self.ups.into_iter().collect();
         (keeper.groups, keeper.rules) = (self.groups.into_iter().collect(), self.rules);
-        keeper.notify = self.notify;
+        (keeper.notify, keeper.guard) = (self.notify, self.guard);
         for (agent, stream, session, recount) in control.sessions {
             let held = keeper.held(&(agent, stream));
             (held.session, held.recount) = (session, recount);
@@ -212,6 +224,7 @@ impl Keeper {
             groups: self.groups.iter().map(|(group, source)| (group.clone(), *source)).collect(),
             rules: self.rules.clone(),
             notify: self.notify.clone(),
+            guard: self.guard.clone(),
             store: self.writer.capture(),
         }
     }

@@ -54,6 +54,7 @@ impl Keeper {
             Entry::Drain { agent, at, on } => self.drained(agent, at, on),
             Entry::Evaluation(evaluation) => self.evaluation(&evaluation, position),
             Entry::Notices(records) => self.notices(&records),
+            Entry::Rollouts(records) => self.rollouts(&records),
             Entry::GroupEnd { group, at } => self.group_end(&group, at, position),
             Entry::Forget { agent, at } => {
                 self.end(agent, at);

@@ -13,6 +13,8 @@ use bellwether_store::{Definition, LaneId, Source};
 use super::super::control::evaluation::{Evaluation, GroupKey};
 use super::super::control::held::HeldRules;
 use super::super::entry::Entry;
+use super::super::guard;
+use super::super::guard::state::GuardState;
 use super::super::notify::record::Record;
 use super::super::notify::state::NotifyState;
 use super::{Batch, EntryClass, JournalClosed, Keeper};
@@ -39,6 +41,7 @@ impl Keeper {
             Entry::Evaluation(evaluation) => self.evaluation(&evaluation, position),
             Entry::GroupEnd { group, at } => self.group_end(&group, at, position),
             Entry::Notices(records) => self.notices(&records),
+            Entry::Rollouts(records) => self.rollouts(&records),
             other => panic!("invariant: an entry of the control machine, not {other:?}"),
         }
         self.writer.publish(position);
@@ -55,6 +58,17 @@ impl Keeper {
     #[must_use]
     pub fn notify(&self) -> &NotifyState {
         &self.notify
+    }
+
+    /// What is known of rollouts.
+    #[must_use]
+    pub fn guard(&self) -> &GuardState {
+        &self.guard
+    }
+
+    /// Takes changes of rollouts.
+    pub(super) fn rollouts(&mut self, records: &[guard::record::Record]) {
+        records.iter().for_each(|record| self.guard.apply(record));
     }
 
     /// Takes changes of what receivers are told.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bellwether_model::label::LabelSet;
 use bellwether_model::time::Timestamp;
 
+use super::body::prefix;
 use super::event::{AlertNow, RuleRef};
 use super::fingerprint::fingerprint;
 use super::record::Detail;
@@ -38,6 +39,8 @@ pub(super) struct Held {
 pub(super) struct Fed {
     pub(super) original: AlertNow,
     pub(super) detail: Arc<Detail>,
+    /// Texts of it that are cut.
+    cut: u64,
 }
 
 /// What a rule's turn has changed.
@@ -47,7 +50,7 @@ pub(super) struct Changed {
     pub(super) alerts: Vec<(u64, LabelSet)>,
     /// Alerts refused.
     pub(super) refused: u64,
-    /// Texts cut.
+    /// Texts cut that were not cut before.
     pub(super) cut: u64,
 }
 
@@ -61,33 +64,43 @@ impl Alerts {
     ) -> Changed {
         let mut changed = Changed::default();
         let mut before = self.by_rule.remove(rule).unwrap_or_default();
-        self.count -= before.len();
-        let mut after = BTreeMap::new();
-        for original in alerts {
+        let identified = alerts.into_iter().map(|original| {
             let labels = with_external(&original.labels, external);
-            let key = fingerprint(&labels);
-            if self.count >= ALERTS && !before.contains_key(&key) {
-                changed.refused += 1;
-                continue;
+            (fingerprint(&labels), labels, original)
+        });
+        let identified: Vec<_> = identified.collect();
+        self.count -= before.len();
+        let stays: BTreeSet<u64> = identified
+            .iter()
+            .map(|(key, ..)| *key)
+            .filter(|key| before.contains_key(key))
+            .collect();
+        // What was there stays; what is new has the room that is left.
+        let mut room = ALERTS.saturating_sub(self.count + stays.len());
+        let mut after = BTreeMap::new();
+        for (key, labels, original) in identified {
+            if !stays.contains(&key) && !after.contains_key(&key) {
+                if room == 0 {
+                    changed.refused += 1;
+                    continue;
+                }
+                room -= 1;
             }
             let is_firing = original.ends_at.is_none();
-            let detail = Arc::new(detail(&original, labels, &mut changed.cut));
             let old = before.remove(&key);
-            let (was_firing, pushed_at) = match &old {
-                Some(old) => (old.alert.is_firing(), old.pushed_at),
-                None => (false, None),
-            };
+            let was_firing = old.as_ref().is_some_and(|old| old.alert.is_firing());
             // One that fires anew is a new one.
-            let is_same =
-                old.as_ref().is_some_and(|old| old.alert.original.starts_at == original.starts_at);
-            let alert = Arc::new(Fed { original, detail });
+            let same = old.filter(|old| old.alert.original.starts_at == original.starts_at);
+            let alert = Arc::new(Fed::new(original, labels, same.as_ref().map(|old| &*old.alert)));
+            let cut_before = same.as_ref().map_or(0, |old| old.alert.cut);
+            changed.cut += alert.cut.saturating_sub(cut_before);
             if is_firing != was_firing {
                 changed.alerts.push((key, alert.detail.labels.clone()));
             }
             self.mark(rule, key, is_firing);
-            self.count += usize::from(!after.contains_key(&key));
-            after.insert(key, Held { alert, pushed_at: pushed_at.filter(|_| is_same) });
+            after.insert(key, Held { alert, pushed_at: same.and_then(|old| old.pushed_at) });
         }
+        self.count += after.len();
         for (key, held) in before {
             if held.alert.is_firing() {
                 changed.alerts.push((key, held.alert.detail.labels.clone()));
@@ -168,6 +181,22 @@ impl Alerts {
 }
 
 impl Fed {
+    /// What is told of an alert stays the same value for as long as its words do.
+    fn new(original: AlertNow, labels: LabelSet, before: Option<&Fed>) -> Fed {
+        let is_same = |before: &&Fed| {
+            let AlertNow { annotations, generator_url, .. } = &before.original;
+            before.detail.labels == labels
+                && *annotations == original.annotations
+                && *generator_url == original.generator_url
+        };
+        if let Some(before) = before.filter(is_same) {
+            return Fed { original, detail: Arc::clone(&before.detail), cut: before.cut };
+        }
+        let mut cut = 0;
+        let detail = Arc::new(detail(&original, labels, &mut cut));
+        Fed { original, detail, cut }
+    }
+
     fn is_firing(&self) -> bool {
         self.original.ends_at.is_none()
     }
@@ -184,13 +213,10 @@ pub(super) fn with_external(labels: &LabelSet, external: &LabelSet) -> LabelSet 
 fn detail(alert: &AlertNow, labels: LabelSet, cut: &mut u64) -> Detail {
     let mut room = ANNOTATION_BYTES;
     let mut text = |text: &str| {
-        let mut end = text.len().min(room);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        *cut += u64::from(end < text.len());
-        room -= end;
-        text.get(..end).unwrap_or_default().to_owned()
+        let kept = prefix(text, room);
+        *cut += u64::from(kept.len() < text.len());
+        room -= kept.len();
+        kept.to_owned()
     };
     let generator_url = text(&alert.generator_url);
     let mut annotations = BTreeMap::new();

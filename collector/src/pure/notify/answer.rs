@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether_model::hash::fnv1a;
-use bellwether_model::time::{self, Timestamp};
+use bellwether_model::time::{Timestamp, http_date};
 
 use super::plan::ReceiverPlan;
 use super::record::{Intent, Outcome, RetryAfter, Verdict};
@@ -47,7 +47,12 @@ pub(super) fn verdict(
 #[must_use]
 pub(super) fn backoff(id: &str, attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
-    let base = FIRST.saturating_mul(1 << doublings).min(LONGEST);
+    spread(id, attempt, FIRST.saturating_mul(1 << doublings).min(LONGEST))
+}
+
+/// A time by a factor in 0.75..1.25 that the id and the attempt give.
+#[must_use]
+pub(in crate::pure) fn spread(id: &str, attempt: u32, base: Duration) -> Duration {
     let drawn = fnv1a(id.bytes().chain(attempt.to_le_bytes()));
     // The upper bits of FNV are the better ones.
     let percent = 75 + u32::try_from(drawn >> 33).unwrap_or(0) % 51;
@@ -65,25 +70,14 @@ impl RetryAfter {
         http_date(text).map(RetryAfter::At)
     }
 
-    fn time(self, now: Timestamp) -> Timestamp {
+    /// When it is to be tried again, if the answer came `now`.
+    #[must_use]
+    pub fn time(self, now: Timestamp) -> Timestamp {
         match self {
             RetryAfter::Seconds(seconds) => now.saturating_add(Duration::from_secs(seconds.into())),
             RetryAfter::At(at) => at,
         }
     }
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the form that RFC 9110 has senders write.
-fn http_date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (_, date) = text.split_once(", ")?;
-    let [day, month, year, clock, "GMT"] = date.split(' ').collect::<Vec<_>>()[..] else {
-        return None;
-    };
-    let month = MONTHS.iter().position(|name| *name == month)? + 1;
-    let has_clock = clock.len() == "08:49:37".len();
-    time::parse(&format!("{year}-{month:02}-{day}T{clock}Z")).ok().filter(|_| has_clock)
 }
 
 #[cfg(test)]

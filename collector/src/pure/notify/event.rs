@@ -7,8 +7,9 @@ use std::time::Duration;
 use bellwether_model::label::LabelSet;
 use bellwether_model::time::Timestamp;
 
+use super::super::guard::lane::effect::SignalDelivery;
 use super::plan::{AlertmanagerPlan, HeartbeatPlan, ReceiverPlan};
-use super::record::{Outcome, Record};
+use super::record::{GiveUp, Outcome, Record};
 
 /// An alerting rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +84,19 @@ pub enum Effect {
     Record(Record),
     /// To be sent once all records before it are synced.
     Send(Delivery),
+    /// A person may have to know: a notification is not tried any more.
+    GaveUp(GivenUp),
+}
+
+/// A notification that is not tried any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Its receiver.
+    pub receiver: Arc<str>,
+    /// What receivers know it by.
+    pub id: String,
+    /// Why.
+    pub reason: GiveUp,
 }
 
 /// Which delivery an outcome is of.
@@ -108,6 +122,13 @@ pub enum Ticket {
     Heartbeat {
         /// Its number since the start.
         beat: u64,
+    },
+    /// An attempt of a signal: the guard's, not the notifier's.
+    Signal {
+        /// The signal's number.
+        signal: u64,
+        /// Which attempt, from 1.
+        attempt: u32,
     },
 }
 
@@ -146,4 +167,13 @@ pub enum Request {
         /// Where.
         to: Arc<HeartbeatPlan>,
     },
+    /// A signal to a deploy hook; what it answers is kept.
+    Signal(SignalDelivery),
+}
+
+impl From<SignalDelivery> for Delivery {
+    fn from(delivery: SignalDelivery) -> Delivery {
+        let SignalDelivery { signal, attempt, .. } = delivery;
+        Delivery { ticket: Ticket::Signal { signal, attempt }, request: Request::Signal(delivery) }
+    }
 }

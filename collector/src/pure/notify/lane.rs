@@ -96,15 +96,22 @@ impl Lane {
         }
     }
 
-    /// Finds out when the group of an alert is due.
-    pub(super) fn plan_alert(&mut self, labels: &LabelSet, sight: Sight<'_>) {
-        if self.plan.wants(labels) {
-            self.plan_group(&self.plan.group_of(labels), sight);
-            for key in std::mem::take(&mut self.orphans) {
-                self.plan_group(&key, sight);
-                if self.group(&key, sight.state).is_some() {
-                    self.orphans.push(key);
-                }
+    /// Finds out when the groups of alerts are due, each group once.
+    pub(super) fn plan_alerts<'a>(
+        &mut self,
+        alerts: impl Iterator<Item = &'a LabelSet>,
+        sight: Sight<'_>,
+    ) {
+        let wanted = alerts.filter(|labels| self.plan.wants(labels));
+        let groups: BTreeSet<LabelSet> = wanted.map(|labels| self.plan.group_of(labels)).collect();
+        if groups.is_empty() {
+            return;
+        }
+        groups.iter().for_each(|key| self.plan_group(key, sight));
+        for key in std::mem::take(&mut self.orphans) {
+            self.plan_group(&key, sight);
+            if self.group(&key, sight.state).is_some() {
+                self.orphans.push(key);
             }
         }
     }
@@ -262,14 +269,23 @@ impl Lane {
         due.find(|key| !only_open || open_of(self.group(key, state), state).is_some())
     }
 
+    /// Whether there may be something to do.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        let is_overdue = self.in_flight.is_some_and(|away| away.overdue <= now);
+        is_overdue || self.due.first().is_some_and(|(at, _)| *at <= now)
+    }
+
     /// Whether something may be sent.
     fn is_free(&self, state: &NotifyState, now: Timestamp) -> bool {
         self.in_flight.is_none() && self.held_until(state).is_none_or(|until| until <= now)
     }
 
-    /// The group without an open notification that is due first, and when. Nothing is decided for
-    /// a receiver that said it is gone.
+    /// The group without an open notification that is due first, and when, if there is room for
+    /// one. Nothing is decided for a receiver that said it is gone.
     fn undecided(&self, state: &NotifyState) -> Option<(Timestamp, &LabelSet)> {
+        if !self.has_room(state) {
+            return None;
+        }
         let is_open = |key| open_of(self.group(key, state), state).is_some();
         let (at, key) = self.due.iter().find(|(_, key)| !is_open(key))?;
         let gone_until = state.receivers.get(&self.plan.name).and_then(|held| held.gone_until);
@@ -278,10 +294,8 @@ impl Lane {
 
     /// Whether another notification may be open.
     fn has_room(&self, state: &NotifyState) -> bool {
-        let open = state.open.values().filter(|open| open.intent.receiver == self.plan.name);
-        let (count, bytes) =
-            open.fold((0, 0), |(n, bytes), open| (n + 1, bytes + open.intent.body.len()));
-        count < OPEN && bytes < OPEN_BYTES
+        let held = state.receivers.get(&self.plan.name);
+        held.is_none_or(|held| held.open < OPEN && held.open_bytes < OPEN_BYTES)
     }
 
     /// Nothing is sent before.
@@ -291,7 +305,7 @@ impl Lane {
     }
 
     pub(super) fn next_wakeup(&self, state: &NotifyState) -> Option<Timestamp> {
-        let undecided = self.undecided(state).filter(|_| self.has_room(state)).map(|(at, _)| at);
+        let undecided = self.undecided(state).map(|(at, _)| at);
         let next = match &self.in_flight {
             Some(away) => Some(away.overdue),
             None => {
@@ -307,7 +321,6 @@ impl Lane {
         let held = state.receivers.get(&self.plan.name);
         ReceiverRow {
             plan: Arc::clone(&self.plan),
-            is_busy: self.in_flight.is_some(),
             not_before: held.and_then(|held| held.not_before),
             gone_until: held.and_then(|held| held.gone_until),
         }
@@ -317,19 +330,12 @@ impl Lane {
         let keys: BTreeSet<&LabelSet> = self.keys(sight.state).collect();
         let row = |key: &LabelSet| {
             let group = self.group(key, sight.state);
-            let known = |is_told| {
-                let known = group.into_iter().flat_map(|group| &group.known);
-                let those = known.filter(move |(_, known)| known.is_told == is_told);
-                those.map(|(key, _)| *key).collect()
-            };
+            let known = group.into_iter().flat_map(|group| &group.known);
             GroupRow {
                 receiver: Arc::clone(&self.plan.name),
                 group: key.clone(),
                 firing: self.members.get(key).into_iter().flatten().copied().collect(),
-                told: known(true),
-                owed: known(false),
-                open: group.and_then(|group| group.open),
-                told_at: group.and_then(|group| group.told_at),
+                told: known.filter(|(_, known)| known.is_told).map(|(key, _)| *key).collect(),
                 next: self.due(key, sight).and_then(|(at, next)| {
                     let held = self.held_until(sight.state);
                     Some((held.map_or(at, |held| held.max(at)), next?))

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use bellwether_model::config::Secret;
 use bellwether_model::label::LabelSet;
-use bellwether_model::matcher::Matcher;
+use bellwether_model::matcher::{Matcher, matches_all};
 use bellwether_platform::dial::Way;
 use bellwether_platform::tls::ClientFiles;
+
+/// Bytes of a receiver's name.
+pub const NAME_BYTES: usize = 128;
 
 /// Everything that tells. Swapped whole by a reload.
 #[derive(Clone, Debug, Default)]
@@ -112,7 +115,7 @@ impl ReceiverPlan {
     /// Whether an alert is for it.
     #[must_use]
     pub fn wants(&self, labels: &LabelSet) -> bool {
-        self.matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or("")))
+        matches_all(&self.matchers, labels)
     }
 
     /// The labels of the group that an alert belongs to; absent ones are absent.

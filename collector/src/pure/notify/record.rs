@@ -1,6 +1,6 @@
 //! What the notifier has journaled. The state is the fold of these records.
 
-pub(super) mod bytes;
+pub(in crate::pure) mod bytes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -153,6 +153,7 @@ impl GiveUp {
             GiveUp::Refused => "refused",
             GiveUp::Gone => "gone",
             GiveUp::Removed => "removed",
+            GiveUp::Outdated => "outdated",
         }
     }
 }
@@ -168,6 +169,8 @@ pub enum GiveUp {
     Gone,
     /// The receiver is not configured any more.
     Removed,
+    /// Nothing of what it tells is so any more, and its group has nothing else to tell.
+    Outdated,
 }
 
 /// What follows from an outcome.

@@ -13,7 +13,6 @@ use super::event::RuleRef;
 use super::plan::ReceiverPlan;
 use super::record::{Outcome, Why};
 use super::state::{Finished, Open};
-use super::stats::Stats;
 
 /// Everything that `alert list` and `why` answer from.
 #[derive(Clone, Debug, Default)]
@@ -64,8 +63,6 @@ pub struct AlertRow {
     pub active_at: Timestamp,
     /// Since when it fires.
     pub fired_at: Option<Timestamp>,
-    /// Since when it fires on though its condition has ended.
-    pub keep_firing_since: Option<Timestamp>,
     /// When it was resolved.
     pub resolved_at: Option<Timestamp>,
 }
@@ -73,8 +70,6 @@ pub struct AlertRow {
 /// What the notifier knows.
 #[derive(Clone, Debug, Default)]
 pub struct NotifyReport {
-    /// When it was made.
-    pub at: Timestamp,
     /// By name.
     pub receivers: Vec<ReceiverRow>,
     /// Of all receivers, in their order.
@@ -89,8 +84,6 @@ pub struct NotifyReport {
     pub heartbeat: Option<HeartbeatRow>,
     /// Added to alerts that lack them.
     pub external_labels: LabelSet,
-    /// What was counted.
-    pub stats: Stats,
 }
 
 /// A receiver.
@@ -98,8 +91,6 @@ pub struct NotifyReport {
 pub struct ReceiverRow {
     /// How it is configured.
     pub plan: Arc<ReceiverPlan>,
-    /// Something is on its way to it.
-    pub is_busy: bool,
     /// It asked that nothing comes before.
     pub not_before: Option<Timestamp>,
     /// It said that it is gone, and is tried again then.
@@ -117,12 +108,6 @@ pub struct GroupRow {
     pub firing: Vec<u64>,
     /// Fingerprints of what the receiver takes for firing.
     pub told: Vec<u64>,
-    /// Fingerprints of what a notification had that never arrived.
-    pub owed: Vec<u64>,
-    /// The number of the notification that is being tried.
-    pub open: Option<u64>,
-    /// When one was delivered last.
-    pub told_at: Option<Timestamp>,
     /// What comes next, and when.
     pub next: Option<(Timestamp, Next)>,
 }

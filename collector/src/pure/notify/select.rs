@@ -1,7 +1,7 @@
 //! Alerts chosen by people: matchers as Alertmanager's files have them, and `NAME{label=value}`.
 
 use bellwether_model::label::LabelSet;
-use bellwether_model::matcher::{MatchOp, Matcher};
+use bellwether_model::matcher::{MatchOp, Matcher, matches_all};
 
 const ALERT_NAME: &str = "alertname";
 /// Matchers of one selector.
@@ -43,7 +43,7 @@ impl AlertSelector {
     /// Whether an alert is meant.
     #[must_use]
     pub fn matches(&self, labels: &LabelSet) -> bool {
-        self.0.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or("")))
+        matches_all(&self.0, labels)
     }
 
     /// Whether alerts of this name can be meant.

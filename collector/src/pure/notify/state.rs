@@ -45,6 +45,9 @@ pub(super) struct ReceiverState {
     pub(super) not_before: Option<Timestamp>,
     /// It said that it is gone; it is tried again then.
     pub(super) gone_until: Option<Timestamp>,
+    /// Its notifications that are being tried, and the bytes of their bodies.
+    pub(super) open: usize,
+    pub(super) open_bytes: usize,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -174,7 +177,7 @@ impl NotifyState {
                 self.see(*at);
                 let held = self.receivers.get_mut(receiver).and_then(|r| r.groups.remove(group));
                 if let Some(number) = held.and_then(|group| group.open) {
-                    self.finish(number, *at, End::GaveUp(GiveUp::Removed));
+                    self.finish(number, *at, End::GaveUp(GiveUp::Outdated));
                 }
             }
             Record::ReceiverGone { receiver, at } => {
@@ -223,7 +226,25 @@ impl NotifyState {
         group.open = Some(intent.number);
         let intent = Arc::clone(intent);
         let open = Open { intent, tries: 0, attempts: VecDeque::new(), unsure: false };
-        self.open.insert(open.intent.number, open);
+        self.put_open(open);
+    }
+
+    /// Adds an open notification; receivers count theirs.
+    fn put_open(&mut self, open: Open) {
+        if let Some(receiver) = self.receivers.get_mut(&open.intent.receiver) {
+            receiver.open += 1;
+            receiver.open_bytes += open.intent.body.len();
+        }
+        if let Some(other) = self.open.insert(open.intent.number, open) {
+            self.uncount(&other.intent);
+        }
+    }
+
+    fn uncount(&mut self, intent: &Intent) {
+        if let Some(receiver) = self.receivers.get_mut(&intent.receiver) {
+            receiver.open = receiver.open.saturating_sub(1);
+            receiver.open_bytes = receiver.open_bytes.saturating_sub(intent.body.len());
+        }
     }
 
     fn end_attempt(
@@ -262,6 +283,7 @@ impl NotifyState {
     /// Moves an open notification to the history.
     fn finish(&mut self, number: u64, at: Timestamp, end: End) {
         let Some(open) = self.open.remove(&number) else { return };
+        self.uncount(&open.intent);
         let unsure = end != End::Delivered && open.may_have_arrived();
         let Open { intent, tries, attempts, .. } = open;
         let receiver = self.receivers.get_mut(&intent.receiver);

@@ -18,6 +18,8 @@ pub struct Stats {
     pub alerts_refused: u64,
     /// Annotations and URLs that were cut.
     pub texts_cut: u64,
+    /// Notifications whose body has long texts cut.
+    pub bodies_cut: u64,
 }
 
 /// Of one receiver.

@@ -20,7 +20,7 @@ use bellwether_platform::tls::ClientFiles;
 use serde_json::Value;
 
 use super::Notifier;
-use super::event::{AlertNow, Delivery, Effect, Event, Request, RuleRef, Ticket};
+use super::event::{AlertNow, Delivery, Effect, Event, GivenUp, Request, RuleRef, Ticket};
 use super::plan::{Endpoint, GroupBy, NotifyPlan, ReceiverPlan};
 use super::record::{Failure, Outcome, Record};
 use super::state::NotifyState;
@@ -42,7 +42,7 @@ fn endpoint() -> Endpoint {
     }
 }
 
-fn receiver(name: &str) -> ReceiverPlan {
+pub(in crate::pure) fn receiver(name: &str) -> ReceiverPlan {
     ReceiverPlan {
         name: name.into(),
         endpoint: endpoint(),
@@ -58,7 +58,7 @@ fn receiver(name: &str) -> ReceiverPlan {
     }
 }
 
-fn plan(receivers: impl IntoIterator<Item = ReceiverPlan>) -> NotifyPlan {
+pub(in crate::pure) fn plan(receivers: impl IntoIterator<Item = ReceiverPlan>) -> NotifyPlan {
     let named = receivers.into_iter().map(|one| (Arc::clone(&one.name), Arc::new(one)));
     let external_url = "http://collector.invalid".to_owned();
     NotifyPlan { receivers: named.collect(), external_url, ..NotifyPlan::default() }
@@ -129,6 +129,7 @@ struct Rig {
     records: Vec<Record>,
     sent: Vec<Sent>,
     others: Vec<Delivery>,
+    given_up: Vec<GivenUp>,
 }
 
 impl Rig {
@@ -142,6 +143,7 @@ impl Rig {
             records: Vec::new(),
             sent: Vec::new(),
             others: Vec::new(),
+            given_up: Vec::new(),
         };
         rig.step(Event::Restored);
         rig
@@ -173,6 +175,7 @@ impl Rig {
                     self.sent.push(Sent { ticket, id, body, repeated });
                 }
                 Effect::Send(other) => self.others.push(other),
+                Effect::GaveUp(one) => self.given_up.push(one),
             }
         }
         // Of a large state it is looked at now and then.

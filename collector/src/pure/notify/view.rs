@@ -371,6 +371,7 @@ fn given_up(reason: GiveUp) -> String {
         GiveUp::Refused => "the receiver refuses it",
         GiveUp::Gone => "the receiver says it is gone",
         GiveUp::Removed => "the receiver is not configured any more",
+        GiveUp::Outdated => "nothing that it tells is so any more",
     }
     .to_owned()
 }

@@ -127,6 +127,7 @@ fn counters(figures: &Figures) -> Vec<MetricFamily> {
         ("heartbeats_failed_total", "Heartbeats not answered with 2xx.", stats.heartbeats_failed),
         ("alerts_refused_total", "Alerts beyond the bound, not told.", stats.alerts_refused),
         ("texts_cut_total", "Annotations and URLs that were cut.", stats.texts_cut),
+        ("bodies_cut_total", "Notifications of over 4 MiB, with texts cut.", stats.bodies_cut),
     ];
     for (name, help, value) in plain {
         let family = Family::new(name, help, &[]);

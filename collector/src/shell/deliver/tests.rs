@@ -8,15 +8,16 @@ use std::sync::mpsc as std_mpsc;
 use std::time::Duration;
 
 use bellwether_model::config::Secret;
-use bellwether_model::time::Timestamp;
+use bellwether_platform::sign::SigningKey;
 use bellwether_platform::tls::ClientFiles;
 
 use super::*;
+use crate::pure::guard::lane::effect::SignalDelivery;
+use crate::pure::guard::plan::HookPlan;
 use crate::pure::notify::plan::{
     AlertmanagerPlan, Authorization, Endpoint, GroupBy, HeartbeatPlan, ReceiverPlan,
 };
 use crate::pure::notify::record::{Failure, RetryAfter};
-use crate::pure::notify::sign::SigningKey;
 
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -107,8 +108,9 @@ fn webhook(endpoint: Endpoint, secrets: Vec<Secret>) -> Request {
 fn outcome(request: &Request) -> Outcome {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let now = Timestamp(1_614_265_330_999);
-    let outcome = runtime.block_on(send(request, now, &BTreeMap::new()));
+    let (outcome, body) = runtime.block_on(send(request, now, &BTreeMap::new()));
     runtime.shutdown_background();
+    assert!(body.is_empty(), "nobody reads it");
     let said = format!("{outcome:?} {request:?}");
     assert!(!said.contains("planted"), "{said}");
     outcome
@@ -167,6 +169,38 @@ fn a_webhook_is_signed_and_carries_its_id() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_secret_holds_up_nothing() {
+    let receiver = Receiver::new(|stream| answer(stream, "HTTP/1.1 204 No Content\r\n\r\n"));
+    let dir = std::env::temp_dir().join(format!("bellwether-pipes-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let pipe = dir.join("pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let reasons = [
+        webhook(endpoint(receiver.url()), vec![Secret::file(&pipe)]),
+        webhook(Endpoint { url: Secret::file(&pipe), ..endpoint(String::new()) }, Vec::new()),
+    ]
+    .map(|request| match outcome(&request) {
+        Outcome::Failed { failure: Failure::Unusable, reason } => reason,
+        other => panic!("{other:?}"),
+    });
+    for (reason, what) in reasons.iter().zip(["the key that signs", "the URL"]) {
+        let expected = format!("the file with {what} cannot be read: {}", pipe.display());
+        assert_eq!(*reason, format!("{expected}: it is no regular file"));
+    }
+    // A file that is too large is not taken for what it begins with.
+    let large = dir.join("large");
+    std::fs::write(&large, format!("{KEY}\n{}", " ".repeat(20_000))).unwrap();
+    let request = webhook(endpoint(receiver.url()), vec![Secret::file(&large)]);
+    let Outcome::Failed { failure: Failure::Unusable, reason } = outcome(&request) else {
+        panic!("a file that is too large")
+    };
+    assert!(reason.ends_with("it is larger than 16 KiB"), "{reason}");
+    assert!(receiver.requests.try_recv().is_err(), "nothing was sent");
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
 fn answers_are_told_apart() {
     let slowly = |stream| answer(stream, "HTTP/1.1 429 X\r\nretry-after: 17\r\n\r\nslowly");
     let asked = Some(RetryAfter::Seconds(17));
@@ -187,12 +221,41 @@ fn answers_are_told_apart() {
         answer(stream, &format!("HTTP/1.1 404 X\r\ncontent-length: 52\r\n\r\n{body}"));
     };
     assert_eq!(met(echo), Outcome::answered(404, None, "no hook … with …"));
-    // A long body is cut, a body that never ends is not waited for.
+    // A body that never ends is not waited for; its beginning is told.
     let endless = |mut stream: TcpStream| {
         stream.write_all(b"HTTP/1.1 500 X\r\n\r\n").unwrap();
         while stream.write_all(&[b'x'; 4096]).is_ok() {}
     };
-    assert_eq!(met(endless), Outcome::answered(500, None, ""));
+    assert_eq!(met(endless), Outcome::answered(500, None, &"x".repeat(4096)));
+    let long = |stream| {
+        let body = format!("the field `team` is unknown {}", " ".repeat(10_000));
+        answer(stream, &format!("HTTP/1.1 400 X\r\ncontent-length: 10028\r\n\r\n{body}"));
+    };
+    assert_eq!(met(long), Outcome::answered(400, None, "the field `team` is unknown"));
+    // What is cut may end within a secret.
+    let receiver = Receiver::new(|stream| {
+        let body = format!("planted-{}", "z".repeat(92)).repeat(50);
+        answer(stream, &format!("HTTP/1.1 400 X\r\ncontent-length: 5000\r\n\r\n{body}"));
+    });
+    let token = format!("planted-{}", "z".repeat(92));
+    let authorization = Some(Authorization::Bearer(Secret::text(token)));
+    let to = Endpoint { authorization, ..endpoint(receiver.url()) };
+    let told = outcome(&webhook(to, Vec::new()));
+    assert_eq!(told, Outcome::answered(400, None, &"…".repeat(40)));
+}
+
+#[test]
+fn secrets_are_masked_however_short_and_the_longest_first() {
+    let echo = |stream| {
+        let body = "abc, abcdefgh, dTphYmM=\n";
+        answer(stream, &format!("HTTP/1.1 401 X\r\ncontent-length: 24\r\n\r\n{body}"));
+    };
+    let receiver = Receiver::new(echo);
+    let password = Secret::text("abc");
+    let authorization = Some(Authorization::Basic { username: "u".to_owned(), password });
+    let url = format!("http://{}/hook?key=abcdefgh", receiver.address);
+    let request = webhook(Endpoint { authorization, ..endpoint(url) }, Vec::new());
+    assert_eq!(outcome(&request), Outcome::answered(401, None, "…, …, …"));
 }
 
 #[test]
@@ -265,7 +328,7 @@ fn nothing_leaves_before_its_position_is_durable() {
     let deliverer = Deliverer {
         outgoing: queue,
         durable,
-        outcomes: Arc::new(move |ticket, outcome| told.send((ticket, outcome)).unwrap()),
+        outcomes: Arc::new(move |ended: Ended| told.send((ended.ticket, ended.outcome)).unwrap()),
         clock: Clock::collector(),
         environment: BTreeMap::new(),
         metrics: DeliverMetrics::new(&registry),
@@ -289,4 +352,78 @@ fn nothing_leaves_before_its_position_is_durable() {
     assert_eq!(registry.gather()[0].get_metric()[0].get_histogram().get_sample_count(), 2);
     drop(outgoing);
     thread.join().unwrap();
+}
+
+fn signal(url: String) -> SignalDelivery {
+    SignalDelivery {
+        signal: 7,
+        attempt: 2,
+        to: Arc::new(HookPlan::Webhook {
+            endpoint: Box::new(endpoint(url)),
+            secrets: vec![Secret::text(KEY)],
+        }),
+        id: "rb_p5jXN8AQM9LWM0D4loKWxJek".to_owned(),
+        body: br#"{"type":"rollback.requested"}"#[..].into(),
+        repeated: true,
+        deadline: Timestamp(1_614_265_331_000),
+    }
+}
+
+fn signalled(delivery: SignalDelivery) -> (Outcome, Bytes) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let now = Timestamp(1_614_265_330_999);
+    let ended = runtime.block_on(send(&Request::Signal(delivery), now, &BTreeMap::new()));
+    runtime.shutdown_background();
+    ended
+}
+
+#[test]
+fn a_signal_is_signed_and_what_the_hook_answers_is_kept() {
+    let receiver = Receiver::new(|stream| {
+        let body = r#"{"key":"9f","status":"done"}"#;
+        answer(stream, &format!("HTTP/1.1 200 OK\r\ncontent-length: 28\r\n\r\n{body}"));
+    });
+    let delivery = Delivery::from(signal(receiver.url()));
+    assert_eq!(delivery.ticket, Ticket::Signal { signal: 7, attempt: 2 });
+    let (outcome, body) = signalled(signal(receiver.url()));
+    assert_eq!(outcome, Outcome::answered(200, None, ""));
+    assert_eq!(&body[..], br#"{"key":"9f","status":"done"}"#);
+    let got = receiver.requests.recv().unwrap();
+    let (head, body) = got.split_once("\r\n\r\n").unwrap();
+    let id = "rb_p5jXN8AQM9LWM0D4loKWxJek";
+    assert_eq!(header(head, "webhook-id"), Some(id));
+    assert_eq!(header(head, "bellwether-repeated"), Some("true"));
+    let key = SigningKey::parse(KEY).unwrap();
+    let signature = header(head, "webhook-signature").unwrap();
+    assert!(key.verifies(signature, id, 1_614_265_330, body.as_bytes()), "{signature}");
+}
+
+#[test]
+fn an_answer_that_is_too_long_or_breaks_off_is_a_2xx_all_the_same() {
+    let long = Receiver::new(|mut stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        while stream.write_all(&[b'x'; 4096]).is_ok() {}
+    });
+    let ended = signalled(signal(long.url()));
+    assert_eq!(ended, (Outcome::answered(200, None, ""), Bytes::new()));
+    let short = Receiver::new(|stream| {
+        answer(stream, "HTTP/1.1 202 Accepted\r\ncontent-length: 28\r\n\r\n{");
+    });
+    let ended = signalled(signal(short.url()));
+    assert_eq!(ended, (Outcome::answered(202, None, ""), Bytes::new()));
+}
+
+#[test]
+fn no_signal_leaves_after_its_deadline_or_for_a_hook_that_calls() {
+    let receiver = Receiver::new(|stream| answer(stream, "HTTP/1.1 200 OK\r\n\r\n"));
+    let late = SignalDelivery { deadline: Timestamp(1_614_265_330_999), ..signal(receiver.url()) };
+    let to = Arc::new(HookPlan::Runner { secrets: vec![Secret::text(KEY)] });
+    for (delivery, reason) in [
+        (late, "the deadline has passed"),
+        (SignalDelivery { to, ..signal(receiver.url()) }, "the hook is not called, it calls"),
+    ] {
+        let (outcome, _) = signalled(delivery);
+        assert_eq!(outcome, Outcome::failed(Failure::Unusable, reason));
+    }
+    assert!(receiver.requests.try_recv().is_err(), "nothing was sent");
 }

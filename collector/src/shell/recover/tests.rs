@@ -6,6 +6,7 @@ use bellwether_model::id::{AgentId, BootId, GroupId, Incarnation, Nonce, Stream}
 use bellwether_model::label::{LabelSet, METRIC_NAME};
 use bellwether_model::select::{Column, Select, Window};
 use bellwether_model::series::{MetricType, ValueKind};
+use bellwether_model::signal::Kind;
 use bellwether_model::time::{Mono, Nanos, Timestamp};
 use bellwether_model::wire::answer::Case;
 use bellwether_model::wire::encode::{Encoder, Origin};
@@ -16,6 +17,8 @@ use bellwether_platform::disk::sim::SimDisk;
 use bellwether_platform::journal::Class;
 
 use super::*;
+use crate::pure::entry::put_rollouts;
+use crate::pure::guard::record::{Intent, Record};
 use crate::pure::keeper::checkpoint::CheckpointOutcome;
 use crate::pure::keeper::{Batch, EntryClass, JournalClosed, Submit};
 use crate::shell::blocks::Job;
@@ -293,4 +296,45 @@ fn a_closed_file_with_a_damaged_index_is_read_block_by_block() {
     assert_eq!(bench.now.files_broken.len(), 1);
     // The silence between the two ends the series once.
     assert_eq!(bench.counts(), [71; 20]);
+}
+
+/// A signal that is open outlives its entry: the checkpoint has it, and what followed is replayed.
+#[test]
+fn open_signals_outlive_the_journal_that_they_stood_in() {
+    let mut bench = Bench::new();
+    let intent = Arc::new(Intent {
+        number: 1,
+        rollout: "gh-1".into(),
+        service: "checkout".into(),
+        environment: "production".into(),
+        generation: 1,
+        key: "9f".repeat(32).into(),
+        kind: Kind::Rollback,
+        from: "2".into(),
+        to: "1".into(),
+        hook: "web".into(),
+        body: b"{}"[..].into(),
+        at: now(1).wall,
+        deadline: now(121).wall,
+    });
+    let record = |bench: &mut Bench, record: Record| {
+        let mut entry = Vec::new();
+        let mut body = Vec::new();
+        record.put(&mut body);
+        put_rollouts(&mut entry, 1, &body);
+        let Recovered { keeper, journal, .. } = &mut bench.now;
+        keeper.record(&entry, &mut Pushing(journal)).unwrap().unwrap();
+    };
+    record(&mut bench, Record::Intended(intent));
+    for seconds in [40, 100, 70] {
+        bench.run(seconds);
+        bench.checkpoint();
+    }
+    assert!(bench.now.journal.first() > Position(2), "the journal is cut");
+    record(&mut bench, Record::Attempt { signal: 1, attempt: 1, at: now(2).wall });
+    bench.run(1);
+    let before = bench.now.keeper.guard().clone();
+    assert_eq!(before.lanes.open().map(|open| open.tries).collect::<Vec<_>>(), [1]);
+    bench.restart().unwrap();
+    assert_eq!(*bench.now.keeper.guard(), before);
 }

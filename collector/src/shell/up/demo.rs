@@ -1,12 +1,16 @@
-//! `up --demo`: backends, traffic, a receiver and a fault beside the collector and its agent.
+//! `up --demo`: backends behind a proxy, traffic, a receiver, a hook, a deploy and a fault beside
+//! the collector and its agent.
 //!
 //! All of it is made here and lives on loopback; everything that it makes in the store has
-//! `job="demo"`. What happens is decided by `pure/demo.rs`; the alert, its page and its end come by
-//! the ways of any other.
+//! `job="demo"`. What happens is decided by `pure/demo.rs`; the alert, its page and its end, the
+//! verdict and the rollback come by the ways of any other.
 
 mod backend;
+mod hook;
 mod load;
+mod proxy;
 mod receiver;
+mod rollout;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -20,8 +24,8 @@ use bellwether_model::matcher::{MatchOp, Matcher};
 use bellwether_model::select::{Column, Select, Window};
 use bellwether_model::time::Now;
 use bellwether_platform::dial::Way;
-use bellwether_platform::disk::{Disk, DiskError, RealDisk, make_dir};
-use bellwether_platform::listener::BindError;
+use bellwether_platform::disk::{DiskError, RealDisk, make_dir, replace_file};
+use bellwether_platform::sign::SigningKey;
 use bellwether_platform::stop::{self, Stop};
 use bellwether_platform::tls::ClientFiles;
 use bellwether_rules::alert::AlertState;
@@ -29,18 +33,21 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Screen;
-use crate::pure::config::Plan;
 use crate::pure::demo::page::Page;
 use crate::pure::demo::{ALERT, Backend as Fact, Demo, Effect, Ending, Event, Facts, JOB, Look};
+use crate::pure::guard::plan::HookPlan;
 use crate::pure::notify::plan::{Endpoint, GroupBy, ReceiverPlan};
-use crate::pure::notify::sign::SigningKey;
 use crate::shell::control::Board;
+use crate::shell::program;
+use crate::shell::reload::Always;
 use crate::shell::serve::Watch;
 use backend::{Backend, Mode};
 use load::Load;
+use proxy::Proxy;
 use receiver::Receiver;
+use rollout::Rollout;
 
-/// Requests a second, over both backends.
+/// Requests a second.
 const RATE: u32 = 100;
 /// From one look at probes and alerts to the next.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -52,74 +59,127 @@ const PACK: &str = "demo";
 const PAGER: &str = "demo";
 /// Where the page has not come.
 const WITHOUT_PAGE: u8 = 1;
-/// The agent's configuration, below the directory of all state.
-const AGENT_FILE: &str = "demo/agent.yaml";
+/// The demo's files, below the directory of all state.
+const DIR: &str = "demo";
+/// The version that serves, and the one that comes.
+const OLD: &str = "1.0.0";
+const NEW: &str = "1.1.0";
+/// What is deployed.
+const SERVICE: &str = "\
+# Written anew by each `bellwether up --demo`.
+service: demo
+owner: demo
+mode: act
+hook: demo
+slis:
+  errors:
+    total: http_requests_total{job=\"demo\"}
+    bad: http_requests_total{job=\"demo\",code=~\"5..\"}
+";
+/// Where to.
+const ENVIRONMENT: &str = "\
+# Written anew by each `bellwether up --demo`.
+environment: demo
+alerts: {job: demo}
+";
 
 /// All that the demo needs, bound and not serving yet.
 pub(super) struct Stage {
     backends: Vec<Backend>,
+    proxy: Proxy,
     receiver: Receiver,
+    /// The receiver as the notifier has it.
+    pager: Arc<ReceiverPlan>,
+    /// The hook's program, its key, and a token that it may ask with.
+    hook: (PathBuf, String, PathBuf),
+    data_dir: PathBuf,
 }
 
 impl Stage {
-    /// Takes ports of loopback, and adds the demo's rules and its receiver to the plan.
+    /// Takes ports of loopback.
     ///
     /// # Errors
-    /// No port is free.
-    pub(super) fn bind(plan: &mut Plan) -> Result<Stage, BindError> {
-        let backends = vec![Backend::bind("stable", "1.0.0")?, Backend::bind("canary", "1.1.0")?];
+    /// No port is free, or the hook's program is not there.
+    pub(super) fn bind(data_dir: &Path, token_file: PathBuf) -> anyhow::Result<Stage> {
+        let program = program::find(program::HOOK, None)?;
+        let backends = vec![Backend::bind("stable", OLD)?, Backend::bind("canary", NEW)?];
         let secret = new_secret();
         let key = SigningKey::parse(&secret).expect("invariant: made as keys are");
         let receiver = Receiver::bind(key)?;
-        if !plan.rules.packs.iter().any(|pack| pack == PACK) {
-            plan.rules.packs.push(PACK.to_owned());
-        }
-        let pager = pager(&format!("http://{}/", receiver.address()), secret);
-        plan.notify.receivers.insert(Arc::clone(&pager.name), Arc::new(pager));
-        Ok(Stage { backends, receiver })
+        let pager = Arc::new(pager(&format!("http://{}/", receiver.address()), secret));
+        let hook = (program, new_secret(), token_file);
+        let (proxy, data_dir) = (Proxy::bind()?, data_dir.to_owned());
+        Ok(Stage { backends, proxy, receiver, pager, hook, data_dir })
     }
 
-    /// Writes the agent's configuration: the host's inputs as ever, and a probe of each backend.
+    /// What the demo adds to the configuration, which stays through every reload.
+    pub(super) fn always(&self) -> Always {
+        let dir = self.data_dir.join(DIR);
+        let secrets = vec![Secret::text(self.hook.1.clone())];
+        Always {
+            packs: vec![PACK.to_owned()],
+            receivers: vec![Arc::clone(&self.pager)],
+            services: vec![dir.join("service.yaml"), dir.join("environment.yaml")],
+            hooks: vec![(hook::NAME.into(), Arc::new(HookPlan::Runner { secrets }))],
+            ..Always::default()
+        }
+    }
+
+    /// Writes the service, its environment, and the agent's configuration: the host's inputs as
+    /// ever, a probe and a scrape of each backend. Gives the agent's.
     ///
     /// # Errors
     /// The disk failed.
-    pub(super) fn write_agent_file(&self, data_dir: &Path) -> Result<PathBuf, DiskError> {
-        let path = data_dir.join(AGENT_FILE);
-        if let Some(dir) = path.parent() {
-            make_dir(&RealDisk, dir)?;
-        }
-        RealDisk.create(&path)?.write_at(agent_file(&self.backends).as_bytes(), 0)?;
+    pub(super) fn write_files(&self) -> Result<PathBuf, DiskError> {
+        let dir = self.data_dir.join(DIR);
+        make_dir(&RealDisk, &dir)?;
+        replace_file(&RealDisk, &dir.join("service.yaml"), SERVICE.as_bytes())?;
+        replace_file(&RealDisk, &dir.join("environment.yaml"), ENVIRONMENT.as_bytes())?;
+        let path = dir.join("agent.yaml");
+        replace_file(&RealDisk, &path, agent_file(&self.backends).as_bytes())?;
         Ok(path)
     }
 
     /// Plays the demo to its end, or until told to stop before it. Success only if the page came,
-    /// and the message of its end.
+    /// the message of its end, and traffic was switched back.
     pub(super) async fn play(
         self,
         watch: &Watch,
-        screen: Screen,
-        ask: &Stop,
+        collector: SocketAddr,
+        (screen, ask): (Screen, &Stop),
     ) -> anyhow::Result<ExitCode> {
-        let Stage { mut backends, receiver } = self;
+        let Stage { mut backends, proxy, receiver, hook, data_dir, .. } = self;
         let facts = facts(&backends, &receiver);
         for backend in &mut backends {
-            backend.turn(Mode::Well).await?;
+            backend.turn(Mode::Well);
         }
         let (stopper, stopped) = stop::stop();
         let _receiver_ends = stopper.on_return();
         let mut pages = receiver.start(watch.clock.clone(), stopped);
-        let addresses: Vec<SocketAddr> = backends.iter().map(Backend::address).collect();
-        let load = Load::start(&addresses, RATE);
+        let (program, secret, token) = hook;
+        let dir = data_dir.join(DIR);
+        let files = hook::write(&dir, collector, (&token, &secret), &[OLD, NEW])?;
+        let _hook_ends = hook::start(&program, &files)?;
+        let addresses: Vec<(String, SocketAddr)> =
+            backends.iter().map(|one| (one.version().to_owned(), one.address())).collect();
+        let address = proxy.address();
+        proxy.start(&addresses, files.serving);
+        let load = Load::start(address, RATE);
+        let mut rollout = Rollout::new(watch, &data_dir);
         let mut effects = Vec::new();
         let mut demo = Demo::new(watch.clock.now().mono, facts, &mut effects);
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if let Some(ending) = perform(&mut effects, &mut backends, screen).await? {
-                return Ok(match ending {
-                    Ending::Well => ExitCode::SUCCESS,
-                    Ending::Badly => ExitCode::from(WITHOUT_PAGE),
-                });
+            for effect in effects.drain(..) {
+                match effect {
+                    Effect::Say(line) => screen.line(&line),
+                    Effect::Announce => rollout.announce(OLD, NEW).await?,
+                    Effect::Inject => turn_last(&mut backends, Mode::Errors),
+                    Effect::Mend => turn_last(&mut backends, Mode::Well),
+                    Effect::End(Ending::Well) => return Ok(ExitCode::SUCCESS),
+                    Effect::End(Ending::Badly) => return Ok(ExitCode::from(WITHOUT_PAGE)),
+                }
             }
             let page = tokio::select! {
                 () = ask.stopped() => return Ok(ExitCode::from(WITHOUT_PAGE)),
@@ -127,11 +187,19 @@ impl Stage {
                 _ = looks.tick() => None,
             };
             let now = watch.clock.now();
-            demo.step(now.mono, Event::Look(look(watch, &load, now)), &mut effects);
+            let look = Look { rollout: rollout.look().await, ..look(watch, &load, now) };
+            demo.step(now.mono, Event::Look(look), &mut effects);
             if let Some(page) = page {
                 demo.step(now.mono, Event::Page(page), &mut effects);
             }
         }
+    }
+}
+
+/// Has the last backend answer so.
+fn turn_last(backends: &mut [Backend], mode: Mode) {
+    if let Some(last) = backends.last_mut() {
+        last.turn(mode);
     }
 }
 
@@ -174,28 +242,6 @@ async fn next(pages: &mut mpsc::Receiver<Page>) -> Page {
     }
 }
 
-async fn perform(
-    effects: &mut Vec<Effect>,
-    backends: &mut [Backend],
-    screen: Screen,
-) -> anyhow::Result<Option<Ending>> {
-    for effect in effects.drain(..) {
-        let mode = match effect {
-            Effect::Say(line) => {
-                screen.line(&line);
-                continue;
-            }
-            Effect::Inject => Mode::Errors,
-            Effect::Mend => Mode::Well,
-            Effect::End(ending) => return Ok(Some(ending)),
-        };
-        if let Some(broken) = backends.last_mut() {
-            broken.turn(mode).await?;
-        }
-    }
-    Ok(None)
-}
-
 fn facts(backends: &[Backend], receiver: &Receiver) -> Facts {
     let backends = backends.iter().map(|backend| Fact {
         name: backend.name().to_owned(),
@@ -214,14 +260,22 @@ fn agent_file(backends: &[Backend]) -> String {
         let (name, address) = (backend.name(), backend.address());
         writeln!(text, "    - url: http://{address}/healthz").ok();
         writeln!(text, "      instance: {name}").ok();
-        writeln!(text, "      labels: {{demo: 'true', version: '{}'}}", backend.version()).ok();
+        writeln!(text, "      labels: {{demo: 'true'}}").ok();
+    }
+    writeln!(text, "  scrape:\n    scrape_configs:\n    - job_name: {JOB}").ok();
+    writeln!(text, "      scrape_interval: 1s\n      static_configs:").ok();
+    for backend in backends {
+        let (name, address) = (backend.name(), backend.address());
+        writeln!(text, "      - targets: ['{address}']").ok();
+        writeln!(text, "        labels: {{demo: 'true', instance: {name}}}").ok();
     }
     text
 }
 
 fn look(watch: &Watch, load: &Load, now: Now) -> Look {
     let (pending, firing) = alert(&watch.board);
-    Look { healthy: healthy(watch, now), pending, firing, traffic: load.traffic() }
+    let (healthy, traffic) = (healthy(watch, now), load.traffic());
+    Look { healthy, pending, firing, traffic, ..Look::default() }
 }
 
 /// Backends whose newest probe was a success.

@@ -5,7 +5,7 @@
 
 use bellwether_model::feed::{Birth, Cursor, Feed, Standing, Unknown};
 use bellwether_model::id::Position;
-use bellwether_model::matcher::Matcher;
+use bellwether_model::matcher::{Matcher, matches_all};
 use bellwether_model::select::{Column, Select, Window};
 use bellwether_model::series::{SeriesRef, is_stale};
 use bellwether_model::time::Timestamp;
@@ -28,9 +28,8 @@ impl View {
     }
 
     fn meets(&self, series: SeriesRef, matchers: &[Matcher]) -> bool {
-        read(&self.shared.index).get(series).is_some_and(|entry| {
-            matchers.iter().all(|m| m.matches(entry.labels.get(m.name()).unwrap_or_default()))
-        })
+        let index = read(&self.shared.index);
+        index.get(series).is_some_and(|entry| matches_all(matchers, &entry.labels))
     }
 
     /// What a lane alone says of a series.

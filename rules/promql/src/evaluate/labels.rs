@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use bellwether_model::label::{LabelSet, METRIC_NAME};
-use bellwether_model::matcher::{MatchOp, Matcher, go_pattern};
-use regex_automata::meta::{self, Regex};
-use regex_automata::util::syntax;
+use bellwether_model::matcher::{Capturing, MatchOp, Matcher, Template};
 
 use super::EvaluateError;
 use super::call::{argument, text};
@@ -13,9 +11,6 @@ use super::context::{Context, Evaluated, Grid, Notes};
 use super::frame::{Block, Col, Frame, Name};
 use super::key::{self, Keys};
 use crate::tree::Call;
-
-/// Bytes of a compiled pattern.
-const PROGRAM_BYTES: usize = 4 << 20;
 
 /// What a vector cannot contain.
 pub(crate) const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
@@ -32,30 +27,18 @@ pub(crate) fn replace(
     let refused = |_| {
         EvaluateError::Failed(format!("invalid regular expression in label_replace(): {pattern}"))
     };
-    let regex = compiled(pattern).map_err(refused)?;
+    let regex = Capturing::new(pattern).map_err(refused)?;
     if target.is_empty() {
         let message = format!("invalid destination label name in label_replace(): {target}");
         return Err(EvaluateError::Failed(message));
     }
-    let parts = Template::of(template);
+    let template = Template::new(template);
     renamed(context, call, grid, notes, |name| {
         let value = name.labels.get(source).unwrap_or("");
-        let mut captures = regex.create_captures();
-        regex.captures(value, &mut captures);
-        if !captures.is_match() {
-            return name.clone();
+        match regex.captures(value) {
+            Some(groups) => with_label(name, target, &groups.expand(&template)),
+            None => name.clone(),
         }
-        let group = |index: Option<usize>| {
-            index.and_then(|i| captures.get_group(i)).and_then(|span| value.get(span.range()))
-        };
-        let replaced = parts.expand(|which| match which {
-            Group::Number(i) => group(Some(i)),
-            Group::Name(name) => {
-                let pattern = captures.pattern()?;
-                group(captures.group_info().to_index(pattern, name))
-            }
-        });
-        with_label(name, target, &replaced)
     })
 }
 
@@ -103,83 +86,6 @@ fn with_label(name: &Name, target: &str, value: &str) -> Name {
     pairs.insert(target, value);
     // A metric's name that was just given stays.
     Name { labels: key::labels(pairs), drops_name: name.drops_name && target != METRIC_NAME }
-}
-
-fn compiled(pattern: &str) -> Result<Regex, String> {
-    let pattern = format!("^(?s:{})$", go_pattern(pattern)?);
-    meta::Builder::new()
-        .configure(meta::Config::new().nfa_size_limit(Some(PROGRAM_BYTES)).utf8_empty(false))
-        .syntax(syntax::Config::new().utf8(false))
-        .build(&pattern)
-        .map_err(|error| error.to_string())
-}
-
-enum Group<'a> {
-    Number(usize),
-    Name(&'a str),
-}
-
-/// Go's templates: `$1`, `${1}`, `$name`, `${name}`, `$$`.
-struct Template<'a>(Vec<Part<'a>>);
-
-enum Part<'a> {
-    Text(&'a str),
-    Group(Group<'a>),
-}
-
-impl<'a> Template<'a> {
-    fn of(mut rest: &'a str) -> Template<'a> {
-        let mut parts = Vec::new();
-        while let Some((text, after)) = rest.split_once('$') {
-            parts.push(Part::Text(text));
-            if let Some(after) = after.strip_prefix('$') {
-                parts.push(Part::Text("$"));
-                rest = after;
-                continue;
-            }
-            let (braced, body) = match after.strip_prefix('{') {
-                Some(body) => (true, body),
-                None => (false, after),
-            };
-            let is_word = |c: char| c == '_' || c.is_alphanumeric();
-            let end = body.find(|c| !is_word(c)).unwrap_or(body.len());
-            let (word, tail) = body.split_at(end);
-            let closed = if braced { tail.strip_prefix('}') } else { Some(tail) };
-            match closed.filter(|_| !word.is_empty()) {
-                Some(tail) => {
-                    let numeric = word.bytes().all(|b| b.is_ascii_digit());
-                    parts.push(Part::Group(match word.parse() {
-                        Ok(number) if numeric => Group::Number(number),
-                        _ => Group::Name(word),
-                    }));
-                    rest = tail;
-                }
-                None => {
-                    // Malformed: the dollar stands for itself.
-                    parts.push(Part::Text("$"));
-                    rest = after;
-                }
-            }
-        }
-        parts.push(Part::Text(rest));
-        Template(parts)
-    }
-
-    fn expand<'v>(&self, group: impl Fn(Group<'_>) -> Option<&'v str>) -> String {
-        let mut out = String::new();
-        for part in &self.0 {
-            match part {
-                Part::Text(text) => out.push_str(text),
-                Part::Group(Group::Number(i)) => {
-                    out.push_str(group(Group::Number(*i)).unwrap_or(""));
-                }
-                Part::Group(Group::Name(name)) => {
-                    out.push_str(group(Group::Name(name)).unwrap_or(""));
-                }
-            }
-        }
-        out
-    }
 }
 
 /// The labels that a selector asks for by equality, each by one matcher only.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_model::label::{LabelSet, METRIC_NAME};
-use bellwether_model::matcher::Matcher;
+use bellwether_model::matcher::{Matcher, matches_all};
 use bellwether_model::select::{Column, Metadata, Select, Window};
 use bellwether_model::series::SeriesRef;
 use bellwether_model::time::Timestamp;
@@ -99,7 +99,7 @@ impl Loaded {
     pub fn finds_histograms(&self, matchers: &[Matcher]) -> bool {
         self.series
             .iter()
-            .any(|(labels, samples)| samples.has_histograms && meets(labels, matchers))
+            .any(|(labels, samples)| samples.has_histograms && matches_all(matchers, labels))
     }
 
     /// Whether a query's text holds the name of a series with native histograms: all that can be
@@ -119,7 +119,7 @@ impl Loaded {
     ) -> impl Iterator<Item = (usize, &'s LabelSet)> {
         let all = self.series.iter().enumerate();
         all.filter(move |(_, (labels, samples))| {
-            meets(labels, matchers) && samples.within(window).next().is_some()
+            matches_all(matchers, labels) && samples.within(window).next().is_some()
         })
         .map(|(at, (labels, _))| (at, labels))
     }
@@ -169,10 +169,6 @@ impl Select for Loaded {
     fn metadata(&self, _: &str) -> Option<Cow<'_, Metadata>> {
         None
     }
-}
-
-fn meets(labels: &LabelSet, matchers: &[Matcher]) -> bool {
-    matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))
 }
 
 /// The series of a native histogram that a classic one is made into.

@@ -139,18 +139,28 @@ pub(super) fn check(ledger: &BTreeMap<Position, Vec<u8>>, slots: &[Slot]) -> Res
     Ok(())
 }
 
-/// Alerts of which every receiver must be told, by labels and beginning: they fired while one
-/// process evaluated their group, slot after slot, for longer than a notification may wait. One
-/// that fires and ends between two notifications of its group is not told, as with Alertmanager.
-pub(super) fn owed(
-    ledger: &BTreeMap<Position, Vec<u8>>,
-    slots: &[Slot],
-) -> BTreeSet<(LabelSet, Timestamp)> {
+/// Alerts by labels and a time.
+type Times = BTreeSet<(LabelSet, Timestamp)>;
+
+/// What every receiver must be told.
+#[derive(Debug, Default)]
+pub(super) struct Owed {
+    /// Alerts and their beginnings: they fired while one process evaluated their group, slot after
+    /// slot, for longer than a notification may wait. One that fires and ends between two
+    /// notifications of its group is not told, as with Alertmanager.
+    pub(super) fired: Times,
+    /// Alerts and their ends, after which nothing of them was for as long.
+    pub(super) ended: Times,
+}
+
+/// What must be told of all slots in the journal.
+pub(super) fn owed(ledger: &BTreeMap<Position, Vec<u8>>, slots: &[Slot]) -> Owed {
     /// The group's interval between notifications and its wait, and a second more.
     const LONG: i64 = 7000;
     let mut found: BTreeMap<(String, LabelSet), Alert> = BTreeMap::new();
-    let mut runs: BTreeMap<(LabelSet, Timestamp), (u64, Timestamp, Timestamp)> = BTreeMap::new();
-    let mut owed = BTreeSet::new();
+    let mut runs: BTreeMap<(bool, LabelSet, Timestamp), (u64, Timestamp, Timestamp)> =
+        BTreeMap::new();
+    let mut owed = Owed::default();
     for Slot { group, slot, life, position } in slots {
         let entry = ledger.get(position).map(|bytes| Entry::read(bytes));
         let Some(Ok(Entry::Evaluation(evaluation))) = entry else { continue };
@@ -166,16 +176,20 @@ pub(super) fn owed(
         }
         let interval = if group == "slow" { 10_000 } else { 1000 };
         for ((_, labels), alert) in found.iter().filter(|((of, _), _)| of == group) {
-            let Some(fired) = alert.fired_at.filter(|_| alert.state == AlertState::Firing) else {
-                continue;
+            let (fires, at) = match alert.state {
+                AlertState::Firing => (true, alert.fired_at),
+                AlertState::Inactive => (false, alert.resolved_at),
+                AlertState::Pending => continue,
             };
-            let run = runs.entry((labels.clone(), fired)).or_insert((*life, *slot, *slot));
+            let Some(at) = at else { continue };
+            let run = runs.entry((fires, labels.clone(), at)).or_insert((*life, *slot, *slot));
             if run.0 != *life || slot.0 - run.2.0 > interval {
                 *run = (*life, *slot, *slot);
             }
             run.2 = *slot;
             if run.2.0 - run.1.0 >= LONG {
-                owed.insert((labels.clone(), fired));
+                let owed = if fires { &mut owed.fired } else { &mut owed.ended };
+                owed.insert((labels.clone(), at));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bellwether_collector::pure::entry::Entry;
 use bellwether_collector::pure::notify::plan::{Endpoint, GroupBy, NotifyPlan, ReceiverPlan};
 use bellwether_collector::pure::notify::record::{
-    Failure, Intent, Outcome, Record, RetryAfter, Verdict,
+    Failure, Intent, Outcome, Record, RetryAfter, ToldAlert, Verdict,
 };
 use bellwether_model::config::Secret;
 use bellwether_model::id::Position;
@@ -18,6 +18,7 @@ use bellwether_platform::tls::ClientFiles;
 
 use super::super::Millis;
 use super::Counts;
+use super::model::Owed;
 
 const REPEAT: Duration = Duration::from_secs(60);
 
@@ -29,8 +30,8 @@ pub(super) struct Receivers {
     random: SplitMix,
     /// What came under an id, and how often.
     came: BTreeMap<String, (Vec<u8>, u64)>,
-    /// What came to each receiver: id, time, whether it was told so.
-    log: BTreeMap<Arc<str>, Vec<(String, Millis, bool)>>,
+    /// What came to each receiver: id and time.
+    log: BTreeMap<Arc<str>, Vec<(String, Millis)>>,
     /// Every intent that was ever journalled, lost ones among them.
     intents: BTreeMap<String, Arc<Intent>>,
     seen: Position,
@@ -116,30 +117,31 @@ impl Receivers {
         (name, id): (&Arc<str>, &str),
         now: Millis,
         body: &[u8],
-        is_told: bool,
     ) -> Result<(), String> {
         let (first, count) = self.came.entry(id.to_owned()).or_insert((body.to_vec(), 0));
         if first.as_slice() != body {
             return Err(format!("{id} came with another body"));
         }
         *count += 1;
-        self.log.entry(Arc::clone(name)).or_default().push((id.to_owned(), now, is_told));
+        self.log.entry(Arc::clone(name)).or_default().push((id.to_owned(), now));
         Ok(())
     }
 
-    /// At the end: every alert that fired was told to each receiver, and what is told is not told
-    /// again under another id before its time.
+    /// At the end: every alert that fired was told to each receiver, and the end of each that it
+    /// took for firing; and what is told is not told again under another id before its time. From
+    /// `calm` on nothing stands in the way, so that each end is told by itself and soon.
     pub(super) fn finish(
         &self,
         ledger: &BTreeMap<Position, Vec<u8>>,
-        owed: &BTreeSet<(LabelSet, Timestamp)>,
+        owed: &Owed,
+        calm: Timestamp,
         counts: &mut Counts,
     ) -> Result<(), String> {
         let given_up = given_up(ledger);
         for name in plan().receivers.keys() {
             let log = self.log.get(name).map_or(&[][..], Vec::as_slice);
             let told = self.told(log);
-            for (labels, since) in owed.iter().filter(|(_, since)| settled(since, ledger)) {
+            for (labels, since) in owed.fired.iter().filter(|(_, since)| settled(since, ledger)) {
                 // One that a receiver takes for firing still is not told anew when it fires again,
                 // and of one that fires again before it could be told only the newest is told.
                 let covers = |(known, start, end): &Told| {
@@ -154,6 +156,13 @@ impl Receivers {
                 }
                 *counts.entry("alerts told").or_default() += 1;
             }
+            for (labels, end) in owed.ended.iter().filter(|(_, end)| settled(end, ledger)) {
+                *counts.entry("ends told").or_default() +=
+                    self.end(log, labels, (*end, *end >= calm)).map_err(|what| {
+                        let tried = self.tried(ledger, labels);
+                        format!("{name} {what} of {labels} at {end}{tried}")
+                    })?;
+            }
             self.repeats(name, log, &delivered(ledger))?;
         }
         let doubles: u64 = self.came.values().map(|(_, times)| times - 1).sum();
@@ -161,6 +170,36 @@ impl Receivers {
         *counts.entry("given up").or_default() += given_up;
         *counts.entry("notifications").or_default() += self.came.len() as u64;
         Ok(())
+    }
+
+    /// Whether an end was told; 0 where the receiver did not take the alert for firing.
+    fn end(
+        &self,
+        log: &[(String, Millis)],
+        labels: &LabelSet,
+        (end, is_calm): (Timestamp, bool),
+    ) -> Result<u64, &'static str> {
+        /// From an end to the decision to tell it, where nothing stands in the way: the group's
+        /// interval, and what the journal and the delivery before it take.
+        const SOON: i64 = 12_000;
+        let told = log.iter().filter_map(|(id, _)| self.intents.get(id)).filter_map(|intent| {
+            let mut alerts = intent.alerts.values();
+            let is_it = |a: &&ToldAlert| a.detail.as_ref().is_some_and(|d| d.labels == *labels);
+            alerts.find(is_it).map(|alert| (intent.at, alert.ends_at))
+        });
+        let told: Vec<_> = told.collect();
+        let before = told.iter().rfind(|(at, _)| *at < end);
+        if !before.is_some_and(|(_, ended)| ended.is_none()) {
+            return Ok(0);
+        }
+        let mut ends = told.iter().filter_map(|(at, ended)| Some((*at, (*ended)?)));
+        let is_told = if is_calm {
+            ends.any(|(at, ended)| ended == end && at.millis_since(end) <= SOON)
+        } else {
+            // One that fires again before its end could be told ends later.
+            ends.any(|(_, ended)| ended >= end)
+        };
+        if is_told { Ok(1) } else { Err("was never told of the end") }
     }
 
     /// What is in the journal of notifications that tell of an alert.
@@ -195,8 +234,8 @@ impl Receivers {
     }
 
     /// Alerts with beginning and end in all that has come.
-    fn told(&self, log: &[(String, Millis, bool)]) -> BTreeSet<Told> {
-        let intents = log.iter().filter_map(|(id, ..)| self.intents.get(id));
+    fn told(&self, log: &[(String, Millis)]) -> BTreeSet<Told> {
+        let intents = log.iter().filter_map(|(id, _)| self.intents.get(id));
         let alerts = intents.flat_map(|intent| intent.alerts.values());
         let told = alerts.filter_map(|alert| {
             Some((alert.detail.as_ref()?.labels.clone(), alert.starts_at, alert.ends_at))
@@ -208,12 +247,12 @@ impl Receivers {
     fn repeats(
         &self,
         name: &Arc<str>,
-        log: &[(String, Millis, bool)],
+        log: &[(String, Millis)],
         delivered: &BTreeSet<u64>,
     ) -> Result<(), String> {
         type Content = BTreeMap<u64, (Timestamp, bool)>;
         let mut last: BTreeMap<LabelSet, (String, Millis, Content)> = BTreeMap::new();
-        for (id, at, _) in log {
+        for (id, at) in log {
             let Some(intent) = self.intents.get(id) else {
                 return Err(format!("{id} came and was never decided"));
             };

@@ -150,7 +150,8 @@ fn address(f: &mut Fields<'_>) -> AddressPlan {
     }
 }
 
-fn tls(f: &mut Fields<'_>) -> TlsPlan {
+/// Whom to trust, in the words of Prometheus' `tls_config`.
+pub(in super::super) fn tls(f: &mut Fields<'_>) -> TlsPlan {
     f.section("tls_config", |f| TlsPlan {
         files: ClientFiles::describe(f),
         server_name: f

@@ -116,6 +116,22 @@ fn every_problem_of_the_section_is_named_with_its_place() {
 }
 
 #[test]
+fn labels_of_the_probe_s_own_series_are_refused_where_they_stand() {
+    let section = "inputs: {probe: {targets: [{url: 'http://a', labels: {phase: x, team: y}}]}}\n";
+    let found = problems(&format!("labels: {{version: '7', rack: '7'}}\n{section}"));
+    let help = "is a label of the series of probes (give it another name)";
+    let expected = [("1:10", "version"), ("2:55", "phase")]
+        .map(|(place, name)| format!("agent.yaml:{place}: error[cfg012]: `{name}` {help}"));
+    assert_eq!(found.lines().collect::<Vec<_>>(), expected);
+    for name in LABELS {
+        let target = format!("{{url: 'http://a', labels: {{{name}: x}}}}");
+        let found = problems(&format!("inputs: {{probe: {{targets: [{target}]}}}}\n"));
+        assert!(found.contains(help), "{name}: {found}");
+    }
+    assert!(whole("labels: {version: '7'}\n").probes.is_empty(), "where nothing is probed");
+}
+
+#[test]
 fn a_header_s_value_is_in_no_diagnostic() {
     let text =
         "inputs: {probe: {modules: {a: {http: {headers: {X-Key: s3cret, 'b c': hidden}}}}}}\n";

@@ -96,3 +96,32 @@ fn what_has_no_room_is_counted() {
     assert_eq!(body(&receiver(0), &[alert(1, true, &huge)], 0).held, 1);
     assert_eq!(body(&receiver(0), &[], 0).held, 0);
 }
+
+#[test]
+fn the_largest_alert_has_a_body_that_can_be_read_again() {
+    use bellwether_model::limit::LABEL_BYTES;
+    // What JSON writes as six bytes, and what a group's key writes as seven.
+    for letter in ["\u{1}", "\u{10}", "\u{7f}", "\"", "é"] {
+        let long = |n: usize| format!("{n:02}{}", letter.repeat(LABEL_BYTES / letter.len() - 2));
+        let texts: Vec<String> = (0..LABELS).map(long).collect();
+        let labels = LabelSet::new(texts.iter().map(|text| (&**text, &**text))).unwrap();
+        let annotations = [("summary".to_owned(), letter.repeat(ANNOTATION_BYTES / letter.len()))];
+        let generator_url = String::new();
+        let annotations = annotations.into();
+        let detail = Detail { labels: labels.clone(), annotations, generator_url };
+        let told = ToldAlert { starts_at: Timestamp(0), ends_at: None, detail: None };
+        let body = webhook(&receiver(0), &labels, "http://c", (&[(7, &told, &detail)], 0));
+        assert!(body.bytes.len() <= BODY_BYTES_MAX, "{letter:?}: {}", body.bytes.len());
+        let json: serde_json::Value = serde_json::from_slice(&body.bytes).unwrap();
+        let alert = &json["alerts"][0];
+        assert_eq!((body.held, &alert["fingerprint"]), (1, &"0000000000000007".into()));
+        assert_eq!(alert["labels"].as_object().unwrap().len(), LABELS, "{letter:?}");
+        if body.is_brief {
+            let key = json["groupKey"].as_str().unwrap();
+            let hash = fnv1a(group_key(&receiver(0), &labels).bytes());
+            assert!(key.ends_with(&format!("…{hash:016x}")) && key.len() <= BRIEF_BYTES, "{key}");
+        }
+    }
+    assert_eq!(brief("ééé", 6), "ééé");
+    assert_eq!(brief("éééééééééééé", 23).len(), 23);
+}

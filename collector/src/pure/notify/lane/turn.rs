@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bellwether_model::label::LabelSet;
 use bellwether_model::time::Timestamp;
 
-use super::super::event::{Delivery, Effect, Request, Ticket};
+use super::super::event::{Delivery, Effect, GivenUp, Request, Ticket};
 use super::super::record::{GiveUp, Intent, Outcome, Record, ToldAlert, Verdict};
+use super::super::state::Open;
 use super::super::stats::ReceiverStats;
 use super::super::{ALERTS, GRACE, Notifier, answer, body, no_outcome};
 use super::{Content, InFlight, Lane, Sight, open_of};
@@ -37,8 +38,7 @@ impl Notifier {
     /// A group that is due and has no open notification. One is made also where it cannot be sent
     /// yet: what fires while a receiver is away and ends before it is back must not be forgotten.
     fn undecided(&self, name: &Arc<str>, now: Timestamp) -> Option<LabelSet> {
-        let lane = self.lanes.get(name).filter(|lane| lane.has_room(&self.state))?;
-        let due = lane.undecided(&self.state).filter(|(at, _)| *at <= now);
+        let due = self.lanes.get(name)?.undecided(&self.state).filter(|(at, _)| *at <= now);
         due.map(|(_, key)| key.clone())
     }
 
@@ -56,11 +56,11 @@ impl Notifier {
         let Some(lane) = self.lanes.get(name) else { return };
         let sight = self.sight(now);
         let open = open_of(lane.group(key, &self.state), &self.state);
-        let superseded = open.is_some();
+        let replaced = open.map(|open| open.intent.number);
         if let Some(open) = open {
             let number = open.intent.number;
             if open.intent.deadline <= now {
-                self.give_up(name, number, now, GiveUp::Deadline, effects);
+                self.give_up(number, now, GiveUp::Deadline, effects);
                 return self.replan(name, key, now);
             }
             if !lane.is_stale(open, key, sight) {
@@ -72,15 +72,17 @@ impl Notifier {
         if content.alerts.is_empty() {
             let (receiver, group) = (Arc::clone(name), key.clone());
             let untold = content.untold;
+            replaced.into_iter().for_each(|n| self.tell_given_up(n, GiveUp::Outdated, effects));
             self.record(Record::Settled { receiver, group, at: now, untold }, effects);
         } else {
             self.make_room_for(name, key, now, effects);
-            let intent = self.intent(name, key, now, content);
+            let (intent, is_brief) = self.intent(name, key, now, content);
+            self.stats.bodies_cut += u64::from(is_brief);
             let (number, truncated) = (intent.number, u64::from(intent.truncated));
             let stats = self.receiver_stats(name);
             *stats.notifications.entry(intent.reason.as_str()).or_default() += 1;
             stats.truncated += truncated;
-            stats.superseded += u64::from(superseded);
+            stats.superseded += u64::from(replaced.is_some());
             self.record(Record::Intent(Arc::new(intent)), effects);
             if self.lanes.get(name).is_some_and(|lane| lane.is_free(&self.state, now)) {
                 self.attempt(name, number, now, effects);
@@ -90,7 +92,14 @@ impl Notifier {
         self.replan(name, key, now);
     }
 
-    fn intent(&self, name: &Arc<str>, key: &LabelSet, now: Timestamp, content: Content) -> Intent {
+    /// The notification of a group, and whether texts of its body are cut.
+    fn intent(
+        &self,
+        name: &Arc<str>,
+        key: &LabelSet,
+        now: Timestamp,
+        content: Content,
+    ) -> (Intent, bool) {
         let Lane { plan, .. } = self.lanes.get(name).expect("invariant: its turn");
         let Content { alerts, reason, .. } = content;
         let listed: Vec<_> = alerts
@@ -110,7 +119,7 @@ impl Notifier {
         // What the body has no room for is remembered, but not by all its words.
         told.values_mut().for_each(|alert| alert.detail = None);
         told.append(&mut shown);
-        Intent {
+        let intent = Intent {
             number,
             id: format!("msg_{}_{number}_{:x}", self.store, now.0),
             receiver: Arc::clone(name),
@@ -121,7 +130,8 @@ impl Notifier {
             body: body.bytes.into(),
             truncated: u32::try_from(truncated).unwrap_or(u32::MAX),
             alerts: told,
-        }
+        };
+        (intent, body.is_brief)
     }
 
     /// Groups that only owe give way to new ones, the oldest first.
@@ -201,23 +211,32 @@ impl Notifier {
         }
         self.record(Record::Result { number, attempt, at: now, outcome, verdict }, effects);
         match verdict {
-            Verdict::Final => self.give_up(name, number, now, GiveUp::Refused, effects),
-            Verdict::Gone { .. } => self.give_up(name, number, now, GiveUp::Gone, effects),
+            Verdict::Final => self.give_up(number, now, GiveUp::Refused, effects),
+            Verdict::Gone { .. } => self.give_up(number, now, GiveUp::Gone, effects),
             Verdict::Delivered | Verdict::Retry { .. } => {}
         }
         self.replan(name, &intent.group, now);
     }
 
-    fn give_up(
+    fn give_up(&mut self, number: u64, now: Timestamp, reason: GiveUp, effects: &mut Vec<Effect>) {
+        self.tell_given_up(number, reason, effects);
+        self.record(Record::GaveUp { number, at: now, reason }, effects);
+    }
+
+    /// Counts and tells that an open notification is about to end undelivered.
+    pub(in super::super) fn tell_given_up(
         &mut self,
-        name: &Arc<str>,
         number: u64,
-        now: Timestamp,
         reason: GiveUp,
         effects: &mut Vec<Effect>,
     ) {
-        self.record(Record::GaveUp { number, at: now, reason }, effects);
-        *self.receiver_stats(name).given_up.entry(reason.as_str()).or_default() += 1;
+        let Some(Open { intent, .. }) = self.state.open.get(&number) else { return };
+        let (receiver, id) = (Arc::clone(&intent.receiver), intent.id.clone());
+        // A receiver that is not configured any more has no counts.
+        if let Some(stats) = self.stats.receivers.get_mut(&receiver) {
+            *stats.given_up.entry(reason.as_str()).or_default() += 1;
+        }
+        effects.push(Effect::GaveUp(GivenUp { receiver, id, reason }));
     }
 
     fn replan(&mut self, name: &Arc<str>, key: &LabelSet, now: Timestamp) {

@@ -8,17 +8,16 @@ use bellwether_model::wire::bytes::{
     Malformed, Reader, put_labels, put_text, put_varint, put_zigzag,
 };
 
+use super::super::alerts::ALERTS;
+use super::super::body::BODY_BYTES_MAX;
+use super::super::plan::NAME_BYTES;
 use super::{
     Detail, Failure, GiveUp, Intent, Outcome, Record, RetryAfter, TEXT_BYTES, ToldAlert, Verdict,
     Why,
 };
 
-/// Bytes of a receiver's name.
-pub(in super::super) const NAME_BYTES: usize = 128;
-/// Bytes of a body: one alert may have a large set of labels.
-pub(in super::super) const BODY_BYTES: usize = 4 << 20;
 /// Alerts of one group.
-pub(in super::super) const GROUP_ALERTS: usize = 20_000;
+pub(in super::super) const GROUP_ALERTS: usize = ALERTS;
 const ID_BYTES: usize = 128;
 pub(in super::super) const ANNOTATIONS: usize = 256;
 /// Bytes of all texts of an alert; what is longer is cut when it comes.
@@ -128,6 +127,7 @@ impl GiveUp {
             GiveUp::Refused => 1,
             GiveUp::Gone => 2,
             GiveUp::Removed => 3,
+            GiveUp::Outdated => 4,
         }
     }
 
@@ -137,6 +137,7 @@ impl GiveUp {
             1 => GiveUp::Refused,
             2 => GiveUp::Gone,
             3 => GiveUp::Removed,
+            4 => GiveUp::Outdated,
             _ => return Err(reader.malformed("no such reason to give up")),
         })
     }
@@ -185,7 +186,7 @@ pub(in super::super) fn take_intent(reader: &mut Reader<'_>) -> Result<Intent, M
         deadline: Timestamp(reader.zigzag()?),
         reason: Why::take(reader)?,
         body: {
-            let len = reader.count(BODY_BYTES)?;
+            let len = reader.count(BODY_BYTES_MAX)?;
             reader.take(len)?.into()
         },
         truncated: small(reader)?,
@@ -336,7 +337,7 @@ pub(in super::super) fn take_ended(
     Ok((at, outcome, verdict))
 }
 
-pub(in super::super) fn put_option<T>(
+pub(in crate::pure) fn put_option<T>(
     out: &mut Vec<u8>,
     value: Option<T>,
     put: impl FnOnce(&mut Vec<u8>, T),
@@ -347,7 +348,7 @@ pub(in super::super) fn put_option<T>(
     }
 }
 
-pub(in super::super) fn take_option<'a, T>(
+pub(in crate::pure) fn take_option<'a, T>(
     reader: &mut Reader<'a>,
     take: impl FnOnce(&mut Reader<'a>) -> Result<T, Malformed>,
 ) -> Result<Option<T>, Malformed> {

@@ -74,7 +74,7 @@ impl NotifyState {
             let intent = Arc::new(take_intent(reader)?);
             let (tries, attempts) = take_attempts(reader)?;
             let unsure = reader.byte()? != 0;
-            state.open.insert(intent.number, Open { intent, tries, attempts, unsure });
+            state.put_open(Open { intent, tries, attempts, unsure });
         }
         for _ in 0..reader.count(HISTORY)? {
             state.history.push_back(Arc::new(take_finished(reader)?));

@@ -93,6 +93,7 @@ fn a_refusal_is_final_and_told_anew_when_the_group_may_be_told_again() {
     assert!(!second.repeated);
     rig.answer(&second, status(202));
     assert_eq!(rig.notifier.stats().receivers["a"].given_up["refused"], 1);
+    assert_eq!((rig.given_up.len(), &rig.given_up[0].id), (1, &first.id));
 }
 
 #[test]
@@ -277,6 +278,8 @@ fn a_removed_receiver_ends_what_was_open() {
     let sent = rig.only();
     rig.set_plan(plan([]));
     assert_eq!(last_end(&rig), End::GaveUp(GiveUp::Removed));
+    let given_up = GivenUp { receiver: "a".into(), id: sent.id.clone(), reason: GiveUp::Removed };
+    assert_eq!(rig.given_up, [given_up]);
     rig.answer(&sent, status(200));
     // The same while no process ran.
     rig.set_plan(plan([receiver("a")]));
@@ -312,6 +315,61 @@ fn a_receiver_has_so_many_notifications_open_and_others_wait() {
                 rig.answer(&sent, status(200));
             }
             None => drop(rig.next()),
+        }
+    }
+}
+
+#[test]
+fn a_notification_whose_group_has_nothing_left_to_tell_is_given_up_and_counted() {
+    let quiet = ReceiverPlan { send_resolved: false, ..receiver("a") };
+    let mut rig = Rig::new(plan([quiet.clone()]));
+    rig.feed(0, vec![x(0)]);
+    rig.told();
+    rig.after(seconds(1));
+    rig.feed(0, vec![x(0), y(1)]);
+    rig.next();
+    assert_eq!(rig.told(), "x firing; y firing");
+    // An end that is owed to it, and then is no end: the alert fires in another group.
+    rig.set_plan(plan([ReceiverPlan { send_resolved: true, ..quiet.clone() }]));
+    rig.feed(0, vec![x_ended(0, 2), y(1)]);
+    rig.next();
+    let sent = rig.only();
+    assert_eq!(sent.told(), "y firing; x resolved");
+    rig.answer(&sent, refused());
+    let by_instance = GroupBy::Labels(vec!["instance".to_owned()]);
+    rig.set_plan(plan([ReceiverPlan { group_by: by_instance, ..quiet }]));
+    rig.feed(0, vec![x(700), y(1)]);
+    for _ in 0..4 {
+        let sent = std::mem::take(&mut rig.sent);
+        sent.iter().for_each(|sent| rig.answer(sent, status(200)));
+        rig.next();
+    }
+    assert_eq!(rig.given_up.len(), 1, "{:?}", rig.given_up);
+    assert_eq!((&rig.given_up[0].id, rig.given_up[0].reason), (&sent.id, GiveUp::Outdated));
+    assert_eq!(rig.notifier.stats().receivers["a"].given_up["outdated"], 1);
+    let ends = rig.notifier.state().history.iter().map(|finished| finished.end);
+    assert_eq!(ends.filter(|end| *end == End::GaveUp(GiveUp::Outdated)).count(), 1);
+}
+
+#[test]
+fn receivers_count_what_is_open_for_them() {
+    let each = |name| ReceiverPlan { group_by: GroupBy::All, ..receiver(name) };
+    let mut rig = Rig::new(plan([each("a"), each("b")]));
+    rig.feed(0, (0..20).map(|n| firing(&format!("alertname=A,n={n}"), 0)).collect());
+    for (n, status_of) in [200, 400, 500, 200, 410].into_iter().cycle().take(60).enumerate() {
+        let Some(sent) = rig.sent.pop() else {
+            rig.next();
+            continue;
+        };
+        rig.answer(&sent, status(status_of));
+        if n % 20 == 19 {
+            rig.restart();
+        }
+        for (name, held) in &rig.notifier.state().receivers {
+            let open = rig.notifier.state().open.values();
+            let open = open.filter(|open| open.intent.receiver == *name);
+            let sizes: Vec<usize> = open.map(|open| open.intent.body.len()).collect();
+            assert_eq!((held.open, held.open_bytes), (sizes.len(), sizes.iter().sum()), "{n}");
         }
     }
 }

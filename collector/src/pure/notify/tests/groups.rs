@@ -227,3 +227,55 @@ fn alerts_beyond_the_bound_are_refused_and_counted() {
     rig.feed(1, many(3));
     assert_eq!(rig.notifier.stats().alerts_refused, 5);
 }
+
+#[test]
+fn the_largest_alert_is_told_and_what_is_journalled_of_it_can_be_read() {
+    use bellwether_model::limit::{LABEL_BYTES, LABELS};
+    let each = ReceiverPlan { group_by: GroupBy::All, ..receiver("a") };
+    let mut rig = Rig::new(plan([each]));
+    let texts: Vec<String> =
+        (0..LABELS).map(|n| format!("{n:02}{}", "\u{1}".repeat(LABEL_BYTES - 2))).collect();
+    let labels = LabelSet::new(texts.iter().map(|text| (&**text, &**text))).unwrap();
+    rig.feed(0, vec![AlertNow { labels, ..down("x", 0) }]);
+    let sent = rig.only();
+    assert_eq!(sent.json()["alerts"][0]["status"], "firing");
+    assert_eq!(rig.notifier.stats().bodies_cut, 1);
+    rig.restart();
+}
+
+#[test]
+fn new_alerts_that_come_before_the_known_ones_take_no_room_of_theirs() {
+    let mut rig = Rig::new(plan([]));
+    let bound = crate::pure::notify::ALERTS;
+    let many = |from: usize| (from..bound + 5).map(|i| down(&format!("{i:05}"), 0)).collect();
+    rig.feed(0, many(5));
+    assert_eq!(rig.notifier.stats().alerts_refused, 0);
+    // By their labels the new ones come first.
+    rig.feed(0, many(0));
+    assert_eq!(rig.notifier.stats().alerts_refused, 5);
+    assert_eq!(rig.notifier.alerts.all_firing().count(), bound);
+    rig.feed(1, vec![down("other", 0)]);
+    assert_eq!(rig.notifier.stats().alerts_refused, 6);
+}
+
+#[test]
+fn words_are_made_and_counted_as_cut_once_for_as_long_as_they_are_the_same() {
+    let mut rig = Rig::new(plan([]));
+    let long = |letter: &str| {
+        let annotations = BTreeMap::from([("summary".to_owned(), letter.repeat(70_000))]);
+        vec![AlertNow { annotations, ..down("x", 0) }]
+    };
+    let key = crate::pure::notify::fingerprint::fingerprint(&down("x", 0).labels);
+    rig.feed(0, long("a"));
+    let detail = |rig: &Rig| Arc::clone(&rig.notifier.alerts.firing(key).unwrap().detail);
+    let first = detail(&rig);
+    rig.after(seconds(1));
+    rig.feed(0, long("a"));
+    assert!(Arc::ptr_eq(&first, &detail(&rig)));
+    // Other words, as with a value in them, are no other alert.
+    rig.feed(0, long("b"));
+    assert!(detail(&rig).annotations["summary"].starts_with('b'));
+    assert_eq!(rig.notifier.stats().texts_cut, 1);
+    rig.feed(0, vec![AlertNow { starts_at: rig.now, ..long("b").remove(0) }]);
+    assert_eq!(rig.notifier.stats().texts_cut, 2, "it fires anew");
+}

@@ -15,7 +15,6 @@ fn row(alert: &AlertNow, state: AlertState) -> AlertRow {
         value: f64::INFINITY,
         active_at: alert.starts_at,
         fired_at: (state != AlertState::Pending).then_some(alert.starts_at),
-        keep_firing_since: None,
         resolved_at: alert.ends_at,
     }
 }

@@ -10,7 +10,7 @@ use bellwether_model::time::date_millis;
 use super::super::report::AlertsReport;
 use super::super::select::AlertSelector;
 use super::{
-    AlertView, Look, NextView, NotificationView, RuleView, all_told, next, pairs, rule_view,
+    AlertView, Look, NextView, NotificationView, RuleView, Told, all_told, next, pairs, rule_view,
 };
 
 /// Alerts explained in one answer.
@@ -71,12 +71,13 @@ pub fn why(report: &AlertsReport, selector: &AlertSelector) -> WhyView {
             let (labels, key) = look.identity(&row.labels);
             if selector.matches(&labels) {
                 seen.insert(key);
-                alerts.push((Some(look.alert(rule, row)), labels, key));
+                alerts.push((Some((&**rule, row)), labels, key));
             }
         }
     }
     // Of what is over and forgotten, somebody may have been told.
-    for told in all_told(&report.notify).iter().rev() {
+    let all_told = all_told(&report.notify);
+    for told in all_told.iter().rev() {
         for (key, alert) in told.told() {
             let Some(detail) = &alert.detail else { continue };
             if selector.matches(&detail.labels) && seen.insert(*key) {
@@ -92,8 +93,8 @@ pub fn why(report: &AlertsReport, selector: &AlertSelector) -> WhyView {
         alerts: alerts
             .into_iter()
             .map(|(alert, labels, key)| AlertWhy {
-                alert,
-                receivers: receivers(report, &look, &labels, key),
+                alert: alert.map(|(rule, row)| look.alert(rule, row)),
+                receivers: receivers(&all_told, &look, &labels, key),
                 labels: pairs(&labels),
             })
             .collect(),
@@ -101,18 +102,13 @@ pub fn why(report: &AlertsReport, selector: &AlertSelector) -> WhyView {
     }
 }
 
-fn receivers(
-    report: &AlertsReport,
-    look: &Look<'_>,
-    labels: &LabelSet,
-    key: u64,
-) -> Vec<RecipientWhy> {
-    let told = all_told(&report.notify);
+fn receivers(told: &[Told<'_>], look: &Look<'_>, labels: &LabelSet, key: u64) -> Vec<RecipientWhy> {
     let of = |receiver: &str| {
-        let told = told.iter().filter(|told| told.receiver() == receiver);
-        let told = told.filter(|told| told.told().contains_key(&key));
+        let told = told.iter().rev().filter(|told| told.receiver() == receiver);
+        let told = told.filter(|told| told.told().contains_key(&key)).take(NOTIFICATIONS);
         let mut views: Vec<NotificationView> = told.map(|told| told.view(Some(key))).collect();
-        views.split_off(views.len().saturating_sub(NOTIFICATIONS))
+        views.reverse();
+        views
     };
     let rows = look.recipients(labels).map(|(receiver, group, held)| RecipientWhy {
         receiver: receiver.to_owned(),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -11,8 +12,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use bellwether_platform::listener::{BindError, Limits, Listener};
-use bellwether_platform::stop::{self, Stopper};
-use tokio::task::JoinHandle;
+use bellwether_platform::stop;
 use tracing::warn;
 
 /// Any free port of this machine's loopback.
@@ -25,24 +25,17 @@ pub(super) enum Mode {
     Well,
     /// Every request with 500.
     Errors,
-    /// Not at all: connections are refused.
-    Refuses,
 }
 
-/// What its pages say and count.
+/// What its pages say.
 #[derive(Debug)]
 struct Shared {
     name: String,
     version: String,
     fails: AtomicBool,
+    /// Requests answered well, and with an error.
     good: AtomicU64,
     bad: AtomicU64,
-}
-
-/// The server of one backend while it takes connections.
-struct Running {
-    stopper: Stopper,
-    task: JoinHandle<()>,
 }
 
 /// A backend.
@@ -51,7 +44,6 @@ pub(super) struct Backend {
     address: SocketAddr,
     /// Bound, and not serving yet.
     listener: Option<Listener>,
-    running: Option<Running>,
 }
 
 impl Backend {
@@ -66,7 +58,7 @@ impl Backend {
             bad: AtomicU64::new(0),
         });
         let address = listener.address();
-        Ok(Backend { shared, address, listener: Some(listener), running: None })
+        Ok(Backend { shared, address, listener: Some(listener) })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -81,40 +73,20 @@ impl Backend {
         self.address
     }
 
-    /// Answers so from now on. The first call starts the server.
-    ///
-    /// # Errors
-    /// Somebody else has taken the port since connections were refused.
-    pub(super) async fn turn(&mut self, mode: Mode) -> Result<(), BindError> {
+    /// Answers so from now on. The first call starts the server, which ends with the runtime.
+    pub(super) fn turn(&mut self, mode: Mode) {
         self.shared.fails.store(mode == Mode::Errors, Ordering::Relaxed);
-        if mode == Mode::Refuses {
-            self.listener = None;
-            if let Some(running) = self.running.take() {
-                running.stopper.stop();
-                running.task.await.ok();
+        let Some(listener) = self.listener.take() else { return };
+        let router = router(Arc::clone(&self.shared));
+        let limits = Limits { connections: 64, grace: Duration::ZERO, ..Limits::default() };
+        // Nobody stops it.
+        let (_, stop) = stop::stop();
+        tokio::spawn(async move {
+            if let Err(error) = listener.serve(router, limits, stop).await {
+                warn!(%error, "a backend of the demo has ended");
             }
-            return Ok(());
-        }
-        if self.running.is_none() {
-            let listener = match self.listener.take() {
-                Some(listener) => listener,
-                None => Listener::bind(self.address)?,
-            };
-            self.running = Some(run(listener, router(Arc::clone(&self.shared))));
-        }
-        Ok(())
+        });
     }
-}
-
-fn run(listener: Listener, router: Router) -> Running {
-    let (stopper, stop) = stop::stop();
-    let limits = Limits { connections: 64, grace: std::time::Duration::ZERO, ..Limits::default() };
-    let task = tokio::spawn(async move {
-        if let Err(error) = listener.serve(router, limits, stop).await {
-            warn!(%error, "a backend of the demo has ended");
-        }
-    });
-    Running { stopper, task }
 }
 
 fn router(shared: Arc<Shared>) -> Router {
@@ -132,21 +104,6 @@ impl Shared {
         } else {
             StatusCode::OK
         }
-    }
-
-    /// As a service exports its requests: a code has no series before it was answered once.
-    fn page(&self) -> String {
-        let mut page = "# HELP http_requests_total Requests by version and status.\n\
-                        # TYPE http_requests_total counter\n"
-            .to_owned();
-        for (code, count) in [("200", &self.good), ("500", &self.bad)] {
-            let (version, count) = (&self.version, count.load(Ordering::Relaxed));
-            if count > 0 {
-                let labels = format!("version=\"{version}\",code=\"{code}\"");
-                writeln!(page, "http_requests_total{{{labels}}} {count}").ok();
-            }
-        }
-        page
     }
 }
 
@@ -166,6 +123,19 @@ async fn health(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     (status, if status == StatusCode::OK { "ok\n" } else { "not ok\n" })
 }
 
+/// As most services do it: a status has no series before its first request.
 async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.page())
+    let mut text = String::from(
+        "# HELP http_requests_total Requests by version and status.\n\
+         # TYPE http_requests_total counter\n",
+    );
+    let counts = [("200", &shared.good), ("500", &shared.bad)];
+    for (code, count) in counts.map(|(code, count)| (code, count.load(Ordering::Relaxed))) {
+        if code == "200" || count > 0 {
+            let version = &shared.version;
+            writeln!(text, "http_requests_total{{code=\"{code}\",version=\"{version}\"}} {count}")
+                .ok();
+        }
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }

@@ -1,5 +1,5 @@
-//! The traffic of the demo: so many requests a second to each backend, each answered before the
-//! next, so that a slow backend gets fewer and none are heaped up.
+//! The traffic of the demo: so many requests a second, each of a client answered before its next,
+//! so that a slow server gets fewer and none are heaped up.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::pure::demo::Traffic;
 
+/// Clients that share the requests.
+const CLIENTS: u32 = 4;
 /// An answer that takes longer is none.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 const ANSWER_BYTES: usize = 64 << 10;
@@ -34,17 +36,13 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Starts a client of each backend; `rate` requests a second in all, at least one to each.
-    pub(super) fn start(backends: &[SocketAddr], rate: u32) -> Load {
+    /// Starts clients of an address; `rate` requests a second in all.
+    pub(super) fn start(address: SocketAddr, rate: u32) -> Load {
         let counts = Arc::new(Counts::default());
         let mut clients = JoinSet::new();
-        let each = rate.checked_div(u32::try_from(backends.len()).unwrap_or(u32::MAX));
-        let every = Duration::from_secs(1) / each.unwrap_or_default().max(1);
-        for backend in backends {
-            let Ok(target) = Target::parse(&format!("http://{backend}")) else { continue };
-            let (way, tls) = (Way::Direct, ClientFiles { ca: None, identity: None });
-            let dialer = Dialer::new(Route { target, way, tls, server_name: None });
-            clients.spawn(client(dialer, every, Arc::clone(&counts)));
+        let every = Duration::from_secs(1) * CLIENTS / rate.max(1);
+        for _ in 0..CLIENTS {
+            clients.spawn(client(Server::new(address), every, Arc::clone(&counts)));
         }
         Load { counts, _clients: clients }
     }
@@ -60,35 +58,52 @@ impl Load {
     }
 }
 
-async fn client(mut dialer: Dialer, every: Duration, counts: Arc<Counts>) {
+async fn client(mut server: Server, every: Duration, counts: Arc<Counts>) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut connection = None;
     loop {
         ticks.tick().await;
-        let answered = timeout(ANSWER_TIME, request(&mut dialer, &mut connection)).await;
-        let count = match answered.ok().flatten() {
+        let count = match server.ask().await {
             Some(status) if status.is_success() => &counts.good,
             Some(_) => &counts.bad,
-            None => {
-                connection = None;
-                &counts.lost
-            }
+            None => &counts.lost,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// The status of an answer that was read whole; `None` if there is none.
-async fn request(dialer: &mut Dialer, kept: &mut Option<Connection>) -> Option<StatusCode> {
-    let mut connection = match kept.take().filter(|connection| !connection.is_closed()) {
-        Some(connection) => connection,
-        None => dialer.connect().await.ok()?,
-    };
-    let request = Request::get("/").body(Full::<Bytes>::default()).ok()?;
-    let answer = connection.send(request).await.ok()?;
-    let status = answer.status();
-    Limited::new(answer.into_body(), ANSWER_BYTES).collect().await.ok()?;
-    *kept = Some(connection);
-    Some(status)
+/// One server and the connection to it that is kept.
+pub(super) struct Server {
+    dialer: Option<Dialer>,
+    kept: Option<Connection>,
+}
+
+impl Server {
+    pub(super) fn new(address: SocketAddr) -> Server {
+        let (way, tls) = (Way::Direct, ClientFiles { ca: None, identity: None });
+        let target = Target::parse(&format!("http://{address}")).ok();
+        let route = |target| Route { target, way, tls, server_name: None };
+        Server { dialer: target.map(route).map(Dialer::new), kept: None }
+    }
+
+    /// The status of an answer that was read whole; `None` if there is none in time.
+    pub(super) async fn ask(&mut self) -> Option<StatusCode> {
+        let answered = timeout(ANSWER_TIME, self.request()).await;
+        answered.ok().flatten()
+    }
+
+    async fn request(&mut self) -> Option<StatusCode> {
+        // Whatever goes wrong, the connection is not kept.
+        let kept = self.kept.take().filter(|connection| !connection.is_closed());
+        let mut connection = match kept {
+            Some(connection) => connection,
+            None => self.dialer.as_mut()?.connect().await.ok()?,
+        };
+        let request = Request::get("/").body(Full::<Bytes>::default()).ok()?;
+        let answer = connection.send(request).await.ok()?;
+        let status = answer.status();
+        Limited::new(answer.into_body(), ANSWER_BYTES).collect().await.ok()?;
+        self.kept = Some(connection);
+        Some(status)
+    }
 }

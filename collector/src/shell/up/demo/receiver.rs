@@ -12,12 +12,12 @@ use axum::routing::post;
 use bellwether_model::time::Timestamp;
 use bellwether_platform::clock::Clock;
 use bellwether_platform::listener::{BindError, Bodies, BodyLimit, Limits, Listener};
+use bellwether_platform::sign::SigningKey;
 use bellwether_platform::stop::Stop;
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::pure::demo::page::{Page, Signature};
-use crate::pure::notify::sign::SigningKey;
 
 /// A page's body is at most 256 KiB and one alert.
 const BODY: BodyLimit = BodyLimit { bytes: 2 << 20, time: Duration::from_secs(5) };

@@ -1,4 +1,5 @@
-//! Signatures of webhooks, by Standard Webhooks 1.0: HMAC-SHA256 over id, time and body.
+//! Signatures of webhooks and signals, by Standard Webhooks 1.0: HMAC-SHA256 over id, time and
+//! body. The collector signs; hooks verify.
 
 use std::fmt;
 

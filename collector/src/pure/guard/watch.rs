@@ -1,0 +1,172 @@
+//! One rollout as its seconds are judged: derived from its records, and made anew by them.
+
+use bellwether_rules::verdict::{Config, Judge, Outcome, Tick};
+
+use super::action::{DEAD, Lack, Missing, Side};
+use super::record::{Announced, Second, Sight};
+
+/// Seconds in which the old version serves and the new one does not, after which the new one is
+/// taken to be gone.
+const ALONE: u32 = 3;
+
+/// What the seconds of a rollout have come to.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// By the place of their SLI.
+    judges: Vec<Judge>,
+    canary: Arm,
+    baseline: Arm,
+    /// Seconds in a row in which only the old version served.
+    alone: u32,
+    last: Option<i64>,
+    ticks: usize,
+    buffer: Vec<Tick>,
+}
+
+/// How long an arm has been as it is.
+#[derive(Clone, Copy, Debug)]
+struct Arm {
+    sight: Sight,
+    /// The first second of this sight.
+    since: i64,
+    /// The last second with a request, or the first of all.
+    served: i64,
+}
+
+impl Watch {
+    pub(super) fn new(announced: &Announced) -> Watch {
+        let slis = announced.measured.slis.len().max(1);
+        // Each SLI has its part of α, so that all of them together keep to it.
+        let config = Config {
+            alpha: announced.alpha / slis as f64,
+            share: announced.share,
+            ..Config::default()
+        };
+        let judge = Judge::new(config).or_else(|_| Judge::new(Config::default()));
+        let judge = judge.expect("invariant: the defaults are within their ranges");
+        let began = announced.at.0.div_euclid(1000);
+        let arm = Arm { sight: Sight::None, since: began, served: began };
+        Watch {
+            judges: vec![judge; slis],
+            canary: arm,
+            baseline: arm,
+            alone: 0,
+            last: None,
+            ticks: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Takes the next second.
+    pub(super) fn take(&mut self, second: &Second) {
+        let at = second.second;
+        if self.last.is_some_and(|last| at <= last) {
+            return;
+        }
+        self.last = Some(at);
+        let (mut canary, mut baseline, mut most) = (0, 0, 0);
+        for (place, judge) in self.judges.iter_mut().enumerate() {
+            self.buffer.clear();
+            let counts = second.counts.iter().filter(|count| usize::from(count.sli) == place);
+            self.buffer.extend(counts.map(|count| Tick {
+                second: at,
+                stratum: count.stratum,
+                canary: count.canary,
+                baseline: count.baseline,
+            }));
+            canary += self.buffer.iter().map(|tick| tick.canary.n).sum::<u64>();
+            baseline += self.buffer.iter().map(|tick| tick.baseline.n).sum::<u64>();
+            most = most.max(self.buffer.len());
+            // Counts that no judge can take were made whole where they were counted.
+            judge.step(&self.buffer).ok();
+        }
+        self.ticks += most;
+        self.canary.take(at, second.canary, canary);
+        self.baseline.take(at, second.baseline, baseline);
+        self.alone = if canary == 0 && baseline > 0 && second.canary != Sight::Blind {
+            self.alone.saturating_add(1)
+        } else {
+            0
+        };
+    }
+
+    /// The last second judged.
+    pub(super) fn last(&self) -> Option<i64> {
+        self.last
+    }
+
+    /// Ticks judged, of the SLI that has most.
+    pub(super) fn ticks(&self) -> usize {
+        self.ticks
+    }
+
+    /// The configuration of each judge.
+    pub(super) fn config(&self) -> Config {
+        self.judges.first().map(|judge| *judge.config()).unwrap_or_default()
+    }
+
+    /// How it stands, by the place of the SLI.
+    pub(super) fn outcomes(&self) -> impl Iterator<Item = Outcome> {
+        self.judges.iter().map(Judge::outcome)
+    }
+
+    /// The place of the first SLI by which the canary has failed.
+    pub(super) fn failed(&self) -> Option<usize> {
+        self.judges.iter().position(Judge::has_failed)
+    }
+
+    /// The canary is gone, and the baseline is not.
+    pub(super) fn is_dead(&self) -> bool {
+        let is_dead = |arm: &Arm| arm.lack(self.last) == Some((Lack::Dead, true));
+        is_dead(&self.canary) && self.baseline.sight == Sight::Seen
+    }
+
+    /// What is missing longest; the canary's before the baseline's.
+    pub(super) fn missing(&self) -> Option<Missing> {
+        let arms = [(Side::Canary, self.canary), (Side::Baseline, self.baseline)];
+        let found = arms.into_iter().filter_map(|(side, arm)| {
+            let (lack, _) = arm.lack(self.last)?;
+            Some(Missing { side, lack, seconds: arm.seconds(lack, self.last) })
+        });
+        found.max_by_key(|missing| (missing.is_missed(), missing.seconds))
+    }
+
+    /// Whether only the old version serves by now.
+    pub(super) fn is_restored(&self) -> bool {
+        self.alone >= ALONE
+    }
+
+    /// What was done is to be seen anew.
+    pub(super) fn expect(&mut self) {
+        self.alone = 0;
+    }
+}
+
+impl Arm {
+    fn take(&mut self, second: i64, sight: Sight, requests: u64) {
+        if sight != self.sight {
+            (self.sight, self.since) = (sight, second);
+        }
+        if requests > 0 {
+            self.served = second;
+        }
+    }
+
+    /// What is wrong with it, and whether for long enough to be missed.
+    fn lack(&self, last: Option<i64>) -> Option<(Lack, bool)> {
+        let lack = match self.sight {
+            Sight::Blind => Lack::Blind,
+            Sight::Dead => Lack::Dead,
+            Sight::None => Lack::Idle,
+            Sight::Seen if last.is_some_and(|last| last > self.served) => Lack::Idle,
+            Sight::Seen => return None,
+        };
+        let seconds = self.seconds(lack, last);
+        Some((lack, seconds >= DEAD))
+    }
+
+    fn seconds(&self, lack: Lack, last: Option<i64>) -> i64 {
+        let since = if lack == Lack::Idle { self.served.min(self.since) } else { self.since };
+        last.map_or(0, |last| last.saturating_sub(since))
+    }
+}

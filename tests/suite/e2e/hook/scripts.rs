@@ -1,0 +1,207 @@
+//! The programs of `deploy/hooks`: nginx that switches between two backends, releases behind a
+//! link.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use bellwether_model::signal::Status;
+use bellwether_tests::harness::{Folder, Process, free_port, get, peer, skip, until};
+
+use super::collector::{Collector, Manner, signal};
+use super::{Host, SOON, Sight};
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("deploy/hooks").join(name)
+}
+
+/// A backend that tells its version; gives its address.
+fn backend(version: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            // Whoever asked may have gone.
+            thread::spawn(move || drop(answer(stream.unwrap(), version)));
+        }
+    });
+    address
+}
+
+fn answer(mut stream: TcpStream, version: &str) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    let mut piece = [0; 1024];
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let count = stream.read(&mut piece)?;
+        if count == 0 {
+            return Ok(());
+        }
+        head.extend_from_slice(&piece[..count]);
+    }
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nX-Version: {version}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    )
+}
+
+/// nginx with two backends behind it, on free ports, in a folder.
+struct Nginx {
+    folder: Folder,
+    address: String,
+    process: Process,
+}
+
+impl Nginx {
+    fn start() -> Option<Nginx> {
+        if peer("nginx").is_none() || peer("curl").is_none() {
+            skip("nginx or curl is not installed");
+            return None;
+        }
+        let folder = Folder::new("nginx");
+        let path = |name: &str| folder.join(name).display().to_string();
+        let (old, new) = (backend("2.3.9"), backend("2.4.0"));
+        let address = format!("127.0.0.1:{}", free_port());
+        folder.write("upstream.conf", &format!("upstream checkout {{ server {new}; }}\n"));
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("  {name}_temp_path {};\n", path(name)))
+            .concat();
+        let conf = format!(
+            "daemon off;\nworker_processes 1;\npid {pid};\nerror_log stderr;\n\
+             events {{ worker_connections 64; }}\nhttp {{\n  access_log off;\n{temporary}  \
+             include {include};\n  server {{ listen {address}; location / {{ \
+             proxy_pass http://checkout; }} }}\n}}\n",
+            pid = path("nginx.pid"),
+            include = path("upstream.conf"),
+        );
+        let conf = folder.write("nginx.conf", &conf);
+        folder.write(
+            "switch.env",
+            &format!(
+                "UPSTREAM=checkout\nINCLUDE={}\nCHECK_URL=http://{address}/\nNGINX_CONF={}\n\
+                 BACKEND_2_4_0={new}\nBACKEND_2_3_9={old}\nBACKEND_6_6_6='127.0.0.1:nowhere'\n",
+                path("upstream.conf"),
+                path("nginx.conf"),
+            ),
+        );
+        let mut command = Command::new("nginx");
+        let process = Process::start("nginx", command.arg("-c").arg(conf));
+        let nginx = Nginx { folder, address, process };
+        until("nginx", SOON, || nginx.serves());
+        Some(nginx)
+    }
+
+    /// The version that answers through it.
+    fn serves(&self) -> Option<String> {
+        let headers = get(&self.address, "/").ok()?.headers;
+        let header = headers.iter().find_map(|line| line.strip_prefix("X-Version: "))?;
+        Some(header.to_owned())
+    }
+
+    fn switch(&self, action: &str, from: &str, to: &str) -> (Option<i32>, String) {
+        let mut command = Command::new(script("nginx-switch.sh"));
+        command.arg("--config").arg(self.folder.join("switch.env")).arg(action);
+        let output = command.env("BELLWETHER_FROM", from).env("BELLWETHER_TO", to).output();
+        said(output.unwrap())
+    }
+
+    fn include(&self) -> String {
+        fs::read_to_string(self.folder.join("upstream.conf")).unwrap()
+    }
+}
+
+fn said(output: std::process::Output) -> (Option<i32>, String) {
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn nginx_switches_to_the_version_named_and_back_to_nothing() {
+    let Some(nginx) = Nginx::start() else { return };
+    let observe = || nginx.switch("observe", "", "");
+    assert_eq!(observe(), (Some(0), "2.4.0\n".to_owned()));
+    let refused = nginx.include();
+    let (code, text) = nginx.switch("rollback", "2.4.0", "6.6.6");
+    assert!(code == Some(1) && text.contains("the old one is in place"), "{text}");
+    assert_eq!((nginx.include(), observe().1.as_str()), (refused, "2.4.0\n"));
+    for (from, to, expected) in [
+        ("2.4.0", "2.3.8", 5),
+        ("2.4.0", "$(touch x)", 5),
+        ("2.5.0", "2.3.9", 4),
+        ("2.4.0", "2.3.9", 0),
+        ("2.4.0", "2.3.9", 3),
+    ] {
+        let (code, text) = nginx.switch("rollback", from, to);
+        assert_eq!(code, Some(expected), "{from} to {to}: {text}");
+    }
+    assert_eq!(observe(), (Some(0), "2.3.9\n".to_owned()));
+    assert_eq!(nginx.serves().as_deref(), Some("2.3.9"));
+    assert!(nginx.include().contains("version 2.3.9 serves"));
+    let names = fs::read_dir(nginx.folder.path()).unwrap().flatten();
+    let left = names.filter(|entry| entry.file_name().to_string_lossy().contains(".conf."));
+    assert_eq!(left.count(), 0, "nothing is left of the switch");
+}
+
+#[test]
+fn a_signal_switches_a_real_nginx() {
+    let Some(mut nginx) = Nginx::start() else { return };
+    let collector = Collector::start(Manner::Plain);
+    let host = Host::new(&collector.address, Sight::Observed);
+    let run = |action: &str| {
+        let (script, config) = (script("nginx-switch.sh"), nginx.folder.join("switch.env"));
+        format!("[{}, --config, {}, {action}]", script.display(), config.display())
+    };
+    let programs =
+        format!("rollback: {{run: {}}}\n    observe: {{run: {}}}", run("rollback"), run("observe"));
+    host.configure(&collector.address, &programs);
+    let (_runner, _) = host.start();
+    collector.open(signal(1));
+    let answer = collector.ended(1, 0);
+    assert_eq!(answer.status, Status::Done, "{}", answer.detail);
+    assert_eq!(answer.current_version.as_deref(), Some("2.3.9"));
+    assert_eq!(nginx.serves().as_deref(), Some("2.3.9"));
+    assert!(nginx.process.is_running());
+}
+
+#[test]
+fn a_unit_runs_the_release_that_is_named() {
+    let folder = Folder::new("releases");
+    for version in ["2.3.9", "2.4.0"] {
+        fs::create_dir_all(folder.join("releases").join(version)).unwrap();
+    }
+    std::os::unix::fs::symlink("releases/2.4.0", folder.join("current")).unwrap();
+    let restarted = folder.join("restarted");
+    let config = |active: &str| {
+        let text = format!(
+            "ROOT={}\nUNIT=checkout.service\nRESTART='cp -P {}/current {}'\nIS_ACTIVE={active}\n",
+            folder.path().display(),
+            folder.path().display(),
+            restarted.display(),
+        );
+        folder.write("release.env", &text)
+    };
+    let run = |action: &str, from: &str, to: &str| {
+        let mut command = Command::new(script("systemd-previous-release.sh"));
+        command.arg("--config").arg(folder.join("release.env")).arg(action);
+        said(command.env("BELLWETHER_FROM", from).env("BELLWETHER_TO", to).output().unwrap())
+    };
+    config("true");
+    assert_eq!(run("observe", "", ""), (Some(0), "2.4.0\n".to_owned()));
+    for (from, to, expected) in [
+        ("2.4.0", "2.3.8", 5),
+        ("2.4.0", "../releases", 5),
+        ("2.5.0", "2.3.9", 4),
+        ("2.4.0", "2.3.9", 0),
+        ("2.4.0", "2.3.9", 3),
+    ] {
+        let (code, text) = run("rollback", from, to);
+        assert_eq!(code, Some(expected), "{from} to {to}: {text}");
+    }
+    assert_eq!(run("observe", "", ""), (Some(0), "2.3.9\n".to_owned()));
+    assert_eq!(fs::read_link(&restarted).unwrap(), Path::new("releases/2.3.9"));
+    config("false");
+    let (code, text) = run("rollback", "2.4.0", "2.3.9");
+    assert!(code == Some(1) && text.contains("is not active"), "{text}");
+}
