@@ -135,7 +135,7 @@ step 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-d
 # One profile and one choice of features for all that runs: nothing is compiled twice.
 step 'build' cargo build --workspace --all-targets --locked
 step 'tests' cargo test --workspace --locked --no-fail-fast -- --skip e2e::
-step 'real processes' cargo test --workspace --test suite --locked -- e2e:: --test-threads=1
+step 'real processes' cargo test --workspace --test suite --locked -- e2e:: --test-threads=2
 
 printf '\n%s%s s in all\n\n' "$summary" "$(($(date +%s) - began))"
 echo "$passed passed, $failed failed, $skipped skipped"

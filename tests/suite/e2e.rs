@@ -1,7 +1,7 @@
 //! The daemons as real processes, seen from outside.
 //!
-//! Each test starts its own; run them one at a time (`--test-threads=1`), since they share the
-//! machine's cores and some have deadlines.
+//! Each test starts its own; run them two at a time at most (`--test-threads=2`), since they share
+//! the machine's cores and some have deadlines.
 
 mod account;
 mod alertmanager;
