@@ -73,6 +73,8 @@ struct Open {
     watch: Watch,
     /// Not here while a job has it.
     counting: Option<Box<Counting>>,
+    /// The second of the announce.
+    began: i64,
     /// When the next second is due.
     next: Timestamp,
     /// What was done at last.
@@ -294,9 +296,11 @@ impl Guard {
     }
 
     fn counted(&mut self, now: Now, counted: Counted, out: &mut Vec<Effect>) {
-        let Counted { job: CountJob { rollout, counting }, read } = counted;
+        let Counted { job: CountJob { rollout, counting }, mut read } = counted;
         let Some(open) = self.open.get_mut(&rollout) else { return };
         open.counting = Some(counting);
+        let history = read.seconds.iter_mut().filter(|second| second.second <= open.began);
+        history.for_each(Second::keep_baseline);
         for second in &read.seconds {
             open.watch.take(second);
         }
@@ -395,6 +399,7 @@ impl Open {
         Open {
             counting: Some(Box::new(Counting::new(plan, after, rollout.strata.clone()))),
             watch,
+            began,
             next: announced.at,
             done: Action::Go,
             asked: BTreeSet::new(),

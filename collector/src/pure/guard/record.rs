@@ -334,3 +334,11 @@ impl Clause {
         Matcher::new(&self.name, self.op, &self.value).ok()
     }
 }
+
+impl Second {
+    /// Leaves the canary out: what its version did before it was announced is not this rollout's.
+    pub(super) fn keep_baseline(&mut self) {
+        self.canary = Sight::None;
+        self.counts.iter_mut().for_each(|count| count.canary = Arm::default());
+    }
+}

@@ -266,6 +266,30 @@ fn a_bad_canary_is_rolled_back_once_whenever_the_collector_restarts() {
 }
 
 #[test]
+fn what_a_version_did_before_its_announce_is_not_held_against_it() {
+    let mut world = World::announced(Mode::Act, "");
+    world.step(Event::Tick { complete: now(BEGAN).wall });
+    let count = Count {
+        sli: 0,
+        stratum: 0,
+        canary: Arm { n: 10, bad: 10 },
+        baseline: Arm { n: 190, bad: 0 },
+    };
+    let (canary, baseline) = (Sight::Seen, Sight::Seen);
+    let second = |second| Second { second, canary, baseline, counts: vec![count] };
+    let seconds = (BEGAN - 300..=BEGAN).map(second).collect();
+    let (job, strata) = (world.jobs.pop().unwrap(), vec![String::new()]);
+    let read = Read { seconds, strata, ..Read::default() };
+    world.step(Event::Counted(Box::new(Counted { job, read })));
+    assert_eq!((world.action(), world.posted.len()), ("go", 0));
+    (0..60).for_each(|_| world.count((10, 0), (190, 0)));
+    assert_eq!((world.action(), world.posted.len()), ("go", 0));
+    while world.posted.is_empty() {
+        world.count((10, 10), (190, 0));
+    }
+}
+
+#[test]
 fn a_rollback_is_seen_in_the_series_once_the_hook_has_answered() {
     let mut world = World::announced(Mode::Act, "");
     while world.posted.is_empty() {
