@@ -2,8 +2,8 @@
 //!
 //! Rows rise in time and in position: sealed blocks, then parts, then open rows. Only the writer
 //! adds, seals, merges and drops them; a reader holds the lock while it copies pointers to blocks
-//! and the few open values it wants ([`reading`]). A block that was dropped stays for the views made
-//! before, and is no part of those made after.
+//! and the few open values it wants ([`reading`]). A block that was dropped stays for the views
+//! made before, and is no part of those made after.
 
 pub(crate) mod reading;
 

@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
         Some(merge::Part { run, markers })
     }
 
-    /// Asks the reading of a lane, or a newer one if rows were sealed since. A lane seals with every
+    /// Asks the reading of a lane, or a newer one if rows were sealed since. A lane seals with each
     /// sixteenth row at most, so that few are needed.
     fn ask<T>(
         &mut self,
