@@ -382,7 +382,7 @@ mod tests {
         };
         let table = |names: &[&str]| {
             let mut table = Table::new(LabelSet::default(), Duration::from_secs(1));
-            names.iter().for_each(|name| drop(table.add(spec(name))));
+            let _places: Vec<_> = names.iter().map(|name| table.add(spec(name))).collect();
             table
         };
         let origin = Origin { incarnation: Incarnation(1), nonce: Nonce(2), boot: BootId([3; 16]) };
