@@ -13,7 +13,7 @@
 //! to 1,024 label sets) or one column of open rows.
 //!
 //! Two things are kept for those who ask again: what matchers have found in the index (for all
-//! views, as long as it holds) and what a lane's rows in a window are ([`readings`], for one view).
+//! views, as long as it holds) and what a lane's rows in a window are (`readings`, for one view).
 
 mod follow;
 mod merge;
