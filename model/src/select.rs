@@ -1,6 +1,7 @@
 //! Reading: what the query language and the rules see of a store.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::label::LabelSet;
@@ -91,6 +92,24 @@ pub trait Select: Sync {
     /// a series without a marker in the data (a silent agent, DESIGN §7.13) appears as a stale
     /// marker.
     fn samples(&self, series: SeriesRef, window: Window, out: &mut Column);
+
+    /// Hands the labels and the samples in the window of each of some series to `visit`, in their
+    /// order, until it breaks off; a series that this view did not return may be left out. What
+    /// `visit` does to the column is forgotten.
+    fn each(
+        &self,
+        series: &[SeriesRef],
+        window: Window,
+        visit: &mut dyn FnMut(LabelSet, &mut Column) -> ControlFlow<()>,
+    ) {
+        let mut column = Column::default();
+        for one in series {
+            self.samples(*one, window, &mut column);
+            if visit(self.labels(*one), &mut column).is_break() {
+                return;
+            }
+        }
+    }
 
     /// The names of all labels of the matched series, sorted.
     fn label_names(&self, matchers: &[Matcher], window: Window) -> Vec<String>;

@@ -18,6 +18,7 @@ use bellwether_model::config::Node;
 use bellwether_model::diagnostic::Diagnostics;
 use bellwether_model::hash::fnv1a_of_texts;
 use bellwether_model::label::METRIC_NAME;
+use bellwether_promql::evaluate::{Recurring, recurring};
 use bellwether_promql::parse::parse;
 use bellwether_promql::tree::{Expr, Kind};
 
@@ -64,6 +65,8 @@ pub struct Rule {
     pub labels: BTreeMap<String, Template>,
     /// What becomes of the result.
     pub kind: RuleKind,
+    /// The parts of the expression that recur in the group.
+    pub recurring: Recurring,
     /// The line of the file, from 1.
     pub line: usize,
 }
@@ -189,6 +192,8 @@ fn group(reading: &mut Reading, node: &Node, names: &mut BTreeSet<String>) -> Ru
         rules.push(rule);
     }
     reading.close(&keys);
+    let found = recurring(rules.iter().map(|rule| &rule.expr));
+    rules.iter_mut().zip(found).for_each(|(rule, found)| rule.recurring = found);
     RuleGroup {
         name,
         interval: interval.filter(|interval| !interval.is_zero()),

@@ -12,11 +12,14 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_model::label::{LabelSet, METRIC_NAME};
+use bellwether_model::matcher::matches_all;
 use bellwether_model::select::Select;
 use bellwether_model::series::STALE;
 use bellwether_model::time::Timestamp;
 use bellwether_promql::annotation::Annotations;
-use bellwether_promql::evaluate::{Budget, Options, Steps, Value, evaluate};
+use bellwether_promql::evaluate::{
+    Budget, Options, Remembered, Steps, Value, evaluate, evaluate_remembering,
+};
 use bellwether_promql::parse::parse;
 use bellwether_promql::pool::Pool;
 
@@ -130,8 +133,9 @@ impl GroupState {
         assert_eq!(self.rules.len(), group.rules.len(), "invariant: the state is this group's");
         let mut outcome = Outcome::default();
         let at = slot.saturating_sub(group.query_offset.unwrap_or_default());
+        let remembered = Remembered::default();
         for (number, (rule, state)) in group.rules.iter().zip(&mut self.rules).enumerate() {
-            let run = Run { rule, limit: group.limit, slot, at, means };
+            let run = Run { rule, limit: group.limit, slot, at, means, remembered: &remembered };
             state.evaluated_at = Some(slot);
             match run.evaluate(state, overlay) {
                 Ok((series, transitions)) => {
@@ -140,7 +144,9 @@ impl GroupState {
                     outcome.transitions.extend(told);
                     let gone = end(&mut state.written, &series);
                     for (labels, value) in series.into_iter().chain(gone) {
-                        overlay.add(labels.clone(), at, value);
+                        if overlay.add(labels.clone(), at, value) {
+                            remembered.forget(|matchers| matches_all(matchers, &labels));
+                        }
                         let rule = number;
                         outcome.samples.push(Written { rule, labels, time: at, value });
                     }
@@ -177,6 +183,8 @@ struct Run<'a> {
     slot: Timestamp,
     at: Timestamp,
     means: Means<'a>,
+    /// Of the rules before.
+    remembered: &'a Remembered,
 }
 
 impl Run<'_> {
@@ -186,9 +194,10 @@ impl Run<'_> {
         view: &dyn Select,
     ) -> Result<(Series, Vec<Transition>), String> {
         let Means { options, pool, budget, .. } = self.means;
-        let steps = Steps::instant(self.at);
-        let answer = evaluate(view, &self.rule.expr, steps, &options, pool, budget)
-            .map_err(|error| error.to_string())?;
+        let expr = (&self.rule.expr, &self.rule.recurring);
+        let answer =
+            evaluate_remembering(view, expr, self.at, &options, pool, budget, self.remembered)
+                .map_err(|error| error.to_string())?;
         state.annotations = answer.annotations;
         let result = vector(answer.value)?;
         match &self.rule.kind {

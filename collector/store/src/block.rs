@@ -65,6 +65,22 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// No samples yet, with positions.
+    pub(crate) fn positioned() -> Run {
+        Run { positions: Some(Vec::new()), ..Run::default() }
+    }
+
+    pub(crate) fn newest(&self) -> Option<(Timestamp, f64)> {
+        self.column.times.last().copied().zip(self.column.values.last().copied())
+    }
+
+    /// Keeps the first samples.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.column.times.truncate(len);
+        self.column.values.truncate(len);
+        self.positions.iter_mut().for_each(|positions| positions.truncate(len));
+    }
+
     fn push(&mut self, time: Timestamp, position: Position, value: f64) {
         self.column.push(time, value);
         if let Some(positions) = &mut self.positions {
@@ -192,44 +208,6 @@ impl Block {
         span.meets(self.time, self.position)
     }
 
-    /// The rows in the span.
-    pub(crate) fn rows_of(&self, span: Span) -> Range<usize> {
-        if !self.near(span) {
-            return 0..0;
-        }
-        if span.covers(self.time, self.position) {
-            return 0..self.rows;
-        }
-        self.stamps().rows_of(span)
-    }
-
-    /// Whether the series has a value in some of the rows.
-    pub(crate) fn shows(&self, series: SeriesRef, rows: &Range<usize>) -> bool {
-        let Some(at) = self.names.binary_search(&series).ok().filter(|_| !rows.is_empty()) else {
-            return false;
-        };
-        self.is_full(at) || {
-            let mut values = Vec::new();
-            self.values(at, &mut values);
-            values.get(rows.clone()).is_some_and(|values| !values.iter().all(|v| is_absent(*v)))
-        }
-    }
-
-    /// Appends a series' samples in the span.
-    pub(crate) fn read(
-        &self,
-        series: SeriesRef,
-        span: Span,
-        scratch: &mut Vec<f64>,
-        out: &mut Run,
-    ) {
-        let found = self.names.binary_search(&series).ok();
-        let Some(at) = found.filter(|_| self.near(span)) else { return };
-        scratch.clear();
-        self.values(at, scratch);
-        self.stamps().put(span, scratch, out);
-    }
-
     pub(crate) fn is_full(&self, column: usize) -> bool {
         let bit = |full: &[u8]| full.get(column / 8).is_some_and(|b| b >> (column % 8) & 1 == 1);
         self.full.as_deref().is_none_or(bit)
@@ -238,6 +216,11 @@ impl Block {
     /// Appends the values of a column, absent ones among them.
     pub(crate) fn values(&self, column: usize, out: &mut Vec<f64>) {
         decode(self.chunk(column), self.rows, out);
+    }
+
+    /// Appends the values of some rows of a column, absent ones among them.
+    pub(crate) fn values_of(&self, column: usize, rows: &Range<usize>, out: &mut Vec<f64>) {
+        decode_some(self.chunk(column), self.rows, rows, out);
     }
 
     pub(crate) fn chunk(&self, column: usize) -> &[u8] {
@@ -259,8 +242,13 @@ impl Block {
 /// Appends what a chunk says. One that says nothing sensible holds no value: its bytes are our own,
 /// but a checkpoint may have carried them.
 pub(crate) fn decode(chunk: &[u8], rows: usize, out: &mut Vec<f64>) {
-    let end = out.len() + rows;
-    if chunk::decode(chunk, rows, out).is_err() {
+    decode_some(chunk, rows, &(0..rows), out);
+}
+
+/// The same of some of the rows.
+fn decode_some(chunk: &[u8], rows: usize, some: &Range<usize>, out: &mut Vec<f64>) {
+    let end = out.len() + some.len();
+    if chunk::decode_some(chunk, rows, some, out).is_err() {
         out.resize(end, ABSENT);
     }
 }
@@ -288,11 +276,25 @@ impl Stamps {
         sound.then_some((Stamps { times, positions }, reader.0))
     }
 
-    /// Appends the samples of a column in the span.
-    pub(crate) fn put(&self, span: Span, values: &[f64], out: &mut Run) {
-        let stamped = self.times.iter().zip(&self.positions).zip(values);
-        let rows = self.rows_of(span);
-        for ((time, position), value) in stamped.skip(rows.start).take(rows.len()) {
+    /// Keeps some of the rows.
+    pub(crate) fn keep(&mut self, rows: &Range<usize>) {
+        self.times.truncate(rows.end);
+        self.times.drain(..rows.start.min(self.times.len()));
+        self.positions.truncate(rows.end);
+        self.positions.drain(..rows.start.min(self.positions.len()));
+    }
+
+    /// Appends the samples that a column of as many values has.
+    pub(crate) fn put(&self, values: &[f64], out: &mut Run) {
+        if values.len() == self.times.len() && !values.iter().any(|v| is_absent(*v)) {
+            out.column.times.extend_from_slice(&self.times);
+            out.column.values.extend_from_slice(values);
+            if let Some(positions) = &mut out.positions {
+                positions.extend_from_slice(&self.positions);
+            }
+            return;
+        }
+        for ((time, position), value) in self.times.iter().zip(&self.positions).zip(values) {
             if !is_absent(*value) {
                 out.push(*time, *position, *value);
             }

@@ -18,6 +18,8 @@
 mod bits;
 pub(crate) mod ints;
 
+use std::ops::Range;
+
 use bellwether_model::series::{ABSENT, is_absent};
 use ints::Reader;
 
@@ -220,15 +222,69 @@ impl Scale {
 /// # Errors
 /// The bytes are no chunk of that many rows, or the rows exceed [`ROWS_MAX`].
 pub fn decode(bytes: &[u8], rows: usize, out: &mut Vec<f64>) -> Result<(), ChunkError> {
+    decode_some(bytes, rows, &(0..rows), out)
+}
+
+/// As [`decode`], but appends only the values of `some` of the rows, which lie within them. All
+/// bytes are read and refused alike.
+pub(crate) fn decode_some(
+    bytes: &[u8],
+    rows: usize,
+    some: &Range<usize>,
+    out: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
     let start = out.len();
-    let result = decode_onto(bytes, rows, out);
+    let result = decode_onto(bytes, rows, some, out);
     if result.is_err() {
         out.truncate(start);
     }
     result
 }
 
-fn decode_onto(bytes: &[u8], rows: usize, out: &mut Vec<f64>) -> Result<(), ChunkError> {
+fn decode_onto(
+    bytes: &[u8],
+    rows: usize,
+    some: &Range<usize>,
+    out: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    if some.len() < rows
+        && rows <= ROWS_MAX
+        && let Some((tag, rest)) = bytes.split_first()
+        && tag & (SHAPE | HAS_ABSENT | HAS_EXCEPTIONS) == SCALED
+    {
+        return decode_scaled(*tag, Reader(rest), rows, some, out);
+    }
+    if some.len() < rows && rows <= ROWS_MAX && is_constant(bytes) {
+        return decode_all(bytes, some.len(), out);
+    }
+    let start = out.len();
+    decode_all(bytes, rows, out)?;
+    out.truncate(start + some.end);
+    out.drain(start..start + some.start);
+    Ok(())
+}
+
+/// Most columns that change are such; the values of other rows are passed over as integers.
+fn decode_scaled(
+    tag: u8,
+    mut reader: Reader<'_>,
+    rows: usize,
+    some: &Range<usize>,
+    out: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    let divisor = Scale::take(tag, &mut reader)?.divisor();
+    let mut row = 0;
+    out.reserve(some.len());
+    ints::take(&mut reader, ints::Order::of(tag & SECOND_ORDER != 0), rows, |i| {
+        if some.contains(&row) {
+            out.push(i as f64 / divisor);
+        }
+        row += 1;
+    })?;
+    if reader.0.is_empty() { Ok(()) } else { Err(ChunkError::Long) }
+}
+
+fn decode_all(bytes: &[u8], rows: usize, out: &mut Vec<f64>) -> Result<(), ChunkError> {
     if rows > ROWS_MAX {
         return Err(ChunkError::TooManyRows);
     }

@@ -5,6 +5,7 @@
 //! that a reader still holds is copied by the writer when it next changes it. Numbers rise and are
 //! never used again. Nothing here depends on the order of a hash.
 
+pub(crate) mod answers;
 pub(crate) mod postings;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub(crate) struct Entry {
 struct Metric {
     metadata: Arc<Metadata>,
     series: usize,
+    /// Of its series and their lanes.
+    version: u64,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +40,8 @@ pub(crate) struct Index {
     table: BTreeMap<SeriesRef, Entry>,
     by_labels: BTreeMap<ByBytes, SeriesRef>,
     metrics: BTreeMap<Box<str>, Metric>,
+    /// Of all series and their lanes.
+    version: u64,
     pub(crate) postings: Postings,
 }
 
@@ -122,8 +127,26 @@ impl Index {
         self.postings.insert(series, labels);
         self.by_labels.insert(ByBytes(labels.clone()), series);
         self.table.insert(series, Entry { labels: labels.clone(), lanes: Arc::from([]) });
-        let fresh = || Metric { metadata: Arc::default(), series: 0 };
+        let fresh = || Metric { metadata: Arc::default(), series: 0, version: 0 };
         self.metrics.entry(labels.name().into()).or_insert_with(fresh).series += 1;
+        self.changed(labels);
+    }
+
+    /// A number that changes with the series of a metric and their lanes, or of all metrics. One
+    /// that there is no series of has 0.
+    pub(crate) fn version(&self, metric: Option<&str>) -> u64 {
+        match metric {
+            Some(metric) => self.metrics.get(metric).map_or(0, |known| known.version),
+            None => self.version,
+        }
+    }
+
+    /// Notes that a series came, goes or has other lanes.
+    fn changed(&mut self, labels: &LabelSet) {
+        self.version += 1;
+        if let Some(metric) = self.metrics.get_mut(labels.name()) {
+            metric.version = self.version;
+        }
     }
 
     /// Notes that a lane holds the series; false if that was known. `alone` is the list of that
@@ -143,6 +166,8 @@ impl Index {
             lanes.insert(at, lane);
             entry.lanes = lanes.into();
         }
+        let labels = entry.labels.clone();
+        self.changed(&labels);
         true
     }
 
@@ -150,7 +175,9 @@ impl Index {
     pub(crate) fn leave(&mut self, series: SeriesRef, lane: LaneId) -> bool {
         let Some(entry) = self.table.get_mut(&series) else { return false };
         entry.lanes = entry.lanes.iter().copied().filter(|l| *l != lane).collect();
-        if !entry.lanes.is_empty() {
+        let (labels, is_held) = (entry.labels.clone(), !entry.lanes.is_empty());
+        self.changed(&labels);
+        if is_held {
             return false;
         }
         if let Some(entry) = self.table.remove(&series) {

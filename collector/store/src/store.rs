@@ -12,6 +12,7 @@ use crate::births::Births;
 use crate::chunk::ROWS_MAX;
 use crate::files::filed::Damages;
 use crate::index::Index;
+use crate::index::answers::Answers;
 use crate::lane::{Epoch, Lane, LaneId};
 use crate::liveness::Front;
 use crate::stats::Stats;
@@ -109,6 +110,8 @@ pub(crate) struct Shared {
     pub(crate) published: RwLock<Published>,
     pub(crate) births: RwLock<Births>,
     pub(crate) views: Mutex<Views>,
+    /// Of readers among themselves; held alone.
+    pub(crate) answers: Mutex<Answers>,
     /// Samples that gave way to another of the same time, as readers met them.
     pub(crate) duplicates: AtomicU64,
     /// What is damaged in the chunk files, where there are any.
@@ -124,6 +127,7 @@ impl Shared {
             published: RwLock::default(),
             births: RwLock::default(),
             views: Mutex::default(),
+            answers: Mutex::default(),
             duplicates: AtomicU64::new(0),
             damages: OnceLock::new(),
         }

@@ -1,6 +1,7 @@
 //! The store from outside: against a naive map, at its limits, under threads.
 
 mod feed;
+mod kept;
 mod limits;
 mod map;
 mod threads;

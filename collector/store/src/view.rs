@@ -11,26 +11,33 @@
 //!
 //! The writer waits for a reader only while it copies pointers (an index part, a list of blocks, up
 //! to 1,024 label sets) or one column of open rows.
+//!
+//! Two things are kept for those who ask again: what matchers have found in the index (for all
+//! views, as long as it holds) and what a lane's rows in a window are (`readings`, for one view).
 
 mod follow;
 mod merge;
+mod readings;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
 
 use bellwether_model::id::Position;
-use bellwether_model::label::LabelSet;
+use bellwether_model::label::{LabelSet, METRIC_NAME};
 use bellwether_model::matcher::Matcher;
 use bellwether_model::select::{Column, Metadata, Select, Window};
 use bellwether_model::series::SeriesRef;
 use bellwether_model::time::Timestamp;
 
+use self::readings::{Reader, Readings};
 use crate::block::{Run, Span};
 use crate::index::Entry;
+use crate::index::answers::{self, Answers, Found};
 use crate::index::postings::order_key;
-use crate::lane::{Epoch, Lane, LaneId, Shown};
+use crate::lane::reading::{Outdated, Reading};
+use crate::lane::{Epoch, Lane, LaneId};
 use crate::liveness::Marks;
 use crate::store::Shared;
 use crate::{lock, read};
@@ -47,6 +54,7 @@ pub struct View {
     epoch: Epoch,
     marks: Marks,
     complete: Timestamp,
+    readings: Mutex<Readings>,
 }
 
 impl View {
@@ -57,7 +65,7 @@ impl View {
         // Under the lock: a block with rows up to the cut is not dropped between the two.
         let epoch = lock(&shared.views).enter();
         drop(published);
-        View { shared, now, cut, epoch, marks, complete }
+        View { shared, now, cut, epoch, marks, complete, readings: Mutex::default() }
     }
 
     /// The last position whose rows the view shows.
@@ -77,33 +85,54 @@ impl View {
         Window { start: window.start.max(oldest), end: window.end }
     }
 
-    /// Hands each matched series with a visible row in the window to `found`, by number.
-    fn each(&self, matchers: &[Matcher], window: Window, mut found: impl FnMut(SeriesRef, Entry)) {
-        let span = self.span(window);
+    /// Hands each matched series with a visible row in the window to `found`, in no order.
+    fn matched(
+        &self,
+        matchers: &[Matcher],
+        window: Window,
+        mut found: impl FnMut(SeriesRef, Entry),
+    ) {
         let question = read(&self.shared.index).postings.question(matchers);
         let matched: Vec<u32> = question.answer(matchers).into_iter().collect();
-        let mut lanes = BTreeMap::new();
+        let mut reader = Reader::new(self, window);
         for batch in matched.chunks(BATCH) {
-            let entries = self.entries(batch);
-            for (series, entry) in entries {
-                let visible = entry.lanes.iter().any(|lane| {
-                    lanes.entry(*lane).or_insert_with(|| self.shown(*lane, span)).has(series)
-                });
-                if visible {
+            for (series, entry) in self.entries(batch) {
+                if entry.lanes.iter().any(|lane| reader.has(*lane, series)) {
                     found(series, entry);
                 }
             }
         }
     }
 
+    /// All series that meet the matchers in the order of their labels; `None` if they are too many
+    /// to be kept.
+    fn answer(&self, matchers: &[Matcher]) -> Option<Found> {
+        let key = answers::key(matchers);
+        let metric = answers::exact(matchers, METRIC_NAME);
+        let index = read(&self.shared.index);
+        let (version, question) = (index.version(metric), index.postings.question(matchers));
+        drop(index);
+        if let Some(found) = lock(&self.shared.answers).get(&key, version) {
+            return Some(found);
+        }
+        let matched: Vec<u32> = question.answer(matchers).into_iter().collect();
+        if !Answers::takes(matched.len()) {
+            return None;
+        }
+        let mut found = Vec::with_capacity(matched.len());
+        for batch in matched.chunks(BATCH) {
+            found.extend(self.entries(batch));
+        }
+        found.sort_by_cached_key(|(_, entry)| order_key(&entry.labels));
+        let found = Found::from(found);
+        lock(&self.shared.answers).put(key, version, &found);
+        Some(found)
+    }
+
     fn entries(&self, batch: &[u32]) -> Vec<(SeriesRef, Entry)> {
         let index = read(&self.shared.index);
         let series = batch.iter().map(|number| SeriesRef(*number));
         series.filter_map(|s| index.get(s).map(|entry| (s, entry.clone()))).collect()
-    }
-
-    fn shown(&self, lane: LaneId, span: Span) -> Shown {
-        self.lane(lane).map(|lane| lane.shown(span, self.epoch)).unwrap_or_default()
     }
 
     fn lane(&self, lane: LaneId) -> Option<Arc<Lane>> {
@@ -121,10 +150,12 @@ impl View {
         Span { window: self.clamp(window), cut: self.cut, from: Position(0) }
     }
 
-    /// A lane's samples of a series, with their positions.
-    fn run(&self, lane: &Lane, series: SeriesRef, span: Span) -> Run {
-        let mut run = Run { positions: Some(Vec::new()), ..Run::default() };
-        lane.read(series, span, self.epoch, &mut run);
+    /// A lane's samples of a series, appended to `run`.
+    fn run(&self, lane: &Arc<Lane>, series: SeriesRef, span: Span, mut run: Run) -> Run {
+        let mut values = Vec::new();
+        while let Err(Outdated) =
+            Reading::new(lane, span, self.epoch).read(series, &mut values, &mut run)
+        {}
         run
     }
 
@@ -141,8 +172,15 @@ impl Drop for View {
 
 impl Select for View {
     fn series(&self, matchers: &[Matcher], window: Window, limit: usize) -> Vec<SeriesRef> {
+        if let Some(found) = self.answer(matchers) {
+            let mut reader = Reader::new(self, window);
+            let visible = found.iter().filter(|(series, entry)| {
+                entry.lanes.iter().any(|lane| reader.has(*lane, *series))
+            });
+            return visible.map(|(series, _)| *series).take(limit.saturating_add(1)).collect();
+        }
         let mut sorted = Vec::new();
-        self.each(matchers, window, |series, entry| {
+        self.matched(matchers, window, |series, entry| {
             sorted.push((order_key(&entry.labels), series));
         });
         sorted.sort_unstable();
@@ -155,38 +193,32 @@ impl Select for View {
     }
 
     fn samples(&self, series: SeriesRef, window: Window, out: &mut Column) {
-        out.clear();
-        let lanes = self.lanes_of(series);
-        let window = self.clamp(window);
-        let ends = |lane: &Lane, start| {
-            let intervals = self.marks.of(lane.source);
-            intervals.into_iter().flat_map(move |i| i.ends(start, window.end, self.now))
-        };
-        // A marker depends on what lies before it: only where one may stand is more read.
-        let marked = lanes.iter().any(|lane| ends(lane, window.start).next().is_some());
-        let back = if marked { merge::HORIZON } else { std::time::Duration::ZERO };
-        let start = window.start.saturating_sub(back);
-        let span = Span { window: Window { start, end: window.end }, ..self.span(window) };
-        if let ([lane], false) = (lanes.as_slice(), marked) {
-            let mut run = Run { column: std::mem::take(out), positions: None };
-            lane.read(series, span, self.epoch, &mut run);
-            *out = run.column;
-            return;
-        }
-        let part = |lane: &Arc<Lane>| {
-            let run = self.run(lane, series, span);
-            let markers = merge::markers(&run.column, ends(lane, start));
-            merge::Part { run, markers }
-        };
-        let duplicates = merge::merge(&lanes.iter().map(part).collect::<Vec<_>>(), window, out);
-        if duplicates > 0 {
-            self.shared.duplicates.fetch_add(duplicates, Ordering::Relaxed);
+        let lanes = self.entry(series).map(|entry| entry.lanes);
+        Reader::new(self, window).read(series, lanes.as_deref().unwrap_or_default(), out);
+    }
+
+    fn each(
+        &self,
+        series: &[SeriesRef],
+        window: Window,
+        visit: &mut dyn FnMut(LabelSet, &mut Column) -> ControlFlow<()>,
+    ) {
+        let mut reader = Reader::new(self, window);
+        let mut column = Column::default();
+        for batch in series.chunks(BATCH) {
+            let numbers: Vec<u32> = batch.iter().map(|series| series.0).collect();
+            for (series, entry) in self.entries(&numbers) {
+                reader.read(series, &entry.lanes, &mut column);
+                if visit(entry.labels, &mut column).is_break() {
+                    return;
+                }
+            }
         }
     }
 
     fn label_names(&self, matchers: &[Matcher], window: Window) -> Vec<String> {
         let mut names = BTreeSet::new();
-        self.each(matchers, window, |_, entry| {
+        self.matched(matchers, window, |_, entry| {
             for (name, _) in entry.labels.iter() {
                 if !names.contains(name) {
                     names.insert(name.to_owned());
@@ -198,7 +230,7 @@ impl Select for View {
 
     fn label_values(&self, name: &str, matchers: &[Matcher], window: Window) -> Vec<String> {
         let mut values = BTreeSet::new();
-        self.each(matchers, window, |_, entry| {
+        self.matched(matchers, window, |_, entry| {
             if let Some(value) = entry.labels.get(name).filter(|v| !values.contains(*v)) {
                 values.insert(value.to_owned());
             }

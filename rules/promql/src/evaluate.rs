@@ -17,6 +17,7 @@ mod info;
 mod key;
 mod labels;
 mod node;
+mod recurring;
 mod select;
 mod sort;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use bellwether_model::select::{Column, Select};
 use bellwether_model::time::Timestamp;
 
 use self::context::{Context, Grid, Notes};
+pub use self::recurring::{Recurring, Remembered, recurring};
 
 use crate::annotation::Annotations;
 use crate::pool::Pool;
@@ -172,13 +174,35 @@ pub fn evaluate(
     pool: &dyn Pool,
     budget: Budget<'_>,
 ) -> Result<Answer, EvaluateError> {
-    let context = Context::new(view, pool, steps, options, budget);
-    let grid = Grid::of(&steps);
+    answer(&Context::new(view, pool, steps, options, budget), expr)
+}
+
+/// Evaluates an expression at one time, with what recurs in it: the parts that were evaluated
+/// before are not evaluated again. All that is remembered together is of one view, one time and one
+/// set of options.
+///
+/// # Errors
+/// See [`EvaluateError`].
+pub fn evaluate_remembering(
+    view: &dyn Select,
+    (expr, recurring): (&Expr, &Recurring),
+    at: Timestamp,
+    options: &Options,
+    pool: &dyn Pool,
+    budget: Budget<'_>,
+    remembered: &Remembered,
+) -> Result<Answer, EvaluateError> {
+    let context = Context::new(view, pool, Steps::instant(at), options, budget);
+    answer(&context.remembering(recurring, remembered), expr)
+}
+
+fn answer(context: &Context<'_>, expr: &Expr) -> Result<Answer, EvaluateError> {
+    let grid = Grid::of(&context.query);
     let mut notes = Notes::default();
-    let value = if steps.is_instant() {
-        finish::instant(&context, expr, grid, &mut notes)?
+    let value = if context.query.is_instant() {
+        finish::instant(context, expr, grid, &mut notes)?
     } else {
-        finish::range(&context, expr, grid, &mut notes)?
+        finish::range(context, expr, grid, &mut notes)?
     };
     Ok(Answer { value, annotations: notes.into_annotations() })
 }

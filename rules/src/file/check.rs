@@ -71,7 +71,8 @@ pub(super) fn rule<'n>(
     let mut all = shared.clone();
     all.extend(labels.unwrap_or_default());
     let query = expr.to_string();
-    Some(Rule { expr, query, labels: all, kind, line: node.place.line })
+    let recurring = Recurring::default();
+    Some(Rule { expr, query, labels: all, kind, recurring, line: node.place.line })
 }
 
 /// A name and where it stands.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::ControlFlow;
 
 use bellwether_model::label::LabelSet;
 use bellwether_model::matcher::{MatchOp, Matcher, matches_all};
@@ -61,13 +62,14 @@ impl<'a> Overlay<'a> {
         Window { end: window.end.min(self.end), ..window }
     }
 
-    /// Lays a sample over. Later samples of a series are not older.
-    pub fn add(&mut self, labels: LabelSet, time: Timestamp, value: f64) {
+    /// Lays a sample over, unless nobody reads it: says whether. Later samples of a series are not
+    /// older.
+    pub fn add(&mut self, labels: LabelSet, time: Timestamp, value: f64) -> bool {
         let is_read = |readers: &Vec<&Selector>| {
             readers.iter().any(|selector| matches_all(&selector.matchers, &labels))
         };
         if !self.readers.as_ref().is_none_or(is_read) {
-            return;
+            return false;
         }
         let at = match self.by_labels.get(&labels) {
             Some(at) => *at,
@@ -81,11 +83,12 @@ impl<'a> Overlay<'a> {
                 at
             }
         };
-        let Some(added) = self.added.get_mut(at) else { return };
+        let Some(added) = self.added.get_mut(at) else { return false };
         match added.samples.last_mut() {
             Some((last, old)) if *last == time => *old = value,
             _ => added.samples.push((time, value)),
         }
+        true
     }
 
     fn matched(&self, matchers: &[Matcher], window: Window) -> Vec<&Added> {
@@ -176,6 +179,32 @@ impl Select for Overlay<'_> {
             out.times.truncate(kept);
             out.values.truncate(kept);
             out.push(*time, *value);
+        }
+    }
+
+    fn each(
+        &self,
+        series: &[SeriesRef],
+        window: Window,
+        visit: &mut dyn FnMut(LabelSet, &mut Column) -> ControlFlow<()>,
+    ) {
+        let mut column = Column::default();
+        let mut goes_on = ControlFlow::Continue(());
+        let is_below = |series: &SeriesRef| !self.by_ref.contains_key(series);
+        for run in series.chunk_by(|one, next| is_below(one) && is_below(next)) {
+            match run {
+                [one] if !is_below(one) => {
+                    self.samples(*one, window, &mut column);
+                    goes_on = visit(self.labels(*one), &mut column);
+                }
+                _ => self.below.each(run, self.cut(window), &mut |labels, column| {
+                    goes_on = visit(labels, column);
+                    goes_on
+                }),
+            }
+            if goes_on.is_break() {
+                return;
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 use bellwether_model::matcher::{MatchOp, Matcher};
 use bellwether_model::select::{Column, Window};
 use bellwether_model::series::is_stale;
+use bellwether_promql::evaluate::Recurring;
 use bellwether_promql::pool::Serial;
 use bellwether_promql::script::load::Loaded;
 use bellwether_promql::script::series;
@@ -32,9 +33,13 @@ fn outcomes(rules: &str, rows: &[&str], minutes: i64) -> Vec<Outcome> {
     let outcomes = run(&group, &mut overlay, minutes);
     let mut narrow = Overlay::of_group(&loaded, Timestamp(0), &group);
     let again = run(&group, &mut narrow, minutes);
+    let mut forgetful = group.clone();
+    forgetful.rules.iter_mut().for_each(|rule| rule.recurring = Recurring::default());
+    let anew = run(&forgetful, &mut Overlay::new(&loaded, Timestamp(0)), minutes);
     let shown = |outcomes: &[Outcome]| outcomes.iter().map(|o| format!("{o:?}")).collect();
-    let [one, other]: [Vec<String>; 2] = [shown(&outcomes), shown(&again)];
+    let [one, other, third]: [Vec<String>; 3] = [&outcomes, &again, &anew].map(|o| shown(o));
     assert_eq!(one, other, "what no rule reads changes nothing");
+    assert_eq!(one, third, "nor does it what is remembered");
     outcomes
 }
 
@@ -188,4 +193,21 @@ fn an_overlay_is_one_view() {
     assert_eq!(overlay.label_values("i", &any, all), ["0", "1"]);
     assert_eq!(overlay.label_names(&[], all), ["__name__", "i"]);
     assert_eq!(overlay.series(&any, all, 0).len(), 1, "one more than the limit");
+}
+
+#[test]
+fn what_recurs_is_evaluated_anew_once_an_earlier_rule_has_changed_it() {
+    let rules = "  rules:\n  \
+        - {record: a, expr: sum(x)}\n  \
+        - {record: n, expr: count(a) + sum(x)}\n  \
+        - {record: a, expr: sum by (i) (x)}\n  \
+        - {record: m, expr: count(a) + sum(x)}\n  \
+        - {record: k, expr: 'count(a) + sum(rate(x[5m])) + sum(y)'}\n  \
+        - {record: l, expr: 'sum by (i) (rate(x[5m])) > on() group_left() count(a)'}\n";
+    let outcomes = outcomes(rules, &["x{i=\"1\"} 1 2 9", "x{i=\"2\"} 8 9 9", "y 1 1 1"], 3);
+    let value = |name: &str| {
+        let written = outcomes[0].samples.iter().find(|s| s.labels.name() == name);
+        written.map(|written| written.value)
+    };
+    assert_eq!((value("n"), value("m")), (Some(10.0), Some(12.0)));
 }

@@ -122,18 +122,13 @@ impl Open {
         Some(builder.finish(Arc::clone(names)))
     }
 
-    /// The series with a value in the span, rising.
-    pub(crate) fn shown(&self, span: Span) -> Vec<SeriesRef> {
-        let rows = self.stamps.rows_of(span);
-        if rows.is_empty() {
-            return Vec::new();
-        }
-        let named = self.layout.names.iter().zip(&self.layout.order);
-        let shown = named.filter(|(_, at)| {
-            let mut values = self.column(**at as usize, &rows);
-            values.any(|value| !is_absent(*value))
-        });
-        shown.map(|(series, _)| *series).collect()
+    /// Whether a series has a value in the span.
+    pub(crate) fn shows(&self, series: SeriesRef, span: Span) -> bool {
+        let Some(at) = self.layout.column_of(series) else { return false };
+        let width = self.layout.columns.len();
+        // The newest mostly has one.
+        let mut rows = self.stamps.rows_of(span).rev();
+        rows.any(|row| self.values.get(row * width + at).is_some_and(|value| !is_absent(*value)))
     }
 
     /// Appends a series' samples in the span.

@@ -169,6 +169,27 @@ proptest! {
     }
 
     #[test]
+    fn some_rows_are_those_of_all(
+        values in column(),
+        damage in prop::option::of((any::<usize>(), any::<u8>())),
+        from in 0_usize..=ROWS_MAX,
+        len in 0_usize..=ROWS_MAX,
+    ) {
+        let mut bytes = encode(&values);
+        if let (Some((at, byte)), false) = (damage, bytes.is_empty()) {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        let from = from % (values.len() + 1);
+        let some = from..(from + len).min(values.len());
+        let (mut all, mut out) = (Vec::new(), vec![7.0]);
+        let whole = decode(&bytes, values.len(), &mut all);
+        prop_assert_eq!(decode_some(&bytes, values.len(), &some, &mut out), whole);
+        let expected = if whole.is_ok() { &all[some] } else { &[][..] };
+        prop_assert_eq!(bits(&out[1..]), bits(expected));
+    }
+
+    #[test]
     fn integers_come_back_in_either_order(
         values in prop::collection::vec(-ints::MAGNITUDE_MAX..=ints::MAGNITUDE_MAX, 0..50),
         second: bool,

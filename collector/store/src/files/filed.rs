@@ -5,16 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use bellwether_model::id::Position;
-use bellwether_model::series::{SeriesRef, is_absent};
 use bellwether_model::time::Timestamp;
 use bellwether_platform::disk::File;
 
 use super::record::{self, Head};
-use crate::block::{self, Names, Run, Span};
+use crate::block::{self, Names};
 use crate::{Source, lock};
 
 /// Read at once, in the hope that header and head are in it.
@@ -139,45 +137,12 @@ impl Filed {
         Ok(())
     }
 
-    /// Appends the values of a column, absent ones among them; nothing, noted, if they are damaged.
-    fn values(&self, source: Source, head: &Head, column: usize, out: &mut Vec<f64>) {
+    /// The values of a column in place of what `out` held, absent ones among them; nothing, noted,
+    /// if they are damaged.
+    pub(crate) fn values(&self, source: Source, head: &Head, column: usize, out: &mut Vec<f64>) {
         out.clear();
         if let Err(what) = self.column(head, column, out) {
             self.note(source, what);
         }
-    }
-
-    /// Whether a series has a value in some of the rows.
-    pub(crate) fn shows(
-        &self,
-        source: Source,
-        head: &Head,
-        series: SeriesRef,
-        rows: &Range<usize>,
-    ) -> bool {
-        let Ok(at) = self.names.binary_search(&series) else { return false };
-        if rows.is_empty() {
-            return false;
-        }
-        head.is_full(at) || {
-            let mut values = Vec::new();
-            self.values(source, head, at, &mut values);
-            values.get(rows.clone()).is_some_and(|values| !values.iter().all(|v| is_absent(*v)))
-        }
-    }
-
-    /// Appends a series' samples in the span.
-    pub(crate) fn read(
-        &self,
-        source: Source,
-        series: SeriesRef,
-        span: Span,
-        scratch: &mut Vec<f64>,
-        out: &mut Run,
-    ) {
-        let Ok(at) = self.names.binary_search(&series) else { return };
-        let Some(head) = self.head(source) else { return };
-        self.values(source, &head, at, scratch);
-        head.stamps.put(span, scratch, out);
     }
 }

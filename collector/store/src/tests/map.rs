@@ -3,6 +3,7 @@
 mod feed;
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use bellwether_model::feed::Origin;
@@ -291,14 +292,21 @@ fn value(seed: u64) -> f64 {
 fn dump(view: &View, window: Window) -> Dump {
     let mut out = Column::default();
     let series = view.series(&[], window, 100);
-    series
-        .into_iter()
-        .map(|series| {
-            view.samples(series, window, &mut out);
-            let bits = out.values.iter().map(|v| v.to_bits());
-            (view.labels(series), out.times.iter().map(|t| t.0).zip(bits).collect())
-        })
-        .collect()
+    let shown = |labels, column: &Column| {
+        let bits = column.values.iter().map(|v| v.to_bits());
+        (labels, column.times.iter().map(|t| t.0).zip(bits).collect())
+    };
+    let mut together: Dump = Vec::new();
+    view.each(&series, window, &mut |labels, column| {
+        together.push(shown(labels, column));
+        ControlFlow::Continue(())
+    });
+    let one_by_one = series.into_iter().map(|series| {
+        view.samples(series, window, &mut out);
+        shown(view.labels(series), &out)
+    });
+    assert_eq!(one_by_one.collect::<Dump>(), together);
+    together
 }
 
 impl Both {

@@ -3,6 +3,8 @@
 //! Rows of a lane rise in position as they do in time, so that what lies before a cursor is passed
 //! over block by block; usually all that is new lies among the open rows.
 
+use std::sync::Arc;
+
 use bellwether_model::feed::{Birth, Cursor, Feed, Standing, Unknown};
 use bellwether_model::id::Position;
 use bellwether_model::matcher::{Matcher, matches_all};
@@ -13,6 +15,7 @@ use bellwether_model::time::Timestamp;
 use super::{View, merge};
 use crate::block::{Run, Span};
 use crate::lane::Lane;
+use crate::lane::reading::Reading;
 use crate::read;
 
 const ALL: Window = Window { start: Timestamp::MIN, end: Timestamp::MAX };
@@ -33,14 +36,17 @@ impl View {
     }
 
     /// What a lane alone says of a series.
-    fn standing_in(&self, lane: &Lane, series: SeriesRef) -> Standing {
+    fn standing_in(&self, lane: &Arc<Lane>, series: SeriesRef) -> Standing {
         let start = self.clamp(self.recent()).start;
         // A marker may stand behind a sample that lies before.
         let window = Window { start: start.saturating_sub(merge::HORIZON), end: Timestamp::MAX };
         let span = Span { window, ..self.span(window) };
-        let Some((time, value)) = lane.last(series, span, self.epoch) else {
-            return Standing::Absent;
+        let newest = loop {
+            if let Ok(newest) = Reading::new(lane, span, self.epoch).last(series) {
+                break newest;
+            }
         };
+        let Some((time, value)) = newest else { return Standing::Absent };
         let known = self.marks.of(lane.source).into_iter();
         let ends = known.flat_map(|known| known.ends(time, Timestamp::MAX, self.now));
         let only = Column { times: vec![time], values: vec![value] };
@@ -83,19 +89,19 @@ impl Feed for View {
         let from = Position(since.0.0.saturating_add(1));
         let span = Span { from, ..self.span(ALL) };
         if let [lane] = lanes.as_slice() {
-            let mut run = Run { column: std::mem::take(out), positions: None };
-            lane.read(series, span, self.epoch, &mut run);
-            *out = run.column;
+            let run = Run { column: std::mem::take(out), positions: None };
+            *out = self.run(lane, series, span, run).column;
             return Ok(());
         }
-        let new: Vec<Run> = lanes.iter().map(|lane| self.run(lane, series, span)).collect();
+        let positioned = |lane: &Arc<Lane>, span| self.run(lane, series, span, Run::positioned());
+        let new: Vec<Run> = lanes.iter().map(|lane| positioned(lane, span)).collect();
         let first = new.iter().filter_map(|run| run.column.times.first()).min();
         let last = new.iter().filter_map(|run| run.column.times.last()).max();
         let Some((first, last)) = first.zip(last) else { return Ok(()) };
         // Another lane may have had a sample of one of these times long ago.
         let window = Window { start: Timestamp(first.0.saturating_sub(1)), end: *last };
         let span = self.span(window);
-        let all: Vec<Run> = lanes.iter().map(|lane| self.run(lane, series, span)).collect();
+        let all: Vec<Run> = lanes.iter().map(|lane| positioned(lane, span)).collect();
         merge::first_come(&all, from, out);
         Ok(())
     }

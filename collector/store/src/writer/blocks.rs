@@ -68,6 +68,7 @@ impl Writer {
         let mut rows = write(&state.shared.rows);
         rows.parts.push(Arc::new(block));
         rows.open.clear();
+        rows.seals += 1;
         let parts: Vec<usize> = rows.parts.iter().map(|part| part.rows).collect();
         drop(rows);
         let total: usize = parts.iter().sum();

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bellwether_model::select::Select;
 
 use super::frame::{Block, Frame};
+use super::recurring::{Part, Recurring, Remembered};
 use super::{Budget, EvaluateError, Options, Steps};
 use crate::annotation::{Annotation, Annotations};
 use crate::pool::Pool;
@@ -54,6 +55,7 @@ pub(crate) struct Context<'a> {
     pub(crate) subquery_step: i64,
     budget: Budget<'a>,
     held: AtomicUsize,
+    recurring: Option<(&'a Recurring, &'a Remembered)>,
 }
 
 impl<'a> Context<'a> {
@@ -74,7 +76,24 @@ impl<'a> Context<'a> {
             subquery_step: millis(options.subquery_step).max(1),
             budget,
             held: AtomicUsize::new(0),
+            recurring: None,
         }
+    }
+
+    /// The same, which remembers what recurs.
+    pub(crate) fn remembering(
+        self,
+        recurring: &'a Recurring,
+        remembered: &'a Remembered,
+    ) -> Context<'a> {
+        Context { recurring: Some((recurring, remembered)), ..self }
+    }
+
+    /// Whether an expression is remembered, at the one time of its query.
+    pub(crate) fn remembered(&self, expr: &Expr, grid: Grid) -> Option<(&'a Remembered, &'a Part)> {
+        let (recurring, remembered) = self.recurring?;
+        let is_now = self.query.is_instant() && grid.count == 1 && grid.start == self.query.start.0;
+        is_now.then(|| recurring.part(expr).map(|part| (remembered, part))).flatten()
     }
 
     /// Samples held now. Only the thread that walks the tree changes it.
@@ -255,6 +274,10 @@ impl Notes {
             self.last_metric = Some(metric.into());
             self.all.add(Annotation::not_a_counter(metric, span));
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
 
     pub(crate) fn merge(&mut self, other: Notes) {

@@ -26,6 +26,20 @@ impl Context<'_> {
         sink: Sink<'_>,
     ) -> Evaluated<()> {
         self.check(0)?;
+        match self.remembered(expr, grid) {
+            Some((remembered, part)) => remembered
+                .stream(part, notes, sink, |notes, sink| self.streamed(expr, grid, notes, sink)),
+            None => self.streamed(expr, grid, notes, sink),
+        }
+    }
+
+    fn streamed(
+        &self,
+        expr: &Expr,
+        grid: Grid,
+        notes: &mut Notes,
+        sink: Sink<'_>,
+    ) -> Evaluated<()> {
         if expr.kind() == Kind::Scalar {
             let values = self.scalar(expr, grid, notes)?;
             return sink(vec![scalar_block(&values)]);

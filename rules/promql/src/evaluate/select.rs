@@ -1,5 +1,8 @@
 //! Selectors: the samples of series, read once for all steps.
 
+use std::ops::ControlFlow;
+
+use bellwether_model::label::LabelSet;
 use bellwether_model::select::{Column, Window};
 use bellwether_model::series::{SeriesRef, is_stale};
 use bellwether_model::time::Timestamp;
@@ -53,6 +56,24 @@ fn block_of(series: &[SeriesRef], part: usize) -> &[SeriesRef] {
     series.get(from..(from + BLOCK).min(series.len())).unwrap_or(&[])
 }
 
+/// Calls `visit` with each series that has samples in a window.
+fn each(
+    context: &Context<'_>,
+    series: &[SeriesRef],
+    window: Window,
+    mut visit: impl FnMut(LabelSet, &mut Column) -> Evaluated<()>,
+) -> Evaluated<()> {
+    let mut result = Ok(());
+    context.view.each(series, window, &mut |labels, column| {
+        result = context.check(column.len());
+        if result.is_ok() && !column.is_empty() {
+            result = visit(labels, column);
+        }
+        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    result
+}
+
 /// The last sample of each series at each step.
 pub(crate) fn instant(
     context: &Context<'_>,
@@ -67,20 +88,14 @@ pub(crate) fn instant(
     let part = |part: usize| {
         let refs = block_of(&series, part);
         let mut block = Block::new(grid.count, refs.len());
-        let mut column = Column::default();
-        for one in refs {
-            context.view.samples(*one, window, &mut column);
-            context.check(column.len())?;
-            if column.is_empty() {
-                continue;
-            }
-            let name = Name { labels: context.view.labels(*one), drops_name: false };
-            block.push(name, |out| {
-                last_at_steps(&column, &reads, context.lookback, take, |step, value| {
+        each(context, refs, window, |labels, column| {
+            block.push(Name { labels, drops_name: false }, |out| {
+                last_at_steps(column, &reads, context.lookback, take, |step, value| {
                     out.set(step, value);
                 });
             });
-        }
+            Ok(())
+        })?;
         Ok(block)
     };
     in_waves(context, series.len().div_ceil(BLOCK), part, Ok, sink)
@@ -209,20 +224,18 @@ impl<'a> Tracks<'a> {
         part: usize,
         mut visit: impl FnMut(Name, &Column) -> Evaluated<()>,
     ) -> Evaluated<()> {
-        let mut column = Column::default();
         match &self.source {
             Source::Stored(series, window) => {
-                for one in block_of(series, part) {
-                    self.context.view.samples(*one, *window, &mut column);
-                    self.context.check(column.len())?;
-                    without_markers(&mut column);
-                    if !column.is_empty() {
-                        let labels = self.context.view.labels(*one);
-                        visit(Name { labels, drops_name: false }, &column)?;
+                each(self.context, block_of(series, part), *window, |labels, column| {
+                    without_markers(column);
+                    if column.is_empty() {
+                        return Ok(());
                     }
-                }
+                    visit(Name { labels, drops_name: false }, column)
+                })?;
             }
             Source::Computed(frame, times) => {
+                let mut column = Column::default();
                 for (name, col) in frame.blocks.get(part).iter().flat_map(|block| block.iter()) {
                     self.context.check(0)?;
                     column.clear();

@@ -1,4 +1,9 @@
+use std::borrow::Cow;
 use std::sync::atomic::AtomicUsize;
+
+use bellwether_model::matcher::Matcher;
+use bellwether_model::select::{Metadata, Window};
+use bellwether_model::series::SeriesRef;
 
 use super::*;
 use crate::annotation::Level;
@@ -219,5 +224,88 @@ fn steps_end_and_do_not_overflow() {
         for at in far {
             drop(ask(&view, text, Steps::instant(Timestamp(at)), &Serial));
         }
+    }
+}
+
+/// Counts what is read.
+struct Counting<'a>(&'a Loaded, AtomicUsize);
+
+impl Select for Counting<'_> {
+    fn series(&self, matchers: &[Matcher], window: Window, limit: usize) -> Vec<SeriesRef> {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.series(matchers, window, limit)
+    }
+
+    fn labels(&self, series: SeriesRef) -> LabelSet {
+        self.0.labels(series)
+    }
+
+    fn samples(&self, series: SeriesRef, window: Window, out: &mut Column) {
+        self.0.samples(series, window, out);
+    }
+
+    fn label_names(&self, matchers: &[Matcher], window: Window) -> Vec<String> {
+        self.0.label_names(matchers, window)
+    }
+
+    fn label_values(&self, name: &str, matchers: &[Matcher], window: Window) -> Vec<String> {
+        self.0.label_values(name, matchers, window)
+    }
+
+    fn metadata(&self, metric: &str) -> Option<Cow<'_, Metadata>> {
+        self.0.metadata(metric)
+    }
+}
+
+#[test]
+fn what_recurs_is_read_once() {
+    let loaded = loaded(&["x_total{i=\"1\"} 1 2 4", "x_total{i=\"2\"} 8 9 11", "y 7 8 9"]);
+    let at = Timestamp(120_000);
+    for (texts, reads) in [
+        (&["sum(rate(x_total[2m]))", "max(rate(x_total[2m]))", "rate(x_total[2m])"][..], 1),
+        (&["sum(rate(x_total[2m]))", "max(rate(x_total[1m]))", "rate(x_total[2m] offset 1m)"], 3),
+        (&["sum by (i) (x_total) / sum by (i) (x_total)", "(sum by(i)(x_total)) > 1"], 1),
+        (&["x_total @ 60", "-x_total @ 60", "x_total @ 120", "x_total @ start()"], 3),
+        (&["sum_over_time(sum(y)[2m:1m])", "sum(y)", "y + on() sum(y)"], 2),
+        (&["rate(y[2m])", "rate(y[2m])"], 2),
+        (&["x_total{i=\"1\"}", "x_total{i=~\"1\"}", "x_total"], 3),
+        (&["vector(1)", "vector(1)", "scalar(y)", "absent(y)", "absent(y)"], 1),
+    ] {
+        let exprs: Vec<Expr> = texts.iter().map(|text| parse(text).unwrap()).collect();
+        let recurring = recurring(&exprs);
+        let counting = Counting(&loaded, AtomicUsize::new(0));
+        let (remembered, options) = (Remembered::default(), Options::default());
+        let budget = Budget { samples_max: 1000, stop: &GO };
+        for (expr, recurring) in exprs.iter().zip(&recurring) {
+            let expr = (expr, recurring);
+            let answer =
+                evaluate_remembering(&counting, expr, at, &options, &Serial, budget, &remembered);
+            let steps = Steps::instant(at);
+            let plain = evaluate(&loaded, expr.0, steps, &options, &Serial, budget);
+            assert_eq!(format!("{answer:?}"), format!("{plain:?}"), "{}", expr.0);
+        }
+        assert_eq!(counting.1.into_inner(), reads, "{texts:?}");
+    }
+}
+
+#[test]
+fn what_has_changed_is_forgotten() {
+    let loaded = loaded(&["x 1 2", "y 7 8"]);
+    let exprs = ["sum(x)", "sum(x)", "sum(y)", "sum(y)"].map(|text| parse(text).unwrap());
+    let recurring = recurring(&exprs);
+    let counting = Counting(&loaded, AtomicUsize::new(0));
+    let (remembered, options) = (Remembered::default(), Options::default());
+    let budget = Budget { samples_max: 1000, stop: &GO };
+    for expected in [2, 3] {
+        for expr in exprs.iter().zip(&recurring) {
+            let at = Timestamp(60_000);
+            evaluate_remembering(&counting, expr, at, &options, &Serial, budget, &remembered)
+                .unwrap();
+        }
+        assert_eq!(counting.1.load(std::sync::atomic::Ordering::Relaxed), expected);
+        let changed = LabelSet::new([("__name__", "y")]).unwrap();
+        remembered.forget(|matchers| {
+            matchers.iter().all(|m| m.matches(changed.get(m.name()).unwrap_or("")))
+        });
     }
 }
