@@ -1,6 +1,7 @@
 //! Strata: values of a label, numbered as they come.
 
 use bellwether_model::label::LabelSet;
+use bellwether_rules::record::NAME_BYTES_MAX;
 use bellwether_rules::verdict::Tick;
 
 /// The last stratum, of all values for which there is no number left.
@@ -24,7 +25,7 @@ impl Strata {
     /// The number of a series' stratum; without a label there is one, which has no name.
     pub(super) fn of(&mut self, labels: &LabelSet) -> u16 {
         let Some(label) = &self.label else { return 0 };
-        let name = labels.get(label).unwrap_or_default();
+        let name = kept(labels.get(label).unwrap_or_default());
         let last = usize::from(Tick::STRATA_MAX) - 1;
         let at = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
             if self.names.len() < last {
@@ -43,6 +44,13 @@ impl Strata {
         self.told = self.names.len();
         new
     }
+}
+
+/// As much of a value as a decision record and the journal hold: what begins alike is one stratum.
+fn kept(value: &str) -> &str {
+    let mut ends = (0..=value.len().min(NAME_BYTES_MAX)).rev();
+    let end = ends.find(|end| value.is_char_boundary(*end));
+    value.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -64,5 +72,15 @@ mod tests {
         assert_eq!((new.len(), new.last().unwrap().as_str()), (253, OTHER));
         assert_eq!(strata.of(&series("new")), 255);
         assert!(strata.take_new().is_empty());
+    }
+
+    #[test]
+    fn a_name_is_no_longer_than_a_record_holds() {
+        let long = format!("{}ä/a", "x".repeat(NAME_BYTES_MAX - 1));
+        let other = format!("{}ä/b", "x".repeat(NAME_BYTES_MAX - 1));
+        let series = |value: &str| LabelSet::new([("route", value)]).unwrap();
+        let mut strata = Strata::new(Some("route".to_owned()), vec![]);
+        assert_eq!([&long, &other].map(|value| strata.of(&series(value))), [0, 0]);
+        assert_eq!(strata.take_new(), ["x".repeat(NAME_BYTES_MAX - 1)]);
     }
 }
