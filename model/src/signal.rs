@@ -150,6 +150,47 @@ pub struct Signed {
     pub body: String,
 }
 
+impl Kind {
+    /// All. Journals and ledgers write them by their place.
+    pub const ALL: [Kind; 2] = [Kind::Rollback, Kind::Hold];
+
+    /// A word for people and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Rollback => "rollback",
+            Kind::Hold => "hold",
+        }
+    }
+}
+
+impl Status {
+    /// All. Journals write them by their place.
+    pub const ALL: [Status; 7] = [
+        Status::Accepted,
+        Status::Done,
+        Status::AlreadyDone,
+        Status::PreconditionFailed,
+        Status::Refused,
+        Status::Failed,
+        Status::Unknown,
+    ];
+
+    /// Its word in answers and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Accepted => "accepted",
+            Status::Done => "done",
+            Status::AlreadyDone => "already_done",
+            Status::PreconditionFailed => "precondition_failed",
+            Status::Refused => "refused",
+            Status::Failed => "failed",
+            Status::Unknown => "unknown",
+        }
+    }
+}
+
 /// Whether a text is a [`Data::key`]: 64 hexadecimal digits, letters small.
 #[must_use]
 pub fn is_key(text: &str) -> bool {

@@ -18,7 +18,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use bellwether_model::config::{Secret, parse_duration};
 use bellwether_model::id::Position;
-use bellwether_model::signal::{ANSWER_BYTES_MAX, Answer, Signals, Signed};
+use bellwether_model::signal::{
+    ANSWER_BYTES_MAX, Answer, Signals, Signed, WAIT_MAX, results_path, signals_path,
+};
 use bellwether_platform::clock::Clock;
 use bellwether_platform::listener::{Bodies, BodyLimit};
 use bellwether_platform::principal::Principals;
@@ -36,15 +38,11 @@ use bellwether_platform::sign::signatures;
 pub use board::SignalBoard;
 use board::{Look, Shown};
 
-/// Where a runner asks for its signals; `{name}` is the hook's.
-pub const SIGNALS: &str = "/api/bw/v1/hooks/{name}/signals";
-/// Where it says what became of one.
-pub const RESULTS: &str = "/api/bw/v1/hooks/{name}/results";
+/// Stands for a hook's name in a path.
+const NAME: &str = "{name}";
 
 /// How long a poll waits where it does not say.
 const WAIT: Duration = Duration::from_secs(30);
-/// How long it waits at most.
-const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Polls at once, of all hooks.
 const POLLS: usize = 1024;
 /// A result that takes longer to come is from a broken connection.
@@ -105,8 +103,8 @@ pub fn router(hooks: Hooks) -> Router {
 fn routed(routes: Arc<Routes>) -> Router {
     let principals = routes.hooks.principals.clone();
     Router::new()
-        .route(SIGNALS, get(signals))
-        .route(RESULTS, post(results))
+        .route(&signals_path(NAME), get(signals))
+        .route(&results_path(NAME), post(results))
         .route_layer(middleware::from_fn_with_state(principals, auth::runs_hooks))
         .with_state(routes)
 }

@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 
 use super::client::{AskError, Client};
 use super::ledger::{Ledger, LedgerError};
-use super::metrics::{Lost, Metrics, status_name};
+use super::metrics::{Lost, Metrics};
 use super::poll::{Polled, Poller};
 use super::post::{ANSWERS_MAX, Poster};
 use super::program::HostPrograms;
@@ -115,14 +115,7 @@ impl Daemon {
         let listener = self.plan.listen.map(Listener::bind).transpose()?;
         let (seen, keys) = watch::channel(Vec::new());
         let (signals, mut polled) = mpsc::channel(1);
-        let poller = Poller {
-            client: Client::new(&self.plan.collector)?,
-            name: self.plan.name.clone(),
-            seen: keys,
-            signals,
-            metrics: self.metrics.clone(),
-            clock: self.clock.clone(),
-        };
+        let poller = self.poller(keys, signals)?;
         let (answers, received) = mpsc::channel(ANSWERS_MAX);
         let poster = Poster {
             client: Client::new(&self.plan.collector)?,
@@ -158,6 +151,21 @@ impl Daemon {
             None => writeln!(out, "bellwether-hook: ready")?,
         }
         out.flush()
+    }
+
+    fn poller(
+        &self,
+        seen: watch::Receiver<Vec<String>>,
+        signals: mpsc::Sender<Polled>,
+    ) -> Result<Poller, DaemonError> {
+        Ok(Poller {
+            client: Client::new(&self.plan.collector)?,
+            name: self.plan.name.clone(),
+            seen,
+            signals,
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+        })
     }
 
     /// Owns lanes and ledger until stopped and idle.
@@ -276,14 +284,7 @@ impl Daemon {
         let waiting = self.free_lanes();
         let (_seen, keys) = watch::channel(Vec::new());
         let (signals, _polled) = mpsc::channel(1);
-        let mut poller = Poller {
-            client: Client::new(&self.plan.collector)?,
-            name: self.plan.name.clone(),
-            seen: keys,
-            signals,
-            metrics: self.metrics.clone(),
-            clock: self.clock.clone(),
-        };
+        let mut poller = self.poller(keys, signals)?;
         let signals = poller.poll(Duration::ZERO).await?;
         self.take(&signals);
         while !self.runner.is_idle() {
@@ -307,7 +308,7 @@ impl Daemon {
 }
 
 fn log(answer: &Answer) {
-    let status = status_name(answer.status);
+    let status = answer.status.name();
     let Answer { key, detail, current_version, .. } = answer;
     let version = current_version.as_deref().unwrap_or_default();
     info!(key, status, version, detail, "signal");

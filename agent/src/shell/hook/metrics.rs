@@ -56,39 +56,6 @@ pub struct Metrics {
     waiting: IntGauge,
 }
 
-/// The label `status` of an answer.
-#[must_use]
-pub fn status_name(status: Status) -> &'static str {
-    match status {
-        Status::Accepted => "accepted",
-        Status::Done => "done",
-        Status::AlreadyDone => "already_done",
-        Status::PreconditionFailed => "precondition_failed",
-        Status::Refused => "refused",
-        Status::Failed => "failed",
-        Status::Unknown => "unknown",
-    }
-}
-
-/// The label `action` of a program.
-#[must_use]
-pub fn action_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Rollback => "rollback",
-        Kind::Hold => "hold",
-    }
-}
-
-const STATUSES: [Status; 7] = [
-    Status::Accepted,
-    Status::Done,
-    Status::AlreadyDone,
-    Status::PreconditionFailed,
-    Status::Refused,
-    Status::Failed,
-    Status::Unknown,
-];
-
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
@@ -131,7 +98,7 @@ impl Metrics {
         let help = "Answers of the collector to polls, and polls without one.";
         let polls = vector("bellwether_hook_polls_total", help, "result", &["ok", "failed"]);
         let help = "Answers to signals, by status.";
-        let statuses = STATUSES.map(status_name);
+        let statuses = Status::ALL.map(Status::name);
         let answers = vector("bellwether_hook_answers_total", help, "status", &statuses);
         let help = "Signals that were not believed, and not answered.";
         let reasons = Distrust::ALL.map(Distrust::reason);
@@ -141,12 +108,8 @@ impl Metrics {
         let reasons = [Lost::NotTaken, Lost::Full].map(Lost::reason);
         let lost = vector("bellwether_hook_answers_dropped_total", help, "reason", &reasons);
         let help = "Programs started for signals.";
-        let programs = vector(
-            "bellwether_hook_programs_total",
-            help,
-            "action",
-            &[action_name(Kind::Rollback), action_name(Kind::Hold)],
-        );
+        let programs =
+            vector("bellwether_hook_programs_total", help, "action", &Kind::ALL.map(Kind::name));
         let polled = gauge(
             "bellwether_hook_last_poll_success_timestamp_seconds",
             "When the collector last answered a poll.",
@@ -178,7 +141,7 @@ impl Metrics {
 
     /// Counts an answer.
     pub fn answered(&self, status: Status) {
-        self.answers.with_label_values(&[status_name(status)]).inc();
+        self.answers.with_label_values(&[status.name()]).inc();
     }
 
     /// Counts a signal that was not believed.
@@ -193,13 +156,13 @@ impl Metrics {
 
     /// Counts a program's start.
     pub fn started(&self, kind: Kind) {
-        self.programs.with_label_values(&[action_name(kind)]).inc();
+        self.programs.with_label_values(&[kind.name()]).inc();
     }
 
     /// The counter of seconds for which programs ran.
     #[must_use]
     pub fn seconds(&self, kind: Kind) -> Counter {
-        self.seconds.with_label_values(&[action_name(kind)])
+        self.seconds.with_label_values(&[kind.name()])
     }
 
     /// Counts a failure of the ledger's disk.

@@ -8,7 +8,6 @@ use bellwether_platform::disk::{LockError, RealDisk, lock};
 use serde::Serialize;
 
 use super::ledger::{LedgerError, entries};
-use super::metrics::{action_name, status_name};
 use crate::pure::hook::Lane;
 use crate::pure::hook::config::Plan;
 use crate::shell::status_cli::columns;
@@ -73,7 +72,7 @@ fn of(signal: &Signal, at: &str, status: &str) -> SignalStatus {
         at: at.to_owned(),
         service: data.service,
         environment: data.environment,
-        action: action_name(signal.kind).to_owned(),
+        action: signal.kind.name().to_owned(),
         from: data.from,
         to: data.to,
         status: status.to_owned(),
@@ -100,7 +99,7 @@ pub fn look(plan: &Plan) -> Result<HookStatus, LedgerError> {
         .map(|done| SignalStatus {
             current_version: done.answer.current_version.clone(),
             detail: done.answer.detail.clone(),
-            ..of(&done.signal, &done.at, status_name(done.answer.status))
+            ..of(&done.signal, &done.at, done.answer.status.name())
         })
         .chain(found.started.iter().map(|started| of(&started.signal, &started.at, "started")))
         .collect();

@@ -31,7 +31,7 @@ use super::record::{Close, Intent, Record, Sighting};
 use answer::Next;
 use due::{ASKED_MAX, Away};
 use effect::{Effect, SignalDelivery, Wish};
-use report::{Stats, status_word};
+use report::Stats;
 use state::LanesState;
 
 /// How long a signal is tried, and may be begun.
@@ -337,7 +337,7 @@ impl Lanes {
                 (Close::Failed, answer::plain(&format!("no answer by the deadline: {failure}")))
             }
             Some((answer, _)) => {
-                let said = status_word(answer.status);
+                let said = answer.status.name();
                 let to = &open.intent.to;
                 let words = format!("the hook said {said}, and {to} was not seen by the deadline");
                 (Close::Expired, words)
@@ -361,7 +361,7 @@ impl Lanes {
             self.stats.ignored += 1;
             return;
         }
-        *self.stats.answers.entry(status_word(answer.status)).or_default() += 1;
+        *self.stats.answers.entry(answer.status.name()).or_default() += 1;
         self.record(Record::Answered { signal: number, answer, at: now }, out);
         self.follow(now, number, next, out);
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::Finding;
 use super::decide::record_name;
-use super::lane::report::{SignalRow, kind_word, status_word};
+use super::lane::report::SignalRow;
 use super::record::{Announced, End, Word};
 use super::report::{GuardReport, RolloutRow};
 
@@ -378,11 +378,11 @@ fn signal(row: &SignalRow) -> SignalView {
     let times = reached.into_iter().filter_map(|(state, at)| Some((state, at?)));
     let answer = signal.answer.as_ref().map(|(answer, _)| {
         let version = answer.current_version.as_deref().unwrap_or("an unknown version");
-        format!("{}, {version} serves; {}", status_word(answer.status), answer.detail)
+        format!("{}, {version} serves; {}", answer.status.name(), answer.detail)
     });
     let failure = (!failure.is_empty()).then(|| failure.clone());
     SignalView {
-        kind: kind_word(intent.kind).to_owned(),
+        kind: intent.kind.name().to_owned(),
         key: intent.key.to_string(),
         generation: intent.generation,
         hook: intent.hook.to_string(),

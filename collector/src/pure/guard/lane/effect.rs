@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwether_model::signal::{Kind, RecordRef};
+use bellwether_model::signal::{Kind, RecordRef, id_of};
 use bellwether_model::time::Timestamp;
 
 use super::super::plan::HookPlan;
@@ -91,6 +91,6 @@ impl Intent {
     /// What receivers know it by: `rb_` and the first 32 digits of the key.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("rb_{}", self.key.get(..32).unwrap_or(&self.key))
+        id_of(&self.key)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_model::signal::{Kind, Status};
 use bellwether_model::time::Timestamp;
 
 use super::super::record::Close;
@@ -124,26 +123,5 @@ impl SignalState {
             Open { tries: 0, .. } => SignalState::Intended,
             _ => SignalState::Sent,
         }
-    }
-}
-
-/// A word for metrics.
-pub(in super::super) fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Rollback => "rollback",
-        Kind::Hold => "hold",
-    }
-}
-
-/// The word of the contract.
-pub(in super::super) fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Accepted => "accepted",
-        Status::Done => "done",
-        Status::AlreadyDone => "already_done",
-        Status::PreconditionFailed => "precondition_failed",
-        Status::Refused => "refused",
-        Status::Failed => "failed",
-        Status::Unknown => "unknown",
     }
 }

@@ -117,7 +117,7 @@ impl Fixture {
                             format!("{signal} try {attempt}")
                         }
                         Record::Answered { signal, answer, .. } => {
-                            format!("{signal} {}", status_word(answer.status))
+                            format!("{signal} {}", answer.status.name())
                         }
                         Record::Observed { signal, by, .. } => format!("{signal} seen by {by:?}"),
                         Record::Closed { signal, outcome, detail, .. } => {
@@ -153,7 +153,7 @@ impl Fixture {
 }
 
 fn kind(kind: Kind) -> &'static str {
-    report::kind_word(kind)
+    kind.name()
 }
 
 #[test]

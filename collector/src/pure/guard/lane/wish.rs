@@ -10,7 +10,6 @@ use super::super::record::{Close, Intent, Record};
 use super::answer;
 use super::due::Away;
 use super::effect::{Effect, Wanted, Wish};
-use super::report::kind_word;
 use super::state::{LaneKey, Open};
 use super::{LANES, LIFETIME, Lanes, WAITING, Waiting, no_hook};
 
@@ -149,7 +148,7 @@ impl Lanes {
             at: now,
             deadline,
         });
-        *self.stats.intended.entry(kind_word(kind)).or_default() += 1;
+        *self.stats.intended.entry(kind.name()).or_default() += 1;
         self.away.insert(number, Away::new(&intent, None, now));
         self.record(Record::Intended(Arc::clone(&intent)), out);
         if self.hooks.0.contains_key(&intent.hook) {

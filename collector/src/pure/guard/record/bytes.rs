@@ -13,7 +13,7 @@ use bellwether_rules::record::{Hash, NAME_BYTES_MAX as STRATUM_BYTES_MAX};
 use bellwether_rules::verdict::{Arm, Missing, Tick, Verdict};
 
 use super::super::super::notify::record::bytes::{put_option, take_option};
-use super::{Close, Count, End, Intent, Record, Second, Sight, Sighting, Word};
+use super::{Announced, Close, Count, End, Intent, Record, Second, Sight, Sighting, Word};
 
 /// Seconds of one record.
 const SECONDS_MAX: usize = 3600;
@@ -36,6 +36,16 @@ const ANSWERED: u8 = 7;
 const OBSERVED: u8 = 8;
 const CLOSED: u8 = 9;
 const ENDED: u8 = 10;
+
+impl Announced {
+    /// Whether it is read again as it is written: everything in it is within its bound.
+    #[must_use]
+    pub fn can_be_kept(&self) -> bool {
+        let mut bytes = Vec::new();
+        put_announced(&mut bytes, self);
+        take_announced(&mut Reader::new(&bytes)).is_ok_and(|read| read == *self)
+    }
+}
 
 impl Record {
     /// Appends it.
@@ -174,16 +184,6 @@ const CLOSES: [Close; 5] =
     [Close::Restored, Close::Refused, Close::Failed, Close::Expired, Close::Withdrawn];
 const ENDS: [End; 4] = [End::Watched, End::Failed, End::Aborted, End::Forgotten];
 const SIGHTS: [Sight; 4] = [Sight::None, Sight::Blind, Sight::Dead, Sight::Seen];
-const KINDS: [Kind; 2] = [Kind::Rollback, Kind::Hold];
-const STATUSES: [Status; 7] = [
-    Status::Accepted,
-    Status::Done,
-    Status::AlreadyDone,
-    Status::PreconditionFailed,
-    Status::Refused,
-    Status::Failed,
-    Status::Unknown,
-];
 
 fn number<T: PartialEq>(all: &[T], one: T) -> u8 {
     let place = all.iter().position(|other| *other == one).expect("invariant: all are listed");
@@ -339,7 +339,7 @@ pub(in super::super) fn put_intent(out: &mut Vec<u8>, intent: &Intent) {
     put_text(out, &intent.environment);
     put_varint(out, intent.generation);
     put_text(out, &intent.key);
-    out.push(number(&KINDS, intent.kind));
+    out.push(number(&Kind::ALL, intent.kind));
     put_text(out, &intent.from);
     put_text(out, &intent.to);
     put_text(out, &intent.hook);
@@ -357,7 +357,7 @@ pub(in super::super) fn take_intent(reader: &mut Reader<'_>) -> Result<Intent, M
         environment: take_name(reader)?,
         generation: reader.varint()?,
         key: take_key(reader)?.into(),
-        kind: take_one(reader, &KINDS, "no such kind of signal")?,
+        kind: take_one(reader, &Kind::ALL, "no such kind of signal")?,
         from: take_name(reader)?,
         to: take_name(reader)?,
         hook: take_name(reader)?,
@@ -378,7 +378,7 @@ fn take_key<'a>(reader: &mut Reader<'a>) -> Result<&'a str, Malformed> {
 
 pub(in super::super) fn put_answer(out: &mut Vec<u8>, answer: &Answer) {
     put_text(out, &answer.key);
-    out.push(number(&STATUSES, answer.status));
+    out.push(number(&Status::ALL, answer.status));
     put_option(out, answer.current_version.as_deref(), put_text);
     put_text(out, &answer.detail);
     out.push(u8::from(answer.retry));
@@ -387,7 +387,7 @@ pub(in super::super) fn put_answer(out: &mut Vec<u8>, answer: &Answer) {
 pub(in super::super) fn take_answer(reader: &mut Reader<'_>) -> Result<Answer, Malformed> {
     Ok(Answer {
         key: take_key(reader)?.to_owned(),
-        status: take_one(reader, &STATUSES, "no such status of a signal")?,
+        status: take_one(reader, &Status::ALL, "no such status of a signal")?,
         current_version: take_option(reader, |reader| Ok(reader.text(NAME_BYTES_MAX)?.to_owned()))?,
         detail: take_detail(reader)?,
         retry: take_flag(reader)?,

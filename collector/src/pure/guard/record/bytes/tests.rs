@@ -109,7 +109,7 @@ fn every_record() -> Vec<Record> {
         let (rollout, sli, record) = (name("gh-1"), name("errors"), Hash([4; 32]));
         Record::Decided { rollout, sli, verdict, record, at: Timestamp(13) }
     }));
-    records.extend(STATUSES.map(|status| {
+    records.extend(Status::ALL.map(|status| {
         let current_version = (status == Status::Done).then(|| "1".to_owned());
         let (key, detail) = ("9f".repeat(32), "x".repeat(DETAIL_BYTES_MAX));
         let retry = status == Status::Failed;
