@@ -11,7 +11,7 @@ use bellwether_model::matcher::Matcher;
 use bellwether_model::signal::is_name;
 use bellwether_model::time::{self, Timestamp};
 use bellwether_rules::record::Hash;
-use bellwether_rules::service::{Catalogue, Environment, Mode, Risk, Service, Sli, Strategy};
+use bellwether_rules::service::{Catalogue, Mode, Risk, Service, Sli, Strategy};
 use serde_json::{Map, Value};
 
 use super::record::{Announced, Clause, Measured, MeasuredSli};
@@ -105,13 +105,13 @@ impl Announce {
         {
             problems.push("`at` is more than five minutes from the collector's time".to_owned());
         }
-        let Some(service) = catalogue.services.get(&self.service) else {
+        let service = catalogue.services.get(&self.service);
+        let policy = catalogue.policy(&self.service, &self.environment);
+        let (Some(service), Some(policy)) = (service, policy) else {
             problems.push(format!("no service file describes `{}`", self.service));
             return Err(problems);
         };
-        let environment = catalogue.environments.get(&self.environment);
-        let floor = environment.map_or(Risk::Low, |environment| environment.risk_floor);
-        let risk = self.risk.max(floor);
+        let risk = self.risk.max(policy.risk_floor);
         let alpha = self.alpha.unwrap_or(risk.alpha());
         if alpha > risk.alpha() {
             let (most, risk) = (risk.alpha(), risk.name());
@@ -120,8 +120,7 @@ impl Announce {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let most = mode_of(service, environment.map(Arc::as_ref), &self.environment);
-        Ok(Announced {
+        let announced = Announced {
             rollout: Arc::clone(&self.id),
             service: Arc::clone(&self.service),
             environment: Arc::clone(&self.environment),
@@ -129,23 +128,26 @@ impl Announce {
             to: Arc::clone(&self.to),
             strategy: self.strategy,
             risk,
-            mode: self.mode.map_or(most, |mode| mode.min(most)),
+            mode: self.mode.map_or(policy.mode, |mode| mode.min(policy.mode)),
             alpha,
             share: self.share,
             watch_ms: u64::try_from(self.watch.as_millis()).unwrap_or(u64::MAX),
-            hook: hook_of(service, &self.environment),
-            measured: measured(service, environment.map(Arc::as_ref)),
+            hook: policy.hook,
+            measured: measured(service, &policy.matchers),
             canary: self.canary.clone(),
             baseline: self.baseline.clone(),
-            labels: environment
-                .map(|environment| environment.alert_labels.clone())
-                .unwrap_or_default(),
+            labels: policy.alert_labels,
             runbook: service.runbook.clone(),
             irreversible: self.irreversible,
             digest: self.digest.0,
             by: by.to_owned(),
             at: now,
-        })
+        };
+        if !announced.can_be_kept() {
+            let message = "the selectors of `{}` are longer than the journal keeps";
+            return Err(vec![message.replace("{}", &self.service)]);
+        }
+        Ok(announced)
     }
 
     /// Whether it is a repetition of one that is known.
@@ -155,22 +157,7 @@ impl Announce {
     }
 }
 
-/// The most that is done for a service in an environment.
-#[must_use]
-pub fn mode_of(service: &Service, environment: Option<&Environment>, name: &str) -> Mode {
-    let here = service.environments.get(name).and_then(|here| here.mode);
-    let most = environment.map_or(Mode::Act, |environment| environment.mode);
-    here.unwrap_or(service.mode).min(most)
-}
-
-/// The hook of a service in an environment.
-#[must_use]
-pub fn hook_of(service: &Service, environment: &str) -> Option<Arc<str>> {
-    let here = service.environments.get(environment).and_then(|here| here.hook.clone());
-    here.or_else(|| service.hook.clone())
-}
-
-fn measured(service: &Service, environment: Option<&Environment>) -> Measured {
+fn measured(service: &Service, environment: &[Matcher]) -> Measured {
     let clauses = |matchers: &[Matcher]| matchers.iter().map(Clause::from).collect();
     let slis = service.slis.iter().map(|(name, sli)| {
         let (total, part, is_good) = match sli {
@@ -183,7 +170,7 @@ fn measured(service: &Service, environment: Option<&Environment>) -> Measured {
     Measured {
         version_label: service.version_label.clone(),
         stratum_label: service.stratum_label.clone(),
-        environment: environment.map(|e| clauses(&e.matchers)).unwrap_or_default(),
+        environment: clauses(environment),
         slis: slis.collect(),
     }
 }
