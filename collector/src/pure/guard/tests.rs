@@ -168,18 +168,23 @@ impl World {
         self.sees((Sight::Seen, canary), (Sight::Seen, baseline));
     }
 
+    /// A second within a window of slow targets: it has no counts.
+    fn sees_nothing(&mut self, canary: Sight) {
+        self.second(canary, Sight::Seen, Vec::new());
+    }
+
     fn sees(&mut self, canary: (Sight, (u64, u64)), baseline: (Sight, (u64, u64))) {
-        self.second += 1;
-        self.step(Event::Tick { complete: now(self.second).wall });
         let arm = |(n, bad): (u64, u64)| Arm { n, bad };
         let is_counted = canary.0 != Sight::Blind && baseline.0 != Sight::Blind;
         let count = Count { sli: 0, stratum: 0, canary: arm(canary.1), baseline: arm(baseline.1) };
-        let second = Second {
-            second: self.second,
-            canary: canary.0,
-            baseline: baseline.0,
-            counts: if is_counted { vec![count] } else { Vec::new() },
-        };
+        let counts = if is_counted { vec![count] } else { Vec::new() };
+        self.second(canary.0, baseline.0, counts);
+    }
+
+    fn second(&mut self, canary: Sight, baseline: Sight, counts: Vec<Count>) {
+        self.second += 1;
+        self.step(Event::Tick { complete: now(self.second).wall });
+        let second = Second { second: self.second, canary, baseline, counts };
         let strata = if self.folded.rollouts.values().all(|one| one.strata.is_empty()) {
             vec![String::new()]
         } else {
@@ -369,6 +374,25 @@ fn a_canary_that_is_gone_fails_and_a_baseline_that_is_gone_does_not() {
 }
 
 #[test]
+fn one_failed_read_of_a_slow_target_is_no_death() {
+    let mut world = World::announced(Mode::Act, "");
+    let mut slow = |canary: (Sight, (u64, u64)), windows: u32| {
+        for _ in 0..windows {
+            (0..14).for_each(|_| world.sees_nothing(canary.0));
+            match canary.0 {
+                Sight::Dead => world.sees_nothing(Sight::Dead),
+                _ => world.sees(canary, (Sight::Seen, (190, 0))),
+            }
+        }
+        (world.action(), world.posted.len())
+    };
+    assert_eq!(slow((Sight::Seen, (10, 0)), 4), ("go", 0));
+    assert_eq!(slow((Sight::Dead, (0, 0)), 2).1, 0, "two of them are none either");
+    assert_eq!(slow((Sight::Seen, (10, 0)), 4), ("go", 0));
+    assert_eq!(slow((Sight::Dead, (0, 0)), 4), ("roll back", 1));
+}
+
+#[test]
 fn missing_data_does_what_risk_says_for_each_lack_and_arm() {
     let done = |risk: Risk| match risk {
         Risk::Low => "note",
@@ -457,6 +481,21 @@ fn announces_are_taken_once_and_wrong_ones_say_all_that_is_wrong() {
         assert_eq!(found.len(), problems, "{text}: {found:?}");
     }
     assert_eq!(world.folded, GuardState::default());
+}
+
+#[test]
+fn a_service_that_the_journal_cannot_keep_is_refused() {
+    let mut plan = plan(Mode::Act, Risk::Low);
+    let mut catalogue = Catalogue::clone(&plan.catalogue);
+    let mut service = Service::clone(&catalogue.services["shop"]);
+    let many = vec![read_matcher("a=b").unwrap(); 1000];
+    let sli = Sli::Bad { total: many.clone(), bad: many };
+    service.slis = [("errors".to_owned(), sli)].into();
+    catalogue.services.insert("shop".into(), Arc::new(service));
+    plan.catalogue = Arc::new(catalogue);
+    let mut world = World::new(plan);
+    let Reply::Wrong(problems) = world.announce(&announce("")) else { panic!("it is taken") };
+    assert!(problems[0].contains("longer than the journal keeps"), "{problems:?}");
 }
 
 #[test]

@@ -8,6 +8,10 @@ use super::record::{Announced, Second, Sight};
 /// Seconds in which the old version serves and the new one does not, after which the new one is
 /// taken to be gone.
 const ALONE: u32 = 3;
+/// Reads of a target that find it gone, after which it is: one that fails is no proof.
+const DEAD_READS: i64 = 3;
+/// The longest time between two reads that is taken for their pace.
+const PACE_MAX: i64 = 60;
 
 /// What the seconds of a rollout have come to.
 #[derive(Debug)]
@@ -16,8 +20,12 @@ pub(super) struct Watch {
     judges: Vec<Judge>,
     canary: Arm,
     baseline: Arm,
-    /// Seconds in a row in which only the old version served.
+    /// Seconds with requests, one after the other, in which only the old version served.
     alone: u32,
+    /// Between the last two seconds that had counts: where targets are read every 15 s, so far
+    /// apart.
+    pace: i64,
+    counted: Option<i64>,
     last: Option<i64>,
     ticks: usize,
     buffer: Vec<Tick>,
@@ -51,6 +59,8 @@ impl Watch {
             canary: arm,
             baseline: arm,
             alone: 0,
+            pace: 1,
+            counted: None,
             last: None,
             ticks: 0,
             buffer: Vec::new(),
@@ -83,10 +93,14 @@ impl Watch {
         self.ticks += most;
         self.canary.take(at, second.canary, canary);
         self.baseline.take(at, second.baseline, baseline);
-        self.alone = if canary == 0 && baseline > 0 && second.canary != Sight::Blind {
-            self.alone.saturating_add(1)
-        } else {
-            0
+        if !second.counts.is_empty() {
+            self.pace = self.counted.map_or(1, |before| (at - before).clamp(1, PACE_MAX));
+            self.counted = Some(at);
+        }
+        self.alone = match (canary, baseline) {
+            (0, 0) if second.canary != Sight::Blind => self.alone,
+            (0, 1..) if second.canary != Sight::Blind => self.alone.saturating_add(1),
+            _ => 0,
         };
     }
 
@@ -115,17 +129,20 @@ impl Watch {
         self.judges.iter().position(Judge::has_failed)
     }
 
-    /// The canary is gone, and the baseline is not.
+    /// The canary is gone, and the baseline is not: for seconds, and in more than two reads.
     pub(super) fn is_dead(&self) -> bool {
-        let is_dead = |arm: &Arm| arm.lack(self.last) == Some((Lack::Dead, true));
-        is_dead(&self.canary) && self.baseline.sight == Sight::Seen
+        let is_dead = |arm: &Arm| arm.lack(self.last) == Some(Lack::Dead);
+        let least = DEAD.max(self.pace.saturating_mul(DEAD_READS));
+        is_dead(&self.canary)
+            && self.canary.seconds(Lack::Dead, self.last) >= least
+            && self.baseline.sight == Sight::Seen
     }
 
     /// What is missing longest; the canary's before the baseline's.
     pub(super) fn missing(&self) -> Option<Missing> {
         let arms = [(Side::Canary, self.canary), (Side::Baseline, self.baseline)];
         let found = arms.into_iter().filter_map(|(side, arm)| {
-            let (lack, _) = arm.lack(self.last)?;
+            let lack = arm.lack(self.last)?;
             Some(Missing { side, lack, seconds: arm.seconds(lack, self.last) })
         });
         found.max_by_key(|missing| (missing.is_missed(), missing.seconds))
@@ -152,17 +169,14 @@ impl Arm {
         }
     }
 
-    /// What is wrong with it, and whether for long enough to be missed.
-    fn lack(&self, last: Option<i64>) -> Option<(Lack, bool)> {
-        let lack = match self.sight {
-            Sight::Blind => Lack::Blind,
-            Sight::Dead => Lack::Dead,
-            Sight::None => Lack::Idle,
-            Sight::Seen if last.is_some_and(|last| last > self.served) => Lack::Idle,
-            Sight::Seen => return None,
-        };
-        let seconds = self.seconds(lack, last);
-        Some((lack, seconds >= DEAD))
+    /// What is wrong with it.
+    fn lack(&self, last: Option<i64>) -> Option<Lack> {
+        match self.sight {
+            Sight::Blind => Some(Lack::Blind),
+            Sight::Dead => Some(Lack::Dead),
+            Sight::None => Some(Lack::Idle),
+            Sight::Seen => last.is_some_and(|last| last > self.served).then_some(Lack::Idle),
+        }
     }
 
     fn seconds(&self, lack: Lack, last: Option<i64>) -> i64 {
