@@ -35,10 +35,9 @@ use self::held::HeldRules;
 use self::live::Live;
 use self::telling::Telling;
 use super::entry;
-use super::guard::event::{CountJob, GuardPlan, Reply};
+use super::guard::event::{CountJob, GuardPlan, KeepJob, Reply};
 use super::guard::lane::effect::SignalDelivery;
 use super::guard::record::Intent;
-use super::guard::report::GuardReport;
 use super::guard::state::GuardState;
 use super::guard::{self, Guard};
 use super::notify::event::{Delivery, GivenUp, Ticket};
@@ -143,12 +142,7 @@ pub enum Effect {
     /// Count the seconds of a rollout over a view as of now.
     Count(CountJob),
     /// Write a decision record, if its file is not there.
-    Keep {
-        /// The file's name.
-        name: String,
-        /// The file.
-        bytes: Vec<u8>,
-    },
+    Keep(KeepJob),
     /// Ask a hook something once the journal is durable up to a position.
     Signal {
         /// What, and where.
@@ -395,12 +389,6 @@ impl Control {
     fn begin(&mut self, now: Now) {
         let alerts = self.guarding.alerts(now, self.telling.external_url());
         self.telling.begin(now, &self.groups, alerts.unwrap_or_default());
-    }
-
-    /// All that is known of rollouts.
-    #[must_use]
-    pub fn rollouts(&self, now: Timestamp) -> GuardReport {
-        self.guarding.report(now)
     }
 
     /// The guard, for what it holds.

@@ -11,6 +11,7 @@ pub mod announce;
 pub mod count;
 mod decide;
 pub mod event;
+mod keeping;
 pub mod lane;
 pub mod plan;
 pub mod record;
@@ -34,10 +35,11 @@ use action::Action;
 use announce::Announce;
 use count::{Counting, Read};
 use event::{Ask, CountJob, Counted, Effect, Event, GuardPlan, Reply};
+use keeping::Keeping;
 use lane::Lanes;
 use lane::effect::Effect as LaneEffect;
 use record::{Close, End, Intent, Record, Second, Sighting, Word};
-use report::{GuardFigures, GuardReport};
+use report::{GuardFigures, GuardReport, RolloutRow};
 use state::{GuardState, OPEN_MAX};
 use watch::Watch;
 
@@ -59,8 +61,9 @@ pub struct Guard {
     plan: GuardPlan,
     lanes: Lanes,
     open: BTreeMap<Arc<str>, Open>,
+    keeping: Keeping,
     key: SecretKey,
-    /// Records of open rollouts may lack their files.
+    /// Records may lack their files.
     is_new: bool,
     /// What people are told may have changed.
     changed: bool,
@@ -94,6 +97,8 @@ pub struct Stats {
     pub refused: u64,
     /// Rollouts failed.
     pub failed: u64,
+    /// Decision records that have no file and cannot be made again, the key being another one.
+    pub records_lost: u64,
 }
 
 impl Guard {
@@ -105,6 +110,7 @@ impl Guard {
             state,
             plan,
             open: BTreeMap::new(),
+            keeping: Keeping::default(),
             key,
             is_new: true,
             changed: true,
@@ -138,11 +144,17 @@ impl Guard {
                 out.push(Effect::Reply { ticket, reply });
             }
             Event::Counted(counted) => self.counted(now, *counted, out),
+            Event::Kept { job, is_written } => {
+                let rollout = Arc::clone(&job.rollout);
+                self.keeping.ended(now.wall, job, is_written);
+                self.settle(&rollout, out);
+            }
             Event::Delivered { signal, attempt, outcome, body } => {
                 self.lanes.delivered(now, (signal, attempt), &outcome, &body, &mut signals);
             }
             Event::Tick { complete } => {
                 self.lanes.tick(now, &mut signals);
+                self.keeping.tick(now.wall, out);
                 self.tick(now, complete, out);
             }
         }
@@ -192,16 +204,23 @@ impl Guard {
         report::report(self, now)
     }
 
+    /// All that is known of one rollout.
+    #[must_use]
+    pub fn row(&self, name: &str) -> Option<RolloutRow> {
+        self.state.rollouts.get(name).map(|known| report::row(self, known))
+    }
+
     /// When something is due that no event brings.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let seconds = self.open.values().filter(|open| open.counting.is_some());
-        seconds.map(|open| open.next).chain(self.lanes.next_wakeup()).min()
+        let seconds = seconds.map(|open| open.next);
+        seconds.chain(self.lanes.next_wakeup()).chain(self.keeping.next_wakeup()).min()
     }
 
     fn record(&mut self, record: Record, out: &mut Vec<Effect>) {
         self.state.apply(&record);
-        self.changed |= !matches!(record, Record::Judged { .. });
+        self.changed |= !matches!(record, Record::Judged { .. } | Record::Kept { .. });
         out.push(Effect::Record(record));
     }
 
@@ -363,6 +382,7 @@ impl Guard {
         let ended = Record::Ended { rollout: Arc::clone(rollout), end, at: now.wall };
         self.record(ended, out);
         self.open.remove(rollout);
+        self.settle(rollout, out);
         let mut signals = Vec::new();
         self.lanes.withdraw(now, rollout, &mut signals);
         self.signalled(now, &mut signals, out);

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bellwether_model::id::Position;
 use bellwether_model::time::Mono;
 use bellwether_platform::clock::Clock;
-use bellwether_platform::disk::{Disk, DiskError, RealDisk, make_dir, replace_file};
+use bellwether_platform::disk::{DiskError, RealDisk, make_dir, read_file, replace_file};
 use bellwether_platform::stop::{StopOnReturn, Stopper};
 use bellwether_promql::evaluate::{Budget, Options};
 use bellwether_promql::pool::Serial;
@@ -33,9 +33,9 @@ use super::keep::KeeperHandle;
 use crate::pure::config::QueryLimits;
 use crate::pure::control::evaluation::GroupKey;
 use crate::pure::control::{Control, ControlPlan, ControlStats, Done, Effect, Event, Job, Shown};
-use crate::pure::guard::event::{self as guard, Ask, CountJob, Reply};
+use crate::pure::guard::event::{self as guard, Ask, CountJob, KeepJob, Reply};
 use crate::pure::guard::lane::AnswerError;
-use crate::pure::guard::report::{GuardFigures, GuardReport};
+use crate::pure::guard::report::{GuardFigures, GuardReport, RolloutRow};
 use crate::pure::notify::event::{GivenUp, Ticket};
 use crate::pure::notify::record::Outcome;
 use crate::pure::notify::report::AlertsReport;
@@ -53,6 +53,7 @@ enum Message {
     Guard(guard::Event),
     Asked(String, Ask, Asker),
     Rollouts(oneshot::Sender<GuardReport>),
+    Rollout(String, oneshot::Sender<Option<RolloutRow>>),
     Recorded(Option<Position>),
     Delivered(Ticket, Outcome),
     Plan(ControlPlan, Site),
@@ -152,6 +153,14 @@ impl ControlHandle {
         answer.await.ok()
     }
 
+    /// All that is known of a rollout, `None` if there is none of that name; `None` if the thread
+    /// has ended.
+    pub async fn rollout(&self, name: &str) -> Option<Option<RolloutRow>> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(Message::Rollout(name.to_owned(), reply)).ok()?;
+        answer.await.ok()
+    }
+
     /// All that is known of alerts; `None` if the thread has ended.
     pub async fn report(&self) -> Option<AlertsReport> {
         let (reply, answer) = oneshot::channel();
@@ -202,7 +211,7 @@ enum Asker {
 enum Task {
     Evaluate(Job),
     Count(CountJob),
-    Keep(String, Vec<u8>),
+    Keep(KeepJob),
 }
 
 /// What the threads share.
@@ -293,8 +302,11 @@ fn evaluate(shared: &Shared, watched: &Watched, replies: &Sender<Message>) {
                 }
                 continue;
             }
-            Task::Keep(name, bytes) => {
-                keep(&shared.sources.records, &name, &bytes);
+            Task::Keep(job) => {
+                let is_written = keep(&shared.sources.records, &job);
+                if replies.send(Message::Guard(guard::Event::Kept { job, is_written })).is_err() {
+                    return;
+                }
                 continue;
             }
         };
@@ -365,7 +377,10 @@ impl ControlThread {
                 }
                 // Whoever has gone needs no report.
                 Some(Message::Rollouts(reply)) => {
-                    drop(reply.send(self.control.rollouts(now.wall)));
+                    drop(reply.send(self.control.guard().report(now.wall)));
+                }
+                Some(Message::Rollout(name, reply)) => {
+                    drop(reply.send(self.control.guard().row(&name)));
                 }
                 Some(Message::Report(reply)) => drop(reply.send(self.control.report(now.wall))),
             }
@@ -400,7 +415,7 @@ impl ControlThread {
         match effect {
             Effect::Evaluate(job) => self.jobs.send(Task::Evaluate(job)).ok(),
             Effect::Count(job) => self.jobs.send(Task::Count(job)).ok(),
-            Effect::Keep { name, bytes } => self.jobs.send(Task::Keep(name, bytes)).ok(),
+            Effect::Keep(job) => self.jobs.send(Task::Keep(job)).ok(),
             Effect::Reply { ticket, reply, after } => {
                 self.answer(ticket, reply, after);
                 Some(())
@@ -473,20 +488,25 @@ impl ControlThread {
     }
 }
 
-/// Writes a decision record, whole or not at all. One that cannot be written is made again from the
-/// journal at the next start, while its rollout is open.
-fn keep(records: &Path, name: &str, bytes: &[u8]) {
-    let path = records.join(name);
+/// Writes a decision record, whole or not at all; false if it cannot. One of that name that says
+/// something else was written by a process that ended before its journal knew of it.
+fn keep(records: &Path, job: &KeepJob) -> bool {
+    let name = job.name();
+    let path = records.join(&name);
     let write = || -> Result<(), DiskError> {
-        if !RealDisk.exists(&path)? {
+        let is_there =
+            read_file(&RealDisk, &path, usize::MAX)?.is_some_and(|read| read == job.bytes);
+        if !is_there {
             make_dir(&RealDisk, records)?;
-            replace_file(&RealDisk, &path, bytes)?;
+            replace_file(&RealDisk, &path, &job.bytes)?;
         }
         Ok(())
     };
     if let Err(error) = write() {
         error!(record = name, %error, "a decision record cannot be written");
+        return false;
     }
+    true
 }
 
 fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {

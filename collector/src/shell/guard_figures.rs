@@ -15,15 +15,25 @@ pub(super) struct GuardMetrics(pub Arc<dyn Fn() -> GuardFigures + Send + Sync>);
 
 impl GuardMetrics {
     pub(super) fn collect(&self) -> Vec<MetricFamily> {
-        let GuardFigures { open, stats, signals_open, lanes } = (self.0)();
+        let GuardFigures { open, stats, records_waiting, signals_open, lanes } = (self.0)();
         let gauges = [
             ("rollouts_open", "Rollouts that are watched.", open),
+            (
+                "rollout_records_waiting",
+                "Decision records whose file is not written.",
+                records_waiting,
+            ),
             ("signals_open", "Signals that are neither done nor given up.", signals_open),
         ];
         let counters = [
             ("rollouts_announced_total", "Announces taken.", stats.announced),
             ("rollouts_refused_total", "Announces refused.", stats.refused),
             ("rollouts_failed_total", "Rollouts whose canary has failed.", stats.failed),
+            (
+                "rollout_records_lost_total",
+                "Decision records without a file that another key has signed.",
+                stats.records_lost,
+            ),
             ("rollout_seconds_judged_total", "Seconds of rollouts judged.", stats.seconds),
             ("signals_attempts_total", "Attempts to ask a hook.", lanes.attempts),
             (

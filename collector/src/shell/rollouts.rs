@@ -9,7 +9,7 @@ use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use bellwether_platform::disk::{Access, Disk, RealDisk};
+use bellwether_platform::disk::{RealDisk, read_file};
 use bellwether_platform::journal::commit::CommitQueue;
 use bellwether_platform::listener::{Bodies, BodyLimit};
 use bellwether_platform::principal::{Principals, Scope};
@@ -91,21 +91,17 @@ async fn record(
     Path((id, name)): Path<(String, String)>,
 ) -> Response<Body> {
     let records = Arc::clone(&rollouts.records);
-    let found = rollouts.control.rollouts().await.and_then(|report| {
-        let row = report.rollouts.into_iter().find(|row| *row.known.announced.rollout == *id)?;
+    let found = rollouts.control.rollout(&id).await.flatten().and_then(|row| {
         view::rollout(&row).decided.into_iter().find(|decided| decided.record == name)
     });
     // Only names that are known of are looked for on the disk.
     let Some(found) = found else { return absent(&format!("no record `{name}` of `{id}`")) };
     let read = tokio::task::spawn_blocking(move || {
-        let file = RealDisk.open(&records.join(&found.record), Access::Read).ok()?;
-        let mut bytes = vec![0; usize::try_from(file.len().ok()?).ok()?];
-        file.read_at(&mut bytes, 0).ok()?;
-        Some(bytes)
+        read_file(&RealDisk, &records.join(&found.record), usize::MAX).ok()?
     });
     match read.await {
         Ok(Some(bytes)) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
-        _ => absent(&format!("the file of `{name}` is gone")),
+        _ => absent(&format!("there is no file of `{name}`")),
     }
 }
 
@@ -197,10 +193,10 @@ impl Rollouts {
         id: &str,
         show: impl FnOnce(&RolloutRow) -> Response<Body>,
     ) -> Response<Body> {
-        let Some(report) = self.control.rollouts().await else { return ended() };
-        match report.rollouts.iter().find(|row| *row.known.announced.rollout == *id) {
-            Some(row) => show(row),
-            None => absent(&format!("there is no rollout `{id}`")),
+        match self.control.rollout(id).await {
+            Some(Some(row)) => show(&row),
+            Some(None) => absent(&format!("there is no rollout `{id}`")),
+            None => ended(),
         }
     }
 }

@@ -10,10 +10,9 @@ use bellwether_rules::record::SecretKey;
 
 use super::super::entry;
 use super::super::guard::Guard;
-use super::super::guard::event::{self, CountJob, Event, GuardPlan, Reply};
+use super::super::guard::event::{self, CountJob, Event, GuardPlan, KeepJob, Reply};
 use super::super::guard::lane::effect::SignalDelivery;
 use super::super::guard::record::{Intent, Record};
-use super::super::guard::report::GuardReport;
 use super::super::guard::state::GuardState;
 use super::super::notify::event::{AlertNow, RuleRef};
 use super::Effect;
@@ -30,7 +29,6 @@ pub(super) struct Guarding {
     guard: Guard,
     outbox: Outbox<Record, After>,
     counts: Vec<CountJob>,
-    files: Vec<(String, Vec<u8>)>,
     /// No runner is shown these any more, whatever waits.
     closed: Vec<Arc<Intent>>,
     told: Option<Mono>,
@@ -41,6 +39,7 @@ enum After {
     Signal(SignalDelivery),
     Post(Arc<Intent>),
     Reply(u64, Reply),
+    Keep(KeepJob),
 }
 
 impl Guarding {
@@ -49,7 +48,6 @@ impl Guarding {
             guard: Guard::new(state, plan, key),
             outbox: Outbox::new(),
             counts: Vec::new(),
-            files: Vec::new(),
             closed: Vec::new(),
             told: None,
         }
@@ -82,8 +80,6 @@ impl Guarding {
     /// Has what is wanted done as far as it may be. True if an entry goes.
     pub(super) fn flush(&mut self, now: Now, effects: &mut Vec<Effect>) -> bool {
         effects.extend(self.counts.drain(..).map(Effect::Count));
-        let files = self.files.drain(..);
-        effects.extend(files.map(|(name, bytes)| Effect::Keep { name, bytes }));
         effects.extend(self.closed.drain(..).map(Effect::Unpost));
         let flushed = self.outbox.flush(now.mono, Record::put, entry::put_rollouts);
         for (after, position) in flushed.after {
@@ -108,10 +104,6 @@ impl Guarding {
         &self.guard
     }
 
-    pub(super) fn report(&self, now: Timestamp) -> GuardReport {
-        self.guard.report(now)
-    }
-
     pub(super) fn next_wakeup(&self) -> Option<Timestamp> {
         self.guard.next_wakeup()
     }
@@ -127,7 +119,7 @@ impl Guarding {
                     self.outbox.after(After::Reply(ticket, reply));
                 }
                 event::Effect::Count(job) => self.counts.push(job),
-                event::Effect::Keep { name, bytes } => self.files.push((name, bytes)),
+                event::Effect::Keep(job) => self.outbox.after(After::Keep(job)),
             }
         }
     }
@@ -139,6 +131,7 @@ impl After {
             After::Signal(signal) => Effect::Signal { signal, after },
             After::Post(signal) => Effect::Post { signal, after },
             After::Reply(ticket, reply) => Effect::Reply { ticket, reply, after },
+            After::Keep(job) => Effect::Keep(job),
         }
     }
 }

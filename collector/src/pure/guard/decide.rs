@@ -12,11 +12,11 @@ use bellwether_rules::verdict::{Config, Tick, Verdict};
 
 use super::action::{Action, Finding, action};
 use super::count::CountPlan;
-use super::event::Effect;
+use super::event::{Effect, KeepJob};
 use super::lane::effect::{Wanted, Wish};
 use super::record::{Announced, Clause, End, Record, Word};
 use super::state::{Decided, Rollout};
-use super::{FORGOTTEN_MS, Guard, TICKS_MAX};
+use super::{FORGOTTEN_MS, Guard, TICKS_MAX, watch};
 
 /// What stands for an SLI where a canary has failed by being gone.
 pub(super) const PROCESS: &str = "process";
@@ -105,37 +105,44 @@ impl Guard {
         verdict: Verdict,
         out: &mut Vec<Effect>,
     ) {
-        let (Some(open), Some(known)) = (self.open.get(rollout), self.state.rollouts.get(rollout))
-        else {
-            return;
-        };
-        let config = open.watch.config();
-        let bytes = sealed(
-            known,
-            known.seconds.len(),
-            (place, &sli),
-            (config, self.state.chain),
-            &self.key,
-        );
-        let name = record_name(rollout, known.decided.len() + 1);
+        let Some(known) = self.state.rollouts.get(rollout) else { return };
+        let how = (watch::config(&known.announced), self.state.chain);
+        let bytes = sealed(known, known.seconds.len(), (place, &sli), how, &self.key);
+        let number = known.decided.len() + 1;
         let (rollout, record) = (Arc::clone(rollout), Hash::of(&bytes));
-        out.push(Effect::Keep { name, bytes });
+        let job = KeepJob { rollout: Arc::clone(&rollout), number, bytes };
         self.record(Record::Decided { rollout, sli, verdict, record, at: now }, out);
+        self.keeping.keep(job, out);
     }
 
-    /// Makes the files of all records of open rollouts anew, for those that are not there.
-    pub(super) fn keep_all(&self, out: &mut Vec<Effect>) {
-        for known in self.state.open() {
-            let rollout = &known.announced.rollout;
-            let Some(open) = self.open.get(rollout) else { continue };
-            let slis = &known.announced.measured.slis;
+    /// Makes the files of all records that may have none anew.
+    pub(super) fn keep_all(&mut self, out: &mut Vec<Effect>) {
+        for known in self.state.rollouts.values().filter(|known| !known.is_kept) {
+            let announced = &known.announced;
+            let slis = &announced.measured.slis;
             for (number, decided) in (1..).zip(&known.decided) {
                 let place = slis.iter().position(|sli| sli.name == decided.sli).unwrap_or(0);
-                let how = (open.watch.config(), decided.previous);
+                let how = (watch::config(announced), decided.previous);
                 let sli = (place, &*decided.sli);
                 let bytes = sealed(known, decided.seconds, sli, how, &self.key);
-                out.push(Effect::Keep { name: record_name(rollout, number), bytes });
+                // Signed with another key it would be another file than the journal says.
+                if Hash::of(&bytes) == decided.record {
+                    let rollout = Arc::clone(&announced.rollout);
+                    self.keeping.keep(KeepJob { rollout, number, bytes }, out);
+                } else {
+                    self.stats.records_lost += 1;
+                }
             }
+        }
+        let rollouts: Vec<_> = self.state.rollouts.keys().cloned().collect();
+        rollouts.iter().for_each(|rollout| self.settle(rollout, out));
+    }
+
+    /// Drops what the records of a rollout are made of, once it has ended and all are written.
+    pub(super) fn settle(&mut self, rollout: &Arc<str>, out: &mut Vec<Effect>) {
+        let Some(known) = self.state.rollouts.get(rollout) else { return };
+        if known.ended.is_some() && !known.is_kept && !self.keeping.has(rollout) {
+            self.record(Record::Kept { rollout: Arc::clone(rollout) }, out);
         }
     }
 

@@ -9,6 +9,7 @@ use bellwether_rules::service::Catalogue;
 
 use super::announce::{Announce, Problems};
 use super::count::{Counting, Read};
+use super::decide::record_name;
 use super::lane::AnswerError;
 use super::lane::effect::SignalDelivery;
 use super::plan::HooksPlan;
@@ -38,6 +39,13 @@ pub enum Event {
     },
     /// A rollout's seconds are counted.
     Counted(Box<Counted>),
+    /// A decision record's file is written, or cannot be.
+    Kept {
+        /// The job.
+        job: KeepJob,
+        /// It is written.
+        is_written: bool,
+    },
     /// A webhook has answered, or not.
     Delivered {
         /// The signal's number.
@@ -100,8 +108,8 @@ pub enum Reply {
     Full(String),
 }
 
-/// What is to be done. [`Effect::Send`], [`Effect::Post`] and [`Effect::Reply`] wait until all
-/// records before them are durable.
+/// What is to be done. [`Effect::Send`], [`Effect::Post`], [`Effect::Reply`] and [`Effect::Keep`]
+/// wait until all records before them are journalled.
 #[derive(Debug)]
 pub enum Effect {
     /// To be journalled, in order.
@@ -122,12 +130,26 @@ pub enum Effect {
     /// A rollout's seconds are to be counted.
     Count(CountJob),
     /// A decision record is to be written, if it is not there.
-    Keep {
-        /// Its file's name.
-        name: String,
-        /// The file.
-        bytes: Vec<u8>,
-    },
+    Keep(KeepJob),
+}
+
+/// A decision record that is to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeepJob {
+    /// Of which rollout.
+    pub rollout: Arc<str>,
+    /// Its number among the rollout's, from 1.
+    pub number: usize,
+    /// The file.
+    pub bytes: Vec<u8>,
+}
+
+impl KeepJob {
+    /// The file's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        record_name(&self.rollout, self.number)
+    }
 }
 
 /// Seconds of a rollout that are to be counted.

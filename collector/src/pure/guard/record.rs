@@ -101,6 +101,12 @@ pub enum Record {
         /// When.
         at: Timestamp,
     },
+    /// The files of all decision records of a rollout that has ended are written: what they are
+    /// made of is not needed any more.
+    Kept {
+        /// Of which rollout.
+        rollout: Arc<str>,
+    },
 }
 
 /// An announce with all that was settled by it.

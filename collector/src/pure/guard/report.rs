@@ -8,7 +8,7 @@ use bellwether_rules::verdict::Outcome;
 use super::action::{Finding, action};
 use super::lane::report::SignalRow;
 use super::state::Rollout;
-use super::{Guard, Stats, lane};
+use super::{Guard, Stats, lane, watch};
 
 /// All rollouts as of now.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct GuardFigures {
     pub open: u64,
     /// Of rollouts.
     pub stats: Stats,
+    /// Files of decision records that are not known to be written.
+    pub records_waiting: u64,
     /// Signals that are open.
     pub signals_open: u64,
     /// Of signals.
@@ -56,37 +58,36 @@ pub struct RolloutRow {
 }
 
 pub(super) fn report(guard: &Guard, at: Timestamp) -> GuardReport {
-    let signals = guard.lanes.report().signals;
-    let of = |name: &str| -> Vec<SignalRow> {
-        let rows = signals.iter().filter(|row| *row.signal.intent.rollout == *name);
-        rows.cloned().collect()
-    };
-    let rollouts = guard.state.rollouts.iter().map(|(name, known)| {
-        let open = guard.open.get(name);
-        let finding = guard.finding(name);
-        let done = finding.map(|finding| action(&known.announced, finding));
-        let slis = known.announced.measured.slis.iter().map(|sli| Arc::clone(&sli.name));
-        RolloutRow {
-            known: known.without_seconds(),
-            finding,
-            action: done.map_or("over", |done| done.name()),
-            hold: done.is_some_and(|done| done.holds()),
-            last: open.and_then(|open| open.watch.last()),
-            outcomes: open
-                .map(|open| slis.zip(open.watch.outcomes()).collect())
-                .unwrap_or_default(),
-            log_limit: open.map_or(0.0, |open| -libm::log(open.watch.config().alpha)),
-            signals: of(name),
-            reason: guard.reason(name),
-        }
-    });
-    GuardReport { at, rollouts: rollouts.collect() }
+    GuardReport { at, rollouts: guard.state.rollouts.values().map(|one| row(guard, one)).collect() }
+}
+
+pub(super) fn row(guard: &Guard, known: &Rollout) -> RolloutRow {
+    let name = &known.announced.rollout;
+    let open = guard.open.get(name);
+    let finding = guard.finding(name);
+    let done = finding.map(|finding| action(&known.announced, finding));
+    let slis = known.announced.measured.slis.iter().map(|sli| Arc::clone(&sli.name));
+    RolloutRow {
+        known: known.without_seconds(),
+        finding,
+        action: done.map_or("over", |done| done.name()),
+        hold: done.is_some_and(|done| done.holds()),
+        last: open.and_then(|open| open.watch.last()),
+        outcomes: open.map(|open| slis.zip(open.watch.outcomes()).collect()).unwrap_or_default(),
+        log_limit: match open {
+            Some(_) => -libm::log(watch::config(&known.announced).alpha),
+            None => 0.0,
+        },
+        signals: guard.lanes.signals(|signal| signal.rollout == *name),
+        reason: guard.reason(name),
+    }
 }
 
 pub(super) fn figures(guard: &Guard) -> GuardFigures {
     GuardFigures {
         open: guard.open.len() as u64,
         stats: guard.stats,
+        records_waiting: guard.keeping.len() as u64,
         signals_open: guard.lanes.state().open().count() as u64,
         lanes: guard.lanes.stats().clone(),
     }

@@ -39,7 +39,7 @@ pub struct Rollout {
     pub announced: Arc<Announced>,
     /// Names of strata, by number.
     pub strata: Vec<String>,
-    /// What was judged; dropped once it has ended.
+    /// What was judged; dropped once it has ended and the files of its records are written.
     pub seconds: Vec<Second>,
     /// What people said.
     pub said: Vec<Said>,
@@ -47,6 +47,8 @@ pub struct Rollout {
     pub decided: Vec<Decided>,
     /// How it ended.
     pub ended: Option<(End, Timestamp)>,
+    /// It has ended, and the files of its records are written.
+    pub is_kept: bool,
 }
 
 /// What a person or a pipeline said.
@@ -73,7 +75,7 @@ pub struct Decided {
     pub record: Hash,
     /// The hash of the record before it.
     pub previous: Option<Hash>,
-    /// How many seconds were judged then; 0 once the rollout has ended.
+    /// How many seconds were judged then; 0 once these are dropped.
     pub seconds: usize,
     /// When.
     pub at: Timestamp,
@@ -116,6 +118,10 @@ impl GuardState {
             Record::Ended { rollout, end, at } => {
                 let Some(rollout) = self.rollouts.get_mut(rollout) else { return };
                 rollout.ended = Some((*end, *at));
+            }
+            Record::Kept { rollout } => {
+                let Some(rollout) = self.rollouts.get_mut(rollout) else { return };
+                rollout.is_kept = true;
                 rollout.seconds = Vec::new();
                 rollout.decided.iter_mut().for_each(|decided| decided.seconds = 0);
             }
@@ -158,6 +164,7 @@ impl Rollout {
             said: Vec::new(),
             decided: Vec::new(),
             ended: None,
+            is_kept: false,
         }
     }
 
@@ -171,6 +178,7 @@ impl Rollout {
             said: self.said.clone(),
             decided: self.decided.clone(),
             ended: self.ended,
+            is_kept: self.is_kept,
         }
     }
 

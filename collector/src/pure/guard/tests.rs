@@ -4,7 +4,7 @@ use bellwether_model::label::LabelSet;
 use bellwether_model::signal::{Answer, Signal, Status};
 use bellwether_model::time::Mono;
 use bellwether_model::wire::bytes::Reader;
-use bellwether_rules::record::verify;
+use bellwether_rules::record::{Hash, verify};
 use bellwether_rules::service::{Catalogue, Environment, Mode, Risk, Service, Sli};
 use bellwether_rules::verdict::{Arm, Verdict};
 
@@ -77,8 +77,18 @@ struct World {
     jobs: Vec<CountJob>,
     replies: Vec<Reply>,
     plan: GuardPlan,
+    disk: Disk,
     /// It is made anew after each second.
     restarts: bool,
+}
+
+/// What becomes of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Disk {
+    Works,
+    Full,
+    /// The process ends before it has written any.
+    Unreached,
 }
 
 impl World {
@@ -92,6 +102,7 @@ impl World {
             jobs: Vec::new(),
             replies: Vec::new(),
             plan,
+            disk: Disk::Works,
             restarts: false,
         }
     }
@@ -106,21 +117,34 @@ impl World {
     fn step(&mut self, event: Event) {
         let mut out = Vec::new();
         self.guard.step(now(self.second), event, &mut out);
+        let mut kept = Vec::new();
         for effect in out {
             match effect {
                 Effect::Record(record) => self.folded.apply(&record),
                 Effect::Post(signal) => self.posted.push(signal),
                 Effect::Closed(signal) => self.posted.retain(|one| one.number != signal.number),
-                Effect::Keep { name, bytes } => {
-                    let before = self.files.insert(name, bytes.clone());
-                    assert!(before.is_none_or(|before| before == bytes), "the same bytes again");
+                Effect::Keep(job) if self.disk == Disk::Works => {
+                    let before = self.files.insert(job.name(), job.bytes.clone());
+                    let is_same = before.is_none_or(|before| before == job.bytes);
+                    assert!(is_same, "the same bytes again");
+                    kept.push(Event::Kept { job, is_written: true });
                 }
+                Effect::Keep(job) if self.disk == Disk::Full => {
+                    kept.push(Event::Kept { job, is_written: false });
+                }
+                Effect::Keep(_) => {}
                 Effect::Count(job) => self.jobs.push(job),
                 Effect::Reply { reply, .. } => self.replies.push(reply),
                 Effect::Send(delivery) => panic!("no webhook is configured: {delivery:?}"),
             }
         }
         assert_eq!(*self.guard.state(), self.folded, "the state is the fold of its records");
+        kept.into_iter().for_each(|event| self.step(event));
+    }
+
+    fn tick(&mut self) {
+        self.second += 1;
+        self.step(Event::Tick { complete: now(self.second).wall });
     }
 
     /// From the bytes of a checkpoint.
@@ -202,7 +226,7 @@ impl World {
     }
 
     fn action(&self) -> &'static str {
-        self.guard.report(now(self.second).wall).rollouts.first().unwrap().action
+        self.guard.row("r1").unwrap().action
     }
 
     fn told(&self) -> Vec<String> {
@@ -234,6 +258,60 @@ fn a_healthy_rollout_is_watched_to_its_end_and_has_a_record_that_verifies() {
         assert_ne!(report.record.unwrap().outcome.verdict, Verdict::Fail);
         assert!(matches!(world.announce(&announce("")), Reply::Conflict(_)), "a replay");
     }
+}
+
+/// One that has ended while no file could be written.
+fn ended_without_file(disk: Disk) -> World {
+    let mut world = World::announced(Mode::Act, "");
+    world.disk = disk;
+    (0..60).for_each(|_| world.count((10, 0), (190, 1)));
+    assert!(matches!(world.say(Word::Abort), Reply::Done));
+    assert!(world.rollout().ended.is_some() && !world.rollout().is_kept);
+    assert!(world.files.is_empty());
+    world.disk = Disk::Works;
+    world
+}
+
+fn assert_has_its_file(world: &World) {
+    let file = world.files.get("r1-1.json").unwrap();
+    assert_eq!(verify(file, &key().public(), None).failures, []);
+    assert_eq!(Hash::of(file), world.rollout().decided[0].record);
+    assert!(world.rollout().is_kept && world.rollout().seconds.is_empty());
+}
+
+#[test]
+fn a_record_whose_file_the_process_did_not_reach_is_made_again_after_the_end() {
+    let mut world = ended_without_file(Disk::Unreached);
+    world.restart();
+    world.tick();
+    assert_has_its_file(&world);
+    // Not once more.
+    world.files.clear();
+    world.restart();
+    world.tick();
+    assert!(world.files.is_empty());
+}
+
+#[test]
+fn a_record_that_a_full_disk_refuses_is_tried_again() {
+    let mut world = ended_without_file(Disk::Full);
+    assert_eq!(world.guard.figures().records_waiting, 1);
+    (0..29).for_each(|_| world.tick());
+    assert!(world.files.is_empty());
+    world.tick();
+    assert_has_its_file(&world);
+    assert_eq!(world.guard.figures().records_waiting, 0);
+}
+
+#[test]
+fn a_record_that_another_key_would_sign_is_counted_as_lost() {
+    let mut world = ended_without_file(Disk::Unreached);
+    let other = SecretKey::new([8; 32]);
+    world.guard = Guard::new(world.folded.clone(), world.plan.clone(), other);
+    world.tick();
+    assert!(world.files.is_empty());
+    assert_eq!(world.guard.figures().stats.records_lost, 1);
+    assert!(world.rollout().is_kept, "nothing waits for it");
 }
 
 #[test]
@@ -512,14 +590,13 @@ fn a_record_with_one_byte_changed_does_not_verify() {
 fn a_report_tells_people_what_happened() {
     let mut world = World::announced(Mode::Act, "");
     (0..20).for_each(|_| world.count((10, 10), (190, 0)));
-    let report = world.guard.report(now(world.second).wall);
-    let text = view::markdown(report.rollouts.first().unwrap());
+    let text = view::markdown(&world.guard.row("r1").unwrap());
     for part in
         ["# shop 1.1 in production: failed", "| errors | fail |", "rollback to switch: intended"]
     {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
-    let list = view::list(&report);
+    let list = view::list(&world.guard.report(now(world.second).wall));
     let one = list.rollouts.first().unwrap();
     assert!(one.hold && one.reason.starts_with("errors: "), "{one:?}");
 }

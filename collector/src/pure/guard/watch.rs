@@ -41,21 +41,27 @@ struct Arm {
     served: i64,
 }
 
+/// The configuration of each judge of a rollout.
+pub(super) fn config(announced: &Announced) -> Config {
+    *judge(announced).config()
+}
+
+/// One that has seen nothing. Each SLI has its part of α, so that all of them together keep to it.
+fn judge(announced: &Announced) -> Judge {
+    let slis = announced.measured.slis.len().max(1);
+    let (alpha, share) = (announced.alpha / slis as f64, announced.share);
+    let judge = Judge::new(Config { alpha, share, ..Config::default() });
+    let judge = judge.or_else(|_| Judge::new(Config::default()));
+    judge.expect("invariant: the defaults are within their ranges")
+}
+
 impl Watch {
     pub(super) fn new(announced: &Announced) -> Watch {
-        let slis = announced.measured.slis.len().max(1);
-        // Each SLI has its part of α, so that all of them together keep to it.
-        let config = Config {
-            alpha: announced.alpha / slis as f64,
-            share: announced.share,
-            ..Config::default()
-        };
-        let judge = Judge::new(config).or_else(|_| Judge::new(Config::default()));
-        let judge = judge.expect("invariant: the defaults are within their ranges");
+        let judge = judge(announced);
         let began = announced.at.0.div_euclid(1000);
         let arm = Arm { sight: Sight::None, since: began, served: began };
         Watch {
-            judges: vec![judge; slis],
+            judges: vec![judge; announced.measured.slis.len().max(1)],
             canary: arm,
             baseline: arm,
             alone: 0,
@@ -112,11 +118,6 @@ impl Watch {
     /// Ticks judged, of the SLI that has most.
     pub(super) fn ticks(&self) -> usize {
         self.ticks
-    }
-
-    /// The configuration of each judge.
-    pub(super) fn config(&self) -> Config {
-        self.judges.first().map(|judge| *judge.config()).unwrap_or_default()
     }
 
     /// How it stands, by the place of the SLI.

@@ -4,20 +4,9 @@ use std::collections::BTreeMap;
 
 use bellwether_model::time::Timestamp;
 
-use super::super::record::Close;
+use super::super::record::{Close, Intent};
 use super::Lanes;
 use super::state::Open;
-
-/// All signals that are open or remembered.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LanesReport {
-    /// The open ones by number, then those that are over, the newest first.
-    pub signals: Vec<SignalRow>,
-    /// Wishes whose lane has an open signal.
-    pub waiting: usize,
-    /// What was counted.
-    pub stats: Stats,
-}
 
 /// A signal.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,10 +62,12 @@ pub struct Stats {
 }
 
 impl Lanes {
-    /// What is known, for people.
+    /// What is known of the signals that are asked for: the open ones by number, then those that are
+    /// over, the newest first.
     #[must_use]
-    pub fn report(&self) -> LanesReport {
-        let open = self.state.open().map(|open| SignalRow {
+    pub fn signals(&self, is_asked: impl Fn(&Intent) -> bool) -> Vec<SignalRow> {
+        let open = self.state.open().filter(|open| is_asked(&open.intent));
+        let open = open.map(|open| SignalRow {
             signal: open.clone(),
             state: SignalState::of(open),
             failure: self
@@ -86,18 +77,16 @@ impl Lanes {
             next_at: self.due(open.intent.number),
             ended: None,
         });
-        let closed = self.state.closed.iter().rev().map(|finished| SignalRow {
+        let closed = self.state.closed.iter().rev();
+        let closed = closed.filter(|finished| is_asked(&finished.signal.intent));
+        let closed = closed.map(|finished| SignalRow {
             signal: finished.signal.clone(),
             state: SignalState::Closed,
             failure: String::new(),
             next_at: None,
             ended: Some((finished.outcome, finished.detail.clone(), finished.at)),
         });
-        LanesReport {
-            signals: open.chain(closed).collect(),
-            waiting: self.waiting.len(),
-            stats: self.stats.clone(),
-        }
+        open.chain(closed).collect()
     }
 }
 

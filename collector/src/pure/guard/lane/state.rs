@@ -122,7 +122,8 @@ impl LanesState {
             | Record::Judged { .. }
             | Record::Said { .. }
             | Record::Decided { .. }
-            | Record::Ended { .. } => {}
+            | Record::Ended { .. }
+            | Record::Kept { .. } => {}
         }
     }
 

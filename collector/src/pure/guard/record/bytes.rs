@@ -36,6 +36,7 @@ const ANSWERED: u8 = 7;
 const OBSERVED: u8 = 8;
 const CLOSED: u8 = 9;
 const ENDED: u8 = 10;
+const KEPT: u8 = 11;
 
 impl Announced {
     /// Whether it is read again as it is written: everything in it is within its bound.
@@ -113,6 +114,10 @@ impl Record {
                 out.push(number(&ENDS, *end));
                 put_zigzag(out, at.0);
             }
+            Record::Kept { rollout } => {
+                out.push(KEPT);
+                put_text(out, rollout);
+            }
         }
     }
 
@@ -172,6 +177,7 @@ impl Record {
                 end: take_one(reader, &ENDS, "no such end of a rollout")?,
                 at: take_time(reader)?,
             },
+            KEPT => Record::Kept { rollout: take_name(reader)? },
             _ => return Err(reader.malformed("no such record of the guard")),
         })
     }

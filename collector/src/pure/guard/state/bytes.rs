@@ -93,6 +93,9 @@ fn put_rollout(out: &mut Vec<u8>, rollout: &Rollout) {
     if let Some((end, at)) = rollout.ended {
         records.push((None, Record::Ended { rollout: Arc::clone(name), end, at }));
     }
+    if rollout.is_kept {
+        records.push((None, Record::Kept { rollout: Arc::clone(name) }));
+    }
     put_varint(out, records.len() as u64);
     for (previous, record) in records {
         put_hash(out, previous);

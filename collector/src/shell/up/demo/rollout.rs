@@ -59,9 +59,7 @@ impl Rollout {
 
     /// What is seen of it now.
     pub(super) async fn look(&mut self) -> Seen {
-        let report = self.control.rollouts().await;
-        let rows = report.into_iter().flat_map(|report| report.rollouts);
-        if let Some(row) = rows.into_iter().find(|row| *row.known.announced.rollout == *self.id) {
+        if let Some(row) = self.control.rollout(&self.id).await.flatten() {
             self.take(&row);
         }
         self.seen.clone()

@@ -126,6 +126,7 @@ fn every_record() -> Vec<Record> {
         let rollout = Arc::clone(&rollout);
         Record::Ended { rollout, end, at: Timestamp(17) }
     }));
+    records.push(Record::Kept { rollout });
     records
 }
 
