@@ -123,6 +123,9 @@ sh deploy/quickstart.sh --prepare || exit 2
 peers
 components || { echo "rustfmt and clippy are missing"; exit 2; }
 
+target=$(cargo metadata --no-deps --offline --format-version 1 |
+    sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+
 step 'dependencies fetched' cargo fetch --locked
 step 'format' cargo fmt --all --check
 step 'clippy' cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -135,6 +138,10 @@ step 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-d
 # One profile and one choice of features for all that runs: nothing is compiled twice.
 step 'build' cargo build --workspace --all-targets --locked
 step 'tests' cargo test --workspace --locked --no-fail-fast -- --skip e2e::
+# The same bits whatever the compiler makes of the sums: optimised, for this very processor.
+step 'golden bits, release, target-cpu=native' env RUSTFLAGS='-C target-cpu=native' \
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    cargo test --release --locked --target-dir "$target/native" -p bellwether-rules --lib same_bits
 step 'real processes' cargo test --workspace --test suite --locked -- e2e:: --test-threads=2
 
 printf '\n%s%s s in all\n\n' "$summary" "$(($(date +%s) - began))"

@@ -10,6 +10,8 @@ usage: sh tests/soak.sh [PART…]
 
 Runs the parts named, or all of them:
 
+  bits      the golden bits of the verdict, compiled as a release is, and so for this very
+            processor
   kills     kill -9 of collector and agent at random moments, 1,000 times; every acknowledged row
             is then read back once                                            (about 25 minutes)
   power     simulated power cuts of both sides, 10,000 seeds
@@ -32,10 +34,10 @@ END
 }
 
 cd "$(dirname -- "$0")/.." || exit 2
-[ $# -gt 0 ] || set -- kills power seeds pages signals day fuzz verdicts silence
+[ $# -gt 0 ] || set -- bits kills power seeds pages signals day fuzz verdicts silence
 for asked in "$@"; do
     case "${asked%%=*}" in
-        kills | power | seeds | pages | signals | day | fuzz | verdicts | silence) ;;
+        bits | kills | power | seeds | pages | signals | day | fuzz | verdicts | silence) ;;
         -h | --help) usage; exit 0 ;;
         *) usage >&2; exit 2 ;;
     esac
@@ -60,6 +62,11 @@ one_test() {
     "$suite" --exact --nocapture "$1"
 }
 
+bits() {
+    test='cargo test --release --locked -p bellwether-rules --lib same_bits'
+    $test && RUSTFLAGS='-C target-cpu=native' $test --target-dir "$target/native"
+}
+
 kills() {
     BELLWETHER_KILLS=$1 one_test \
         e2e::exactly_once::every_acked_row_is_read_back_once_after_kills_of_both
@@ -81,6 +88,7 @@ part() {
     start=$(date +%s)
     status=$({ {
         case "$1" in
+            bits) bits ;;
             kills) kills "$2" ;;
             verdicts) verdicts "$2" "$3" ;;
             silence) silence "$2" ;;
@@ -93,6 +101,7 @@ part() {
         case "$1" in
             kills) word="passed $2 kills: $(sed -n 's/^killed: //p' "$log")" ;;
             silence) word="passed $2 days" ;;
+            bits) word='passed' ;;
             verdicts) word="passed $2 of each scenario: $(sed -n 's/^failed: //p' "$log")" ;;
             *) word=$(tail -n 1 "$log") ;;
         esac
@@ -107,6 +116,7 @@ part() {
 for asked in "$@"; do
     name=${asked%%=*}
     case "$name" in
+        bits) count=1 ;;
         kills) count=1000 ;;
         day) count=3 ;;
         fuzz) count=600 ;;

@@ -4,6 +4,7 @@ mod rows;
 mod show;
 #[cfg(test)]
 mod tests;
+pub mod together;
 
 pub use rows::{Counts, TABLE_BYTES_MAX, read};
 pub use show::{Screen, json, text};

@@ -163,8 +163,12 @@ pub struct CheckConfig {
 pub struct Judge {
     /// Table with a header: second, canary_n, canary_bad, baseline_n, baseline_bad and, where arms
     /// are compared route by route, stratum
-    #[arg(value_name = "FILE.csv")]
-    pub file: PathBuf,
+    #[arg(value_name = "FILE.csv", required = true)]
+    pub files: Vec<PathBuf>,
+    /// What several tables are of: measures of one rollout, which is ever failed wrongly with a
+    /// probability of at most A; or rollouts, of those that fail a part of at most A being healthy
+    #[arg(long, value_name = "MEASURES|ROLLOUTS", conflicts_with = "record")]
+    pub together: Option<Together>,
     /// Bound of the probability that a healthy canary is ever failed, such as 0.001
     #[arg(long, value_name = "A")]
     pub alpha: f64,
@@ -200,6 +204,15 @@ pub struct Judge {
     /// The record that this one follows in its chain
     #[arg(long, value_name = "RECORD", requires = "record")]
     pub previous: Option<PathBuf>,
+}
+
+/// What several tables are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Together {
+    /// One rollout
+    Measures,
+    /// One each
+    Rollouts,
 }
 
 /// On or off.

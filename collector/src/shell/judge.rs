@@ -1,4 +1,4 @@
-//! `judge`: a verdict on the counts of a file, without a collector.
+//! `judge`: a verdict on the counts of files, without a collector.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -10,10 +10,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use bellwether_platform::disk::{RealDisk, replace_file};
 use bellwether_rules::record::{Context, Hash, RECORD_BYTES_MAX, Record, TEXT_BYTES_MAX};
-use bellwether_rules::verdict::{Config, Guard, Verdict};
+use bellwether_rules::verdict::{Config, Guard};
 
-use super::cli::{Judge, Switch};
+use super::cli::{self, Judge, Switch};
 use super::key;
+use crate::pure::judge::together::{Answer, Of, TABLES_MAX, Together};
 use crate::pure::judge::{self, Screen, TABLE_BYTES_MAX};
 
 const FAILED: u8 = 1;
@@ -21,15 +22,55 @@ const INCONCLUSIVE: u8 = 3;
 /// Characters across where the environment names no other number.
 const COLUMNS: usize = 80;
 
-/// Judges the counts of a file, and shows and records what follows.
+/// Judges the counts of files, and shows and records what follows.
 ///
 /// # Errors
-/// The file cannot be read or has problems, an option is out of its range, the record cannot be
+/// A file cannot be read or has problems, an option is out of its range, the record cannot be
 /// signed or written, or the output cannot be written.
 pub fn run(judge: &Judge) -> anyhow::Result<ExitCode> {
-    let file = judge.file.display().to_string();
-    let table =
-        read(&judge.file, TABLE_BYTES_MAX).with_context(|| format!("cannot read {file}"))?;
+    if judge.files.len() > TABLES_MAX {
+        bail!("{} tables, at most {TABLES_MAX} are judged together", judge.files.len());
+    }
+    if judge.together.is_none() && judge.record.is_some() && judge.files.len() > 1 {
+        bail!("a record is of one table");
+    }
+    let mut tables = Vec::new();
+    for file in &judge.files {
+        tables.push((file.display().to_string(), record(judge, file)?));
+    }
+    let (shown, answer) = match (judge.together, tables.as_slice()) {
+        (None, [(_, record)]) => {
+            let shown = if judge.json {
+                pretty(&judge::json(record))?
+            } else {
+                judge::text(record, screen())
+            };
+            (shown, Answer::of(record))
+        }
+        (None, _) => bail!("several tables are judged `--together` measures or rollouts"),
+        (Some(of), tables) => {
+            let of = match of {
+                cli::Together::Measures => Of::Measures,
+                cli::Together::Rollouts => Of::Rollouts,
+            };
+            let together = Together::new(of, judge.alpha, tables);
+            let shown =
+                if judge.json { pretty(&together.json())? } else { together.text(screen()) };
+            (shown, together.answer())
+        }
+    };
+    io::stdout().write_all(shown.as_bytes())?;
+    Ok(match answer {
+        Answer::Pass => ExitCode::SUCCESS,
+        Answer::Fail => ExitCode::from(FAILED),
+        Answer::Inconclusive => ExitCode::from(INCONCLUSIVE),
+    })
+}
+
+/// Judges the counts of one file, and writes its record if that is wanted.
+fn record(judge: &Judge, path: &Path) -> anyhow::Result<Record> {
+    let file = path.display().to_string();
+    let table = read(path, TABLE_BYTES_MAX).with_context(|| format!("cannot read {file}"))?;
     let counts = match judge::read(&file, &table) {
         Ok(counts) => counts,
         Err(problems) => bail!("{file} cannot be judged\n\n{problems}"),
@@ -46,17 +87,11 @@ pub fn run(judge: &Judge) -> anyhow::Result<ExitCode> {
         replace_file(&RealDisk, out, &record.seal(&key))
             .with_context(|| format!("cannot write the record {}", out.display()))?;
     }
-    let shown = if judge.json {
-        format!("{}\n", serde_json::to_string_pretty(&judge::json(&record))?)
-    } else {
-        judge::text(&record, screen())
-    };
-    io::stdout().write_all(shown.as_bytes())?;
-    Ok(match record.outcome.verdict {
-        Verdict::Pass => ExitCode::SUCCESS,
-        Verdict::Fail => ExitCode::from(FAILED),
-        Verdict::Inconclusive { .. } => ExitCode::from(INCONCLUSIVE),
-    })
+    Ok(record)
+}
+
+fn pretty(value: &serde_json::Value) -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
 fn config(judge: &Judge) -> Config {

@@ -3,6 +3,8 @@
 //! An e-value is what [`super::Outcome::log_e`] is the logarithm of: its expectation is at most 1
 //! if the canary is healthy, so that 1/α is reached with a probability of at most α.
 
+use super::Step;
+
 /// The logarithm of the mean of e-values given as logarithms: again that of an e-value, however
 /// the measures depend on each other. 0 without any.
 pub fn log_average(log_es: &[f64]) -> f64 {
@@ -15,6 +17,28 @@ pub fn log_average(log_es: &[f64]) -> f64 {
         sum += libm::exp(log_e - most);
     }
     most + libm::log(sum / log_es.len() as f64)
+}
+
+/// The mean evidence of several measures of one rollout over time, given by their steps in order:
+/// each second that any of them has, and the logarithm of the mean after it. A measure that has no
+/// step yet counts as 1, and keeps what it had in a second that it lacks. The mean of e-processes
+/// is one, so that it ever reaches 1/α with a probability of at most α, however the measures depend
+/// on each other; that a part of them has reached it says less.
+pub fn mean_path(measures: &[&[Step]]) -> Vec<(i64, f64)> {
+    let mut rest: Vec<&[Step]> = measures.to_vec();
+    let mut log_es = vec![0.0; measures.len()];
+    let mut path = Vec::new();
+    while let Some(second) = rest.iter().filter_map(|steps| Some(steps.first()?.second)).min() {
+        for (steps, log_e) in rest.iter_mut().zip(&mut log_es) {
+            while let Some((step, later)) = steps.split_first()
+                && step.second <= second
+            {
+                (*log_e, *steps) = (step.log_e, later);
+            }
+        }
+        path.push((second, log_average(&log_es)));
+    }
+    path
 }
 
 /// Which of the rollouts judged together to fail, so that of those failed at most the share `alpha`
@@ -45,6 +69,19 @@ mod tests {
         assert!((mean - 4.0).abs() < 1e-12, "{mean}");
         let huge = log_average(&[2000.0, 0.0]);
         assert!((huge - (2000.0 - libm::log(2.0))).abs() < 1e-9, "{huge}");
+    }
+
+    #[test]
+    fn a_mean_is_taken_in_each_second_of_any_measure() {
+        let step = |second, e: f64| Step { second, log_e: libm::log(e), failed: false };
+        let (one, other) = ([step(1, 3.0), step(3, 7.0)], [step(2, 5.0), step(3, 9.0)]);
+        let path = mean_path(&[&one, &other, &[]]);
+        let seconds: Vec<i64> = path.iter().map(|(second, _)| *second).collect();
+        assert_eq!(seconds, [1, 2, 3]);
+        for ((_, log_e), sum) in path.iter().zip([5.0, 9.0, 17.0]) {
+            assert!((libm::exp(*log_e) * 3.0 - sum).abs() < 1e-9, "{path:?}");
+        }
+        assert!(mean_path(&[]).is_empty() && mean_path(&[&[]]).is_empty());
     }
 
     #[test]

@@ -300,6 +300,34 @@ proptest! {
         prop_assert_eq!(one.outcome(), other.outcome());
     }
 
+    /// A second of a stratum may be told in parts, as by several hosts.
+    #[test]
+    fn parts_of_a_second_are_as_their_sum(
+        parts in prop::collection::vec(prop::collection::vec((arms(), 0..3_u16), 1..9), 1..60),
+        apart in 1..12_i64,
+    ) {
+        let (mut one, mut other) =
+            (Judge::new(Config::default()).unwrap(), Judge::new(Config::default()).unwrap());
+        for (part, at) in parts.iter().zip(0..) {
+            let ticks: Vec<Tick> = part.iter().map(|((canary, baseline), stratum)| {
+                Tick { stratum: *stratum, ..tick(at * apart, *canary, *baseline) }
+            }).collect();
+            let mut sums: Vec<Tick> = Vec::new();
+            for tick in &ticks {
+                match sums.iter_mut().find(|sum| sum.stratum == tick.stratum) {
+                    Some(sum) => {
+                        sum.canary.add(tick.canary);
+                        sum.baseline.add(tick.baseline);
+                    }
+                    None => sums.push(*tick),
+                }
+            }
+            let (here, there) = (one.step(&ticks).unwrap(), other.step(&sums).unwrap());
+            prop_assert_eq!(here.log_e.to_bits(), there.log_e.to_bits());
+        }
+        prop_assert_eq!(one.outcome(), other.outcome());
+    }
+
     /// One second cannot speak against both arms.
     #[test]
     fn arms_swapped_are_not_both_worse(

@@ -62,6 +62,22 @@ fn the_exit_code_is_the_verdict() {
             assert!(shown["log_e"].as_f64().unwrap() >= 6.9, "{out}");
         }
     }
+    for (files, of, code, said) in [
+        (
+            ["fail.csv", "open.csv"],
+            "measures",
+            1,
+            "fail: the mean evidence of 2 measures has reached",
+        ),
+        (["fail.csv", "pass.csv"], "rollouts", 1, "fail: 1 of 2 rollouts fail; "),
+        (["pass.csv", "open.csv"], "rollouts", 3, "inconclusive: 0 of 2 rollouts fail; "),
+        (["pass.csv", "pass.csv"], "measures", 0, "pass: the mean evidence of 2 measures has not"),
+    ] {
+        let words = ["judge", files[0], files[1], "--alpha", "0.001", "--together", of];
+        let (found, out, error) = run(at, &words);
+        assert_eq!((found, error.as_str()), (code, ""), "{files:?} {of}: {out}");
+        assert!(out.starts_with(said), "{out}");
+    }
     let (code, out, error) = run(at, &["judge", "wrong.csv", "--alpha", "0.001"]);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(error.contains("csv005") && error.contains("wrong.csv:1:1"), "{error}");
@@ -72,6 +88,8 @@ fn the_exit_code_is_the_verdict() {
         &["judge", "fail.csv", "--alpha", "nan"],
         &["judge", "fail.csv", "--alpha", "0.01", "--rho", "0"],
         &["judge", "fail.csv"],
+        &["judge", "fail.csv", "open.csv", "--alpha", "0.01"],
+        &["judge", "fail.csv", "open.csv", "--alpha", "0.01", "--record", "r.json"],
         &["judge", ".", "--alpha", "0.01"],
     ] {
         let (code, out, error) = run(at, words);

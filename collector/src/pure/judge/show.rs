@@ -54,11 +54,8 @@ pub fn text(record: &Record, screen: Screen) -> String {
     if let Some(ratio) = outcome.smallest_ratio {
         line("visible", format!("by now a ratio of {ratio:.2} would likely have been found"));
     }
-    for row in drawn(record, needed, screen) {
-        out += &row;
-        out.push('\n');
-    }
-    out
+    let path: Vec<(i64, f64)> = record.path.iter().map(|step| (step.second, step.log_e)).collect();
+    out + &drawn(&path, needed, screen)
 }
 
 fn arm(n: u64, bad: u64) -> String {
@@ -68,7 +65,7 @@ fn arm(n: u64, bad: u64) -> String {
 }
 
 /// A number given by its natural logarithm, with a power of ten where it is long.
-fn power(log: f64) -> String {
+pub(super) fn power(log: f64) -> String {
     let log10 = log / std::f64::consts::LN_10;
     if log10.abs() < 6.0 {
         let value = libm::exp(log);
@@ -77,15 +74,15 @@ fn power(log: f64) -> String {
     format!("10^{log10:.1}")
 }
 
-/// The evidence as powers of ten. What lies further below 1 than the threshold lies above it is
+/// The evidence of each second as powers of ten, drawn. What lies further below 1 than the threshold lies above it is
 /// drawn at the foot: that far down only its sign matters.
-fn drawn(record: &Record, needed: f64, screen: Screen) -> Vec<String> {
+pub(super) fn drawn(path: &[(i64, f64)], needed: f64, screen: Screen) -> String {
     let tens = |log: f64| log / std::f64::consts::LN_10;
     let foot = -tens(needed);
     let curve: Vec<(f64, f64)> =
-        (record.path.iter()).map(|step| (step.second as f64, tens(step.log_e).max(foot))).collect();
+        path.iter().map(|(second, log)| (*second as f64, tens(*log).max(foot))).collect();
     if curve.is_empty() {
-        return Vec::new();
+        return String::new();
     }
     let name = format!("1/α = {}", power(needed));
     let plot = Plot {
@@ -97,9 +94,9 @@ fn drawn(record: &Record, needed: f64, screen: Screen) -> Vec<String> {
         // What is added makes a zero of a negative one.
         y_label: &|power| format!("10^{:.1}", (power * 10.0).round() / 10.0 + 0.0),
     };
-    let mut rows = vec![String::new(), "  evidence against the canary, by second".to_owned()];
-    rows.extend(plot.lines().into_iter().map(|row| format!("  {row}")));
-    rows
+    let mut out = "\n  evidence against the canary, by second\n".to_owned();
+    plot.lines().iter().for_each(|row| out += &format!("  {row}\n"));
+    out
 }
 
 /// The decision for programs: one object, keys in order.

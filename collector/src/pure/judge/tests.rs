@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use bellwether_rules::record::{Context, Record};
 use bellwether_rules::verdict::{Arm, Config, Tick};
 
+use super::together::{Answer, Of, Together};
 use super::*;
 
 const HEADER: &str = "second,canary_n,canary_bad,baseline_n,baseline_bad";
@@ -39,6 +40,51 @@ fn columns_stand_in_any_order_and_strata_have_numbers() {
     // A header alone is a rollout without requests.
     let empty = read("t.csv", HEADER.as_bytes()).unwrap();
     assert_eq!(empty, Counts { ticks: Vec::new(), strata: Vec::new() });
+}
+
+/// Ten seconds of health, then five in which so many of the canary's ten requests are bad.
+fn course(bad: u64) -> (String, Record) {
+    let ticks =
+        (0..15).map(|at| tick(at, 0, [10, if at < 10 { 0 } else { bad }, 190, at as u64 % 2]));
+    let config = Config { alpha: 0.01, ..Config::default() };
+    let record = Record::judge(config, ticks.collect(), Context::default()).unwrap();
+    (format!("{bad}.csv"), record)
+}
+
+#[test]
+fn measures_fail_by_their_mean_and_rollouts_by_their_number() {
+    let screen = Screen { columns: 60 };
+    let said = |of, bad: &[u64]| {
+        let tables: Vec<_> = bad.iter().map(|bad| course(*bad)).collect();
+        let together = Together::new(of, 0.01, &tables);
+        let answer = together.answer();
+        assert_eq!(together.json()["verdict"], answer.name());
+        (answer, together.text(screen), together.json())
+    };
+    let (answer, text, json) = said(Of::Measures, &[9, 0]);
+    assert_eq!(answer, Answer::Fail);
+    insta::assert_snapshot!(text);
+    // The mean of two has reached it when one of them has twice as much.
+    let alone = course(9).1.outcome.decision_second.unwrap();
+    let second = json["decision_second"].as_i64().unwrap();
+    assert!((alone..alone + 2).contains(&second), "{alone} {second}");
+    let last = |bad: u64| libm::exp(course(bad).1.outcome.log_e);
+    let mean = libm::exp(json["log_e"].as_f64().unwrap());
+    assert!((mean / ((last(9) + last(0)) / 2.0) - 1.0).abs() < 1e-9, "{mean}");
+    assert_eq!(said(Of::Measures, &[0, 0]).0, Answer::Inconclusive);
+    // So much that it fails alone, and too little among a hundred.
+    let weakest = (1..=10).find(|bad| course(*bad).1.outcome.decision_second.is_some()).unwrap();
+    let mut many = vec![0; 99];
+    many.push(weakest);
+    assert_eq!(said(Of::Rollouts, &[weakest]).0, Answer::Fail);
+    let (answer, text, _) = said(Of::Rollouts, &many);
+    assert_eq!(answer, Answer::Inconclusive, "{text}");
+    let (answer, text, json) = said(Of::Rollouts, &[10, 0, 10]);
+    assert_eq!(answer, Answer::Fail);
+    assert!(text.starts_with("fail: 2 of 3 rollouts fail; "), "{text}");
+    let verdicts: Vec<_> =
+        json["tables"].as_array().unwrap().iter().map(|t| &t["verdict"]).collect();
+    assert_eq!(verdicts, ["fail", "inconclusive", "fail"]);
 }
 
 #[test]
