@@ -102,6 +102,8 @@ pub struct Service {
     pub version_label: String,
     /// The label that requests are compared within, if any.
     pub stratum_label: Option<String>,
+    /// The most bad requests that come as one train; 0 if they fail alone.
+    pub train_requests: u32,
     /// What is done where an environment says nothing.
     pub mode: Mode,
     /// The hook where an environment says nothing.

@@ -400,7 +400,8 @@ impl Control {
     /// All that is known of alerts and of what was told of them.
     #[must_use]
     pub fn report(&self, now: Timestamp) -> AlertsReport {
-        self.telling.report(now, self.groups.values())
+        let others = self.guard().alerts(now, self.telling.external_url());
+        self.telling.report(now, self.groups.values(), others)
     }
 
     /// What is to be shown of all groups.

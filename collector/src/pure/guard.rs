@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use bellwether_model::signal::Kind;
+use bellwether_model::signal::{Kind, Status};
 use bellwether_model::time::{Now, Timestamp};
 use bellwether_rules::record::SecretKey;
 
@@ -255,6 +255,10 @@ impl Guard {
                 (false, _) => Reply::Conflict(format!("`{}` is another rollout's id", announce.id)),
             };
         }
+        if self.lanes.state().has(&announce.id) {
+            let text = "signals of an earlier one are remembered: take another id";
+            return Reply::Conflict(format!("`{}` was rolled back: {text}", announce.id));
+        }
         let is_same = |open: &&state::Rollout| {
             let theirs = &open.announced;
             theirs.service == announce.service && theirs.environment == announce.environment
@@ -381,6 +385,11 @@ impl Guard {
         }
         let ended = Record::Ended { rollout: Arc::clone(rollout), end, at: now.wall };
         self.record(ended, out);
+        if end == End::Watched
+            && let Some(known) = self.state.rollouts.get(rollout)
+        {
+            self.lanes.trust(&known.announced.lane(), &known.announced.to);
+        }
         self.open.remove(rollout);
         self.settle(rollout, out);
         let mut signals = Vec::new();
@@ -394,10 +403,13 @@ impl Guard {
         if !open.watch.is_restored() {
             return;
         }
-        // Before the hook has answered, a version that serves nothing may be down, not replaced.
+        // Before the hook has said that it does it, a version that serves nothing may be down, not replaced.
         let is_it = |open: &&lane::state::Open| {
             let intent = &open.intent;
-            intent.kind == Kind::Rollback && intent.rollout == *rollout && open.answer.is_some()
+            let answer = open.answer.as_ref().map(|(answer, _)| answer.status);
+            intent.kind == Kind::Rollback
+                && intent.rollout == *rollout
+                && matches!(answer, Some(Status::Accepted | Status::Done | Status::AlreadyDone))
         };
         let Some(signal) = self.lanes.state().open().find(is_it) else { return };
         let signal = signal.intent.number;

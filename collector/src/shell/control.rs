@@ -491,8 +491,8 @@ impl ControlThread {
 /// Writes a decision record, whole or not at all; false if it cannot. One of that name that says
 /// something else was written by a process that ended before its journal knew of it.
 fn keep(records: &Path, job: &KeepJob) -> bool {
-    let name = job.name();
-    let path = records.join(&name);
+    let name = &job.name;
+    let path = records.join(name);
     let write = || -> Result<(), DiskError> {
         let is_there =
             read_file(&RealDisk, &path, usize::MAX)?.is_some_and(|read| read == job.bytes);

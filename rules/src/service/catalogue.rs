@@ -83,6 +83,21 @@ impl Catalogue {
         }
     }
 
+    /// Why a service is in no environment of this name, if there are files that say in which it is.
+    #[must_use]
+    pub fn strange(&self, service: &Service, environment: &str) -> Option<String> {
+        let named = service.environments.keys().map(String::as_str);
+        let names = || named.clone().chain(self.environments.keys().map(|name| &**name));
+        if names().next().is_none() || names().any(|name| name == environment) {
+            return None;
+        }
+        let what = format!("no file describes the environment `{environment}`");
+        Some(match nearest(environment, names()) {
+            Some(near) => format!("{what}: did you mean `{near}`?"),
+            None => what,
+        })
+    }
+
     /// The environments that a service is looked at in: those that it names; else those that files
     /// describe; else [`PRODUCTION`].
     #[must_use]

@@ -20,6 +20,7 @@ use super::code::{ALL_BAD, FILE_KIND, LABEL, NAME, SLI_KIND, TOO_MANY};
 use super::histogram::{self, LE, Threshold};
 use super::selector::{Selecting, Written};
 use super::{ENVIRONMENTS_MAX, Environment, InEnvironment, Mode, Risk, SLIS_MAX, Service, Sli};
+use crate::verdict::Guard;
 
 const VERSION: &str = "version";
 const NAMES: &str =
@@ -142,6 +143,13 @@ fn service(f: &mut Fields<'_>, source: &Source, places: &mut Places) -> Service 
             f.push(Diagnostic::error(LABEL, f.place_of("stratum_label"), message));
         }
     }
+    let train_requests = f
+        .integer(
+            "train_requests",
+            "The most bad requests that come as one train, as retries do; 0 if they fail alone.",
+        )
+        .check(|most| if *most <= 1000 { Ok(()) } else { Err("is 1000 at most".to_owned()) })
+        .or(Guard::default().train_requests.into());
     let mode = f
         .choice("mode", "What is done where an environment says nothing: observe, advise, act.")
         .or(Mode::default());
@@ -178,6 +186,7 @@ fn service(f: &mut Fields<'_>, source: &Source, places: &mut Places) -> Service 
         runbook,
         version_label,
         stratum_label,
+        train_requests: u32::try_from(train_requests).unwrap_or(u32::MAX),
         mode,
         hook: hook.map(Arc::from),
         slis: slis.into_iter().filter_map(|(name, sli)| Some((name, sli?))).collect(),

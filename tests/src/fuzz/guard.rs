@@ -21,7 +21,7 @@ use bellwether_model::wire::bytes::Reader;
 use bellwether_platform::tls::ClientFiles;
 use bellwether_rules::record::Hash;
 use bellwether_rules::service::{Mode, Risk, Strategy};
-use bellwether_rules::verdict::{Arm, Missing, Verdict};
+use bellwether_rules::verdict::{self, Arm, Missing, Verdict};
 
 const KEY: &str = "9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f";
 
@@ -172,6 +172,7 @@ fn others() -> Vec<Record> {
             measured: Measured {
                 version_label: "version".to_owned(),
                 stratum_label: None,
+                train_requests: 20,
                 environment: Vec::new(),
                 slis: vec![MeasuredSli {
                     name: "errors".into(),
@@ -201,11 +202,31 @@ fn others() -> Vec<Record> {
             rollout: "r".into(),
             sli: "errors".into(),
             verdict,
+            grounds: Arc::new(grounds(verdict)),
             record: Hash([3; 32]),
             at,
         },
         Record::Ended { rollout: "r".into(), end: End::Failed, at },
+        Record::Kept { rollout: "r".into() },
     ]
+}
+
+fn grounds(verdict: Verdict) -> verdict::Outcome {
+    verdict::Outcome {
+        verdict,
+        decision_second: Some(5),
+        first_bad_second: None,
+        log_e: 1.0,
+        log_e_unguarded: 2.0,
+        log_e_max: 3.0,
+        smallest_ratio: Some(4.0),
+        ratio_at_most: None,
+        canary_n: 3,
+        canary_bad: 1,
+        baseline_n: 3,
+        baseline_bad: 1,
+        reason: "w".to_owned(),
+    }
 }
 
 pub(super) fn record_seeds() -> Vec<Vec<u8>> {

@@ -531,11 +531,14 @@ impl World {
         let to = old.filter(|old| *old != from).unwrap_or_else(|| format!("v{number}"));
         ground.deploy(&to, self.now);
         let hook = SERVICES.iter().find(|(name, _)| *name == service).expect("a service").1;
+        let announced_at = self.now.cast_signed();
         let wish = |kind| Wish {
             rollout: format!("r{number}").into(),
             service: service.into(),
             environment: "production".into(),
+            announced_at: Timestamp(START + announced_at),
             kind,
+            confirmed: false,
             from: to.as_str().into(),
             to: from.as_str().into(),
             hook: (!hook.is_empty()).then(|| hook.into()),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_model::id::{Position, StoreId};
 use bellwether_model::label::LabelSet;
@@ -124,15 +125,19 @@ impl Telling {
         self.notifier.figures()
     }
 
+    /// All that is known; `others` are alerts that no rule yields.
     pub(super) fn report<'a>(
         &self,
         now: Timestamp,
         groups: impl Iterator<Item = &'a Live>,
+        others: Told,
     ) -> AlertsReport {
         let rows = groups.flat_map(|live| {
             let rows = live.alerting.iter();
             rows.map(move |reference| Arc::new(row(live, reference.clone())))
         });
+        let others = others.into_iter().map(|(rule, alerts)| Arc::new(other_row(rule, alerts)));
+        let rows = rows.chain(others);
         AlertsReport { at: now, rules: rows.collect(), notify: self.notifier.report(now) }
     }
 
@@ -229,6 +234,29 @@ fn row(live: &Live, reference: RuleRef) -> RuleRow {
         evaluated_at: state.and_then(|state| state.evaluated_at),
         error: state.and_then(|state| state.error.clone()),
         alerts: alerts.map(|(labels, alert)| alert_row(labels, alert)).collect(),
+    }
+}
+
+fn other_row(rule: RuleRef, alerts: Vec<AlertNow>) -> RuleRow {
+    let alerts = alerts.into_iter().map(|alert| AlertRow {
+        labels: alert.labels,
+        annotations: alert.annotations,
+        state: if alert.ends_at.is_some() { AlertState::Inactive } else { AlertState::Firing },
+        value: alert.value,
+        active_at: alert.starts_at,
+        fired_at: Some(alert.starts_at),
+        resolved_at: alert.ends_at,
+    });
+    RuleRow {
+        rule,
+        line: 0,
+        expr: String::new(),
+        interval: TOLD_EVERY,
+        hold: Duration::ZERO,
+        keep_firing_for: Duration::ZERO,
+        evaluated_at: None,
+        error: None,
+        alerts: alerts.collect(),
     }
 }
 

@@ -73,10 +73,12 @@ pub enum Finding {
     Fine,
     /// Data is missing.
     Missing(Missing),
-    /// The canary has failed; a person may have confirmed that it is undone.
+    /// The canary has failed.
     Failed {
-        /// Whether a person has said so.
+        /// Whether a person has said that it is to be undone.
         confirmed: bool,
+        /// Whether the old version was rolled back itself.
+        barred: bool,
     },
 }
 
@@ -107,10 +109,12 @@ pub fn action(announced: &Announced, finding: Finding) -> Action {
             (_, Risk::High) => Action::Hold { told: true },
             (_, Risk::Critical) => Action::Freeze,
         },
-        Finding::Failed { confirmed } => match (announced.mode, risk) {
+        Finding::Failed { confirmed, barred } => match (announced.mode, risk) {
             (Mode::Observe, _) => Action::Record,
             (Mode::Advise, _) => Action::Advise,
-            (Mode::Act, Risk::Critical) if !confirmed => Action::Freeze,
+            (Mode::Act, _) if confirmed => Action::RollBack,
+            (Mode::Act, Risk::Critical) => Action::Freeze,
+            (Mode::Act, _) if barred => Action::Freeze,
             (Mode::Act, _) => Action::RollBack,
         },
     }

@@ -111,6 +111,7 @@ impl Announce {
             problems.push(format!("no service file describes `{}`", self.service));
             return Err(problems);
         };
+        problems.extend(catalogue.strange(service, &self.environment));
         let risk = self.risk.max(policy.risk_floor);
         let alpha = self.alpha.unwrap_or(risk.alpha());
         if alpha > risk.alpha() {
@@ -172,6 +173,7 @@ fn measured(service: &Service, environment: &[Matcher]) -> Measured {
         stratum_label: service.stratum_label.clone(),
         environment: clauses(environment),
         slis: slis.collect(),
+        train_requests: service.train_requests,
     }
 }
 

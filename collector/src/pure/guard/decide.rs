@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bellwether_model::matcher::Matcher;
 use bellwether_model::signal::{Kind, RecordRef};
-use bellwether_model::time::{Now, Timestamp};
+use bellwether_model::time::{Now, Timestamp, date_millis};
 use bellwether_rules::record::{Context, Hash, Record as DecisionRecord, SecretKey};
 use bellwether_rules::service::Sli;
-use bellwether_rules::verdict::{Config, Tick, Verdict};
+use bellwether_rules::verdict::{Config, Outcome, Tick, Verdict};
 
 use super::action::{Action, Finding, action};
 use super::count::CountPlan;
@@ -20,6 +20,7 @@ use super::{FORGOTTEN_MS, Guard, TICKS_MAX, watch};
 
 /// What stands for an SLI where a canary has failed by being gone.
 pub(super) const PROCESS: &str = "process";
+const GONE: &str = "the new version's process is gone, the old one's is not";
 
 impl Guard {
     /// What follows from how a rollout is now.
@@ -51,7 +52,11 @@ impl Guard {
     pub(super) fn finding(&self, rollout: &Arc<str>) -> Option<Finding> {
         let (known, open) = (self.state.rollouts.get(rollout)?, self.open.get(rollout)?);
         if known.failure().is_some() {
-            return Some(Finding::Failed { confirmed: known.said_at(Word::Confirm).is_some() });
+            let announced = &known.announced;
+            return Some(Finding::Failed {
+                confirmed: known.said_at(Word::Confirm).is_some(),
+                barred: self.lanes.state().was_rolled_back(&announced.lane(), &announced.from),
+            });
         }
         // Once it is through, nothing of the old version need be there.
         let missing = open.watch.missing().filter(|_| known.said_at(Word::Finish).is_none());
@@ -107,11 +112,15 @@ impl Guard {
     ) {
         let Some(known) = self.state.rollouts.get(rollout) else { return };
         let how = (watch::config(&known.announced), self.state.chain);
-        let bytes = sealed(known, known.seconds.len(), (place, &sli), how, &self.key);
-        let number = known.decided.len() + 1;
-        let (rollout, record) = (Arc::clone(rollout), Hash::of(&bytes));
-        let job = KeepJob { rollout: Arc::clone(&rollout), number, bytes };
-        self.record(Record::Decided { rollout, sli, verdict, record, at: now }, out);
+        let (mut grounds, bytes) =
+            sealed(known, known.seconds.len(), (place, &sli), how, &self.key);
+        if *sli == *PROCESS {
+            GONE.clone_into(&mut grounds.reason);
+        }
+        let name = record_name(&known.announced, known.decided.len() + 1);
+        let (rollout, record, grounds) = (Arc::clone(rollout), Hash::of(&bytes), Arc::new(grounds));
+        let job = KeepJob { rollout: Arc::clone(&rollout), name, bytes };
+        self.record(Record::Decided { rollout, sli, verdict, grounds, record, at: now }, out);
         self.keeping.keep(job, out);
     }
 
@@ -124,11 +133,12 @@ impl Guard {
                 let place = slis.iter().position(|sli| sli.name == decided.sli).unwrap_or(0);
                 let how = (watch::config(announced), decided.previous);
                 let sli = (place, &*decided.sli);
-                let bytes = sealed(known, decided.seconds, sli, how, &self.key);
+                let (_, bytes) = sealed(known, decided.seconds, sli, how, &self.key);
                 // Signed with another key it would be another file than the journal says.
                 if Hash::of(&bytes) == decided.record {
+                    let name = record_name(announced, number);
                     let rollout = Arc::clone(&announced.rollout);
-                    self.keeping.keep(KeepJob { rollout, number, bytes }, out);
+                    self.keeping.keep(KeepJob { rollout, name, bytes }, out);
                 } else {
                     self.stats.records_lost += 1;
                 }
@@ -156,7 +166,7 @@ impl Guard {
         let known = self.state.rollouts.get(&announced.rollout);
         let failure = known.and_then(|known| {
             let number = known.decided.iter().position(|d| d.verdict == Verdict::Fail)? + 1;
-            Some((known.failure()?, record_name(&announced.rollout, number)))
+            Some((known.failure()?, record_name(announced, number)))
         });
         let record = failure.as_ref().map(|(decided, name)| RecordRef {
             name: name.clone(),
@@ -167,6 +177,8 @@ impl Guard {
             service: Arc::clone(&announced.service),
             environment: Arc::clone(&announced.environment),
             kind,
+            announced_at: announced.at,
+            confirmed: known.is_some_and(|known| known.said_at(Word::Confirm).is_some()),
             from: Arc::clone(&announced.to),
             to: Arc::clone(&announced.from),
             hook: announced.hook.clone(),
@@ -185,17 +197,18 @@ impl Guard {
 
     /// Why a rollout has failed, or how it stands, in one sentence.
     pub(super) fn reason(&self, rollout: &Arc<str>) -> String {
-        let (Some(known), Some(open)) = (self.state.rollouts.get(rollout), self.open.get(rollout))
-        else {
-            return String::new();
-        };
-        let Some(Decided { sli, .. }) = known.failure() else {
-            return open.watch.outcomes().next().map(|outcome| outcome.reason).unwrap_or_default();
-        };
-        let place = known.announced.measured.slis.iter().position(|one| one.name == *sli);
-        match place.and_then(|place| open.watch.outcomes().nth(place)) {
-            Some(outcome) => format!("{sli}: {}", outcome.reason),
-            None => "the new version's process is gone, the old one's is not".to_owned(),
+        let Some(known) = self.state.rollouts.get(rollout) else { return String::new() };
+        match (known.failure(), self.open.get(rollout), known.decided.first()) {
+            (Some(Decided { sli, grounds, .. }), _, _) if **sli == *PROCESS => {
+                grounds.reason.clone()
+            }
+            (Some(Decided { sli, grounds, .. }), _, _) => format!("{sli}: {}", grounds.reason),
+            (None, Some(open), _) => {
+                open.watch.outcomes().next().map(|outcome| outcome.reason).unwrap_or_default()
+            }
+            (None, None, decided) => {
+                decided.map(|decided| decided.grounds.reason.clone()).unwrap_or_default()
+            }
         }
     }
 
@@ -227,19 +240,21 @@ impl Guard {
     }
 }
 
-/// The file of a rollout's record, by its number from 1.
-pub(super) fn record_name(rollout: &str, number: usize) -> String {
-    format!("{rollout}-{number}.json")
+/// The file of a rollout's record, by its number from 1. It has the time of the announce, since a
+/// name may come again once it is forgotten.
+pub(super) fn record_name(announced: &Announced, number: usize) -> String {
+    let at: String = date_millis(announced.at).chars().filter(char::is_ascii_digit).collect();
+    format!("{}-{at}-{number}.json", announced.rollout)
 }
 
-/// The decision record of one SLI, signed.
+/// The decision record of one SLI: its grounds, and its file, signed.
 fn sealed(
     known: &Rollout,
     seconds: usize,
     (place, sli): (usize, &str),
     (config, previous): (Config, Option<Hash>),
     key: &SecretKey,
-) -> Vec<u8> {
+) -> (Outcome, Vec<u8>) {
     let announced = &known.announced;
     let cause = if sli == PROCESS { "dead" } else { "counts" };
     let subject = [
@@ -267,7 +282,9 @@ fn sealed(
     });
     let context = Context { previous, subject, strata: strata(known, seconds) };
     let record = DecisionRecord::judge(config, ticks.collect(), context);
-    record.expect("invariant: seconds are counted and bounded as a record holds them").seal(key)
+    let record = record.expect("invariant: seconds are counted and bounded as a record holds them");
+    let file = record.seal(key);
+    (record.outcome, file)
 }
 
 /// What is to be counted of a rollout.

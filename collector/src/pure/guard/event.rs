@@ -9,7 +9,6 @@ use bellwether_rules::service::Catalogue;
 
 use super::announce::{Announce, Problems};
 use super::count::{Counting, Read};
-use super::decide::record_name;
 use super::lane::AnswerError;
 use super::lane::effect::SignalDelivery;
 use super::plan::HooksPlan;
@@ -138,18 +137,10 @@ pub enum Effect {
 pub struct KeepJob {
     /// Of which rollout.
     pub rollout: Arc<str>,
-    /// Its number among the rollout's, from 1.
-    pub number: usize,
+    /// The file's name.
+    pub name: String,
     /// The file.
     pub bytes: Vec<u8>,
-}
-
-impl KeepJob {
-    /// The file's name.
-    #[must_use]
-    pub fn name(&self) -> String {
-        record_name(&self.rollout, self.number)
-    }
 }
 
 /// Seconds of a rollout that are to be counted.

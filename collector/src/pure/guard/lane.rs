@@ -162,6 +162,11 @@ impl Lanes {
         }
     }
 
+    /// A version of a lane was watched to its end, and did not fail.
+    pub fn trust(&mut self, lane: &state::LaneKey, version: &str) {
+        self.state.trust(lane, version);
+    }
+
     /// Takes back whatever is wished, or asked, for a rollout.
     pub fn withdraw(&mut self, now: Now, rollout: &str, out: &mut Vec<Effect>) {
         self.start(now.wall, out);

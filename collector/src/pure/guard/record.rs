@@ -10,7 +10,9 @@ use bellwether_model::signal::{Answer, Kind};
 use bellwether_model::time::Timestamp;
 use bellwether_rules::record::Hash;
 use bellwether_rules::service::{Mode, Risk, Strategy};
-use bellwether_rules::verdict::{Arm, Verdict};
+use bellwether_rules::verdict::{Arm, Outcome, Verdict};
+
+use super::lane::state::LaneKey;
 
 /// One change of the guard's state.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +49,8 @@ pub enum Record {
         sli: Arc<str>,
         /// What.
         verdict: Verdict,
+        /// The grounds, as the record has them.
+        grounds: Arc<Outcome>,
         /// The hash of the sealed record.
         record: Hash,
         /// When.
@@ -167,6 +171,8 @@ pub struct Measured {
     pub environment: Vec<Clause>,
     /// The service's SLIs, by name.
     pub slis: Vec<MeasuredSli>,
+    /// The most bad requests that come as one train; 0 if they fail alone.
+    pub train_requests: u32,
 }
 
 /// One SLI.
@@ -330,6 +336,15 @@ impl From<&Matcher> for Clause {
     fn from(matcher: &Matcher) -> Clause {
         let (name, value) = (matcher.name().to_owned(), matcher.value().to_owned());
         Clause { name, op: matcher.op(), value }
+    }
+}
+
+impl Announced {
+    /// The lane of its signals.
+    #[must_use]
+    pub fn lane(&self) -> LaneKey {
+        let (service, environment) = (Arc::clone(&self.service), Arc::clone(&self.environment));
+        LaneKey { service, environment }
     }
 }
 

@@ -7,7 +7,7 @@ use bellwether_rules::verdict::Outcome;
 
 use super::action::{Finding, action};
 use super::lane::report::SignalRow;
-use super::state::Rollout;
+use super::state::{Decided, Rollout};
 use super::{Guard, Stats, lane, watch};
 
 /// All rollouts as of now.
@@ -47,7 +47,7 @@ pub struct RolloutRow {
     pub hold: bool,
     /// The last second judged.
     pub last: Option<i64>,
-    /// How each SLI stands, by name.
+    /// How each SLI stands, by name; at the end, those that have a record.
     pub outcomes: Vec<(Arc<str>, Outcome)>,
     /// −ln of each SLI's part of α: the evidence that fails.
     pub log_limit: f64,
@@ -73,14 +73,19 @@ pub(super) fn row(guard: &Guard, known: &Rollout) -> RolloutRow {
         action: done.map_or("over", |done| done.name()),
         hold: done.is_some_and(|done| done.holds()),
         last: open.and_then(|open| open.watch.last()),
-        outcomes: open.map(|open| slis.zip(open.watch.outcomes()).collect()).unwrap_or_default(),
-        log_limit: match open {
-            Some(_) => -libm::log(watch::config(&known.announced).alpha),
-            None => 0.0,
+        outcomes: match open {
+            Some(open) => slis.zip(open.watch.outcomes()).collect(),
+            None => known.decided.iter().map(decided).collect(),
         },
+        log_limit: -libm::log(watch::config(&known.announced).alpha),
         signals: guard.lanes.signals(|signal| signal.rollout == *name),
         reason: guard.reason(name),
     }
+}
+
+/// How an SLI stood in the end.
+fn decided(decided: &Decided) -> (Arc<str>, Outcome) {
+    (Arc::clone(&decided.sli), Outcome::clone(&decided.grounds))
 }
 
 pub(super) fn figures(guard: &Guard) -> GuardFigures {

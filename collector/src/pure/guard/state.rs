@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bellwether_model::time::Timestamp;
 use bellwether_rules::record::Hash;
-use bellwether_rules::verdict::Verdict;
+use bellwether_rules::verdict::{Outcome, Verdict};
 
 use super::lane::state::LanesState;
 use super::record::{Announced, End, Record, Second, Word};
@@ -71,6 +71,8 @@ pub struct Decided {
     pub sli: Arc<str>,
     /// What.
     pub verdict: Verdict,
+    /// The grounds, as the record has them.
+    pub grounds: Arc<Outcome>,
     /// The hash of its record's file.
     pub record: Hash,
     /// The hash of the record before it.
@@ -103,12 +105,13 @@ impl GuardState {
                 let (by, reason) = (by.clone(), reason.clone());
                 rollout.said.push(Said { word: *word, by, reason, at: *at });
             }
-            Record::Decided { rollout, sli, verdict, record, at } => {
+            Record::Decided { rollout, sli, verdict, grounds, record, at } => {
                 let previous = self.chain.replace(*record);
                 let Some(rollout) = self.rollouts.get_mut(rollout) else { return };
                 rollout.decided.push(Decided {
                     sli: Arc::clone(sli),
                     verdict: *verdict,
+                    grounds: Arc::clone(grounds),
                     record: *record,
                     previous,
                     seconds: rollout.seconds.len(),
@@ -118,6 +121,9 @@ impl GuardState {
             Record::Ended { rollout, end, at } => {
                 let Some(rollout) = self.rollouts.get_mut(rollout) else { return };
                 rollout.ended = Some((*end, *at));
+                if *end == End::Watched {
+                    self.lanes.trust(&rollout.announced.lane(), &rollout.announced.to);
+                }
             }
             Record::Kept { rollout } => {
                 let Some(rollout) = self.rollouts.get_mut(rollout) else { return };

@@ -9,7 +9,7 @@ use bellwether_model::time::Timestamp;
 use super::action::{Action, Finding, action};
 use super::announce::alert_labels;
 use super::lane::state::Finished;
-use super::record::{Announced, Close};
+use super::record::{Announced, Close, End};
 use super::state::Rollout;
 use super::{Guard, decide};
 use crate::pure::notify::event::{AlertNow, RuleRef};
@@ -56,7 +56,9 @@ impl Guard {
     fn failed(&self, known: &Rollout) -> Option<AlertNow> {
         let announced = &known.announced;
         let failure = known.failure()?;
-        let done = action(announced, Finding::Failed { confirmed: false });
+        let finding = self.finding(&announced.rollout);
+        let failed = Finding::Failed { confirmed: false, barred: false };
+        let done = action(announced, finding.unwrap_or(failed));
         if done == Action::Record {
             return None;
         }
@@ -64,13 +66,27 @@ impl Guard {
             "{} {} in {} is worse than {}",
             announced.service, announced.to, announced.environment, announced.from
         );
-        let next = match done {
-            Action::RollBack => "the hook was asked to roll back",
-            Action::Freeze => "it is frozen: confirm to roll back (bellwether rollout confirm)",
-            _ => "nothing was sent: roll back by hand",
+        let is_back = |finished: &Finished| finished.outcome == Close::Restored;
+        let next = match (known.ended, done) {
+            (Some((End::Aborted, _)), _) => "the rollout was aborted".to_owned(),
+            (Some(_), _) if self.rollback(known).is_some_and(is_back) => {
+                format!("{} serves again", announced.from)
+            }
+            (Some(_), _) => "it is not watched any more".to_owned(),
+            (None, Action::RollBack) => "the hook was asked to roll back".to_owned(),
+            (None, Action::Freeze) => {
+                let barred = matches!(finding, Some(Finding::Failed { barred: true, .. }));
+                let why = if barred {
+                    format!(", since {} was rolled back itself", announced.from)
+                } else {
+                    String::new()
+                };
+                format!("it is frozen{why}: confirm to roll back (bellwether rollout confirm)")
+            }
+            (None, _) => "nothing was sent: roll back by hand".to_owned(),
         };
         let number = known.decided.iter().position(|one| one == failure).unwrap_or_default() + 1;
-        let record = decide::record_name(&announced.rollout, number);
+        let record = decide::record_name(announced, number);
         let texts = [
             ("summary", summary),
             ("description", format!("{}; {next}", self.reason(&announced.rollout))),
@@ -105,14 +121,18 @@ impl Guard {
         Some(alert(announced, (HELD, "page"), (begun, None), texts.into()))
     }
 
-    fn not_undone(&self, known: &Rollout) -> Option<AlertNow> {
-        let announced = &known.announced;
+    /// Its rollback that is over.
+    fn rollback(&self, known: &Rollout) -> Option<&Finished> {
         let is_it = |finished: &&Finished| {
             let intent = &finished.signal.intent;
-            intent.kind == Kind::Rollback && intent.rollout == announced.rollout
+            intent.kind == Kind::Rollback && intent.rollout == known.announced.rollout
         };
-        let finished = self.state.lanes.closed().rev().find(is_it)?;
-        let Finished { outcome, at, detail, .. } = finished;
+        self.state.lanes.closed().rev().find(is_it)
+    }
+
+    fn not_undone(&self, known: &Rollout) -> Option<AlertNow> {
+        let announced = &known.announced;
+        let Finished { outcome, at, detail, .. } = self.rollback(known)?;
         if matches!(outcome, Close::Restored | Close::Withdrawn) {
             return None;
         }

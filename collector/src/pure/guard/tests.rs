@@ -1,3 +1,6 @@
+mod ends;
+mod undo;
+
 use std::time::Duration;
 
 use bellwether_model::label::LabelSet;
@@ -15,6 +18,7 @@ use super::event::{Ask, Reply};
 use super::plan::{HookPlan, HooksPlan};
 use super::record::{Count, Second, Sight};
 use super::*;
+use crate::pure::notify::event::AlertNow;
 use crate::pure::notify::select::read_matcher;
 
 /// The second of the announce.
@@ -38,6 +42,7 @@ fn plan(mode: Mode, floor: Risk) -> GuardPlan {
         runbook: Some("https://wiki/shop".to_owned()),
         version_label: "version".to_owned(),
         stratum_label: None,
+        train_requests: 20,
         mode,
         hook: Some("switch".into()),
         slis: [("errors".to_owned(), sli)].into(),
@@ -124,7 +129,7 @@ impl World {
                 Effect::Post(signal) => self.posted.push(signal),
                 Effect::Closed(signal) => self.posted.retain(|one| one.number != signal.number),
                 Effect::Keep(job) if self.disk == Disk::Works => {
-                    let before = self.files.insert(job.name(), job.bytes.clone());
+                    let before = self.files.insert(job.name.clone(), job.bytes.clone());
                     let is_same = before.is_none_or(|before| before == job.bytes);
                     assert!(is_same, "the same bytes again");
                     kept.push(Event::Kept { job, is_written: true });
@@ -176,13 +181,22 @@ impl World {
     }
 
     fn say(&mut self, word: Word) -> Reply {
-        self.ask(Ask::Say { rollout: "r1".into(), word, reason: String::new() })
+        self.say_of("r1", word)
+    }
+
+    fn say_of(&mut self, rollout: &str, word: Word) -> Reply {
+        self.ask(Ask::Say { rollout: rollout.into(), word, reason: String::new() })
     }
 
     fn answer(&mut self, status: Status, version: &str) {
+        self.answers(status, Some(version));
+    }
+
+    fn answers(&mut self, status: Status, version: Option<&str>) {
         let key = self.posted.first().unwrap().key.to_string();
-        let current_version = Some(version.to_owned());
-        let answer = Answer { key, status, current_version, detail: String::new(), retry: false };
+        let current_version = version.map(str::to_owned);
+        let retry = status == Status::Failed;
+        let answer = Answer { key, status, current_version, detail: String::new(), retry };
         let reply = self.ask(Ask::Answer { hook: "switch".into(), answer });
         assert!(matches!(reply, Reply::Heard(Ok(()))), "{reply:?}");
     }
@@ -226,14 +240,27 @@ impl World {
     }
 
     fn action(&self) -> &'static str {
-        self.guard.row("r1").unwrap().action
+        self.action_of("r1")
+    }
+
+    fn action_of(&self, rollout: &str) -> &'static str {
+        self.guard.row(rollout).unwrap().action
+    }
+
+    fn alerts(&self) -> impl Iterator<Item = AlertNow> {
+        let alerts = self.guard.alerts(now(self.second).wall, "http://c");
+        alerts.into_iter().flat_map(|(_, alerts)| alerts)
     }
 
     fn told(&self) -> Vec<String> {
-        let alerts = self.guard.alerts(now(self.second).wall, "http://c");
-        let firing = alerts.into_iter().flat_map(|(_, alerts)| alerts);
-        let firing = firing.filter(|alert| alert.ends_at.is_none());
+        let firing = self.alerts().filter(|alert| alert.ends_at.is_none());
         firing.map(|alert| alert.labels.get("alertname").unwrap().to_owned()).collect()
+    }
+
+    /// The only one.
+    fn file(&self) -> &Vec<u8> {
+        assert_eq!(self.files.len(), 1);
+        self.files.values().next().unwrap()
     }
 
     fn rollout(&self) -> &state::Rollout {
@@ -252,66 +279,12 @@ fn a_healthy_rollout_is_watched_to_its_end_and_has_a_record_that_verifies() {
         let (end, _) = world.rollout().ended.unwrap();
         assert_eq!(end, End::Watched);
         assert!(world.posted.is_empty() && world.told().is_empty());
-        let file = world.files.get("r1-1.json").unwrap();
+        let file = world.file();
         let report = verify(file, &key().public(), None);
         assert_eq!(report.failures, []);
         assert_ne!(report.record.unwrap().outcome.verdict, Verdict::Fail);
         assert!(matches!(world.announce(&announce("")), Reply::Conflict(_)), "a replay");
     }
-}
-
-/// One that has ended while no file could be written.
-fn ended_without_file(disk: Disk) -> World {
-    let mut world = World::announced(Mode::Act, "");
-    world.disk = disk;
-    (0..60).for_each(|_| world.count((10, 0), (190, 1)));
-    assert!(matches!(world.say(Word::Abort), Reply::Done));
-    assert!(world.rollout().ended.is_some() && !world.rollout().is_kept);
-    assert!(world.files.is_empty());
-    world.disk = Disk::Works;
-    world
-}
-
-fn assert_has_its_file(world: &World) {
-    let file = world.files.get("r1-1.json").unwrap();
-    assert_eq!(verify(file, &key().public(), None).failures, []);
-    assert_eq!(Hash::of(file), world.rollout().decided[0].record);
-    assert!(world.rollout().is_kept && world.rollout().seconds.is_empty());
-}
-
-#[test]
-fn a_record_whose_file_the_process_did_not_reach_is_made_again_after_the_end() {
-    let mut world = ended_without_file(Disk::Unreached);
-    world.restart();
-    world.tick();
-    assert_has_its_file(&world);
-    // Not once more.
-    world.files.clear();
-    world.restart();
-    world.tick();
-    assert!(world.files.is_empty());
-}
-
-#[test]
-fn a_record_that_a_full_disk_refuses_is_tried_again() {
-    let mut world = ended_without_file(Disk::Full);
-    assert_eq!(world.guard.figures().records_waiting, 1);
-    (0..29).for_each(|_| world.tick());
-    assert!(world.files.is_empty());
-    world.tick();
-    assert_has_its_file(&world);
-    assert_eq!(world.guard.figures().records_waiting, 0);
-}
-
-#[test]
-fn a_record_that_another_key_would_sign_is_counted_as_lost() {
-    let mut world = ended_without_file(Disk::Unreached);
-    let other = SecretKey::new([8; 32]);
-    world.guard = Guard::new(world.folded.clone(), world.plan.clone(), other);
-    world.tick();
-    assert!(world.files.is_empty());
-    assert_eq!(world.guard.figures().stats.records_lost, 1);
-    assert!(world.rollout().is_kept, "nothing waits for it");
 }
 
 #[test]
@@ -373,28 +346,6 @@ fn what_a_version_did_before_its_announce_is_not_held_against_it() {
 }
 
 #[test]
-fn a_rollback_is_seen_in_the_series_once_the_hook_has_answered() {
-    let mut world = World::announced(Mode::Act, "");
-    while world.posted.is_empty() {
-        world.count((10, 10), (190, 0));
-    }
-    // The canary is down: that is no rollback.
-    (0..10).for_each(|_| world.count((0, 0), (200, 0)));
-    assert_eq!(world.posted.len(), 1);
-    let key = world.posted.first().unwrap().key.to_string();
-    let answer = Answer {
-        key,
-        status: Status::Accepted,
-        current_version: None,
-        detail: String::new(),
-        retry: false,
-    };
-    world.ask(Ask::Answer { hook: "switch".into(), answer });
-    (0..3).for_each(|_| world.count((0, 0), (200, 0)));
-    assert_eq!(world.rollout().ended.map(|(end, _)| end), Some(End::Failed));
-}
-
-#[test]
 fn an_outage_of_both_arms_rolls_nothing_back() {
     let mut world = World::announced(Mode::Act, ",\"risk\":\"low\"");
     (0..30).for_each(|_| world.count((10, 0), (190, 0)));
@@ -419,20 +370,6 @@ fn what_mode_and_risk_let_be_done_is_done() {
         assert_eq!(world.told().len(), told, "{mode:?} {risk}");
         assert_eq!(world.files.len(), 1, "each has its record");
     }
-}
-
-#[test]
-fn a_frozen_rollback_waits_for_a_person() {
-    let mut world = World::announced(Mode::Act, ",\"irreversible\":true");
-    assert!(matches!(world.say(Word::Confirm), Reply::Conflict(_)), "nothing to confirm");
-    (0..30).for_each(|_| world.count((10, 10), (190, 0)));
-    assert_eq!(world.posted.iter().map(|one| one.kind).collect::<Vec<_>>(), [Kind::Hold]);
-    world.answer(Status::Done, "1.1");
-    assert!(world.posted.is_empty());
-    (0..30).for_each(|_| world.count((10, 10), (190, 0)));
-    assert!(world.posted.is_empty(), "held once");
-    assert!(matches!(world.say(Word::Confirm), Reply::Done));
-    assert_eq!(world.posted.iter().map(|one| one.kind).collect::<Vec<_>>(), [Kind::Rollback]);
 }
 
 #[test]
@@ -580,7 +517,7 @@ fn a_service_that_the_journal_cannot_keep_is_refused() {
 fn a_record_with_one_byte_changed_does_not_verify() {
     let mut world = World::announced(Mode::Observe, "");
     (0..20).for_each(|_| world.count((10, 10), (190, 0)));
-    let mut file = world.files.get("r1-1.json").unwrap().clone();
+    let mut file = world.file().clone();
     let middle = file.len() / 2;
     file[middle] ^= 1;
     assert!(!verify(&file, &key().public(), None).failures.is_empty());

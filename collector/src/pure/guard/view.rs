@@ -314,7 +314,7 @@ fn would_change(row: &RolloutRow) -> String {
     let limit = row.log_limit;
     match row.finding {
         None => String::new(),
-        Some(Finding::Failed { confirmed: false }) if row.action == "freeze" => {
+        Some(Finding::Failed { confirmed: false, .. }) if row.action == "freeze" => {
             "a person's confirmation rolls it back (rollout confirm), an abort ends it".to_owned()
         }
         Some(Finding::Failed { .. }) => "nothing takes a failed verdict back".to_owned(),
@@ -348,7 +348,7 @@ fn decided(row: &RolloutRow) -> Vec<DecidedView> {
     let all = (1..).zip(&row.known.decided).map(|(number, decided)| DecidedView {
         sli: decided.sli.to_string(),
         verdict: verdict_name(decided.verdict).to_owned(),
-        record: record_name(&row.known.announced.rollout, number),
+        record: record_name(&row.known.announced, number),
         sha256: decided.record.to_string(),
         at: date_millis(decided.at),
     });

@@ -1,13 +1,18 @@
 //! One rollout as its seconds are judged: derived from its records, and made anew by them.
 
-use bellwether_rules::verdict::{Config, Judge, Outcome, Tick};
+use bellwether_rules::verdict::{Config, Guard, Judge, Outcome, Tick};
 
 use super::action::{DEAD, Lack, Missing, Side};
 use super::record::{Announced, Second, Sight};
 
-/// Seconds in which the old version serves and the new one does not, after which the new one is
-/// taken to be gone.
+/// Seconds in which the old version serves and the new one does not, at least, after which the new
+/// one is taken to be gone.
 const ALONE: u32 = 3;
+/// Requests that the new version would have served in them: that it gets none by chance has a
+/// probability of e⁻⁷, one in a thousand.
+const MISSED: f64 = 7.0;
+/// Seconds with requests of the new version, from which its part of all is known.
+const MEMORY: f64 = 64.0;
 /// Reads of a target that find it gone, after which it is: one that fails is no proof.
 const DEAD_READS: i64 = 3;
 /// The longest time between two reads that is taken for their pace.
@@ -22,6 +27,10 @@ pub(super) struct Watch {
     baseline: Arm,
     /// Seconds with requests, one after the other, in which only the old version served.
     alone: u32,
+    /// What the old version has served in these.
+    served_alone: f64,
+    /// What both have served before, the newest seconds weighing most.
+    served: (f64, f64),
     /// Between the last two seconds that had counts: where targets are read every 15 s, so far
     /// apart.
     pace: i64,
@@ -50,7 +59,8 @@ pub(super) fn config(announced: &Announced) -> Config {
 fn judge(announced: &Announced) -> Judge {
     let slis = announced.measured.slis.len().max(1);
     let (alpha, share) = (announced.alpha / slis as f64, announced.share);
-    let judge = Judge::new(Config { alpha, share, ..Config::default() });
+    let guard = Guard { train_requests: announced.measured.train_requests, ..Guard::default() };
+    let judge = Judge::new(Config { alpha, share, guard, ..Config::default() });
     let judge = judge.or_else(|_| Judge::new(Config::default()));
     judge.expect("invariant: the defaults are within their ranges")
 }
@@ -65,6 +75,8 @@ impl Watch {
             canary: arm,
             baseline: arm,
             alone: 0,
+            served_alone: 0.0,
+            served: (0.0, 0.0),
             pace: 1,
             counted: None,
             last: None,
@@ -103,11 +115,21 @@ impl Watch {
             self.pace = self.counted.map_or(1, |before| (at - before).clamp(1, PACE_MAX));
             self.counted = Some(at);
         }
-        self.alone = match (canary, baseline) {
-            (0, 0) if second.canary != Sight::Blind => self.alone,
-            (0, 1..) if second.canary != Sight::Blind => self.alone.saturating_add(1),
-            _ => 0,
-        };
+        match (canary, baseline) {
+            (0, _) if second.canary == Sight::Blind => self.expect(),
+            (0, 0) => {}
+            (0, _) => {
+                self.alone = self.alone.saturating_add(1);
+                self.served_alone += baseline as f64;
+            }
+            _ => {
+                let (new, old) = self.served;
+                let keep = 1.0 - 1.0 / MEMORY;
+                let old = old * keep + self.served_alone + baseline as f64;
+                self.served = (new * keep + canary as f64, old);
+                self.expect();
+            }
+        }
     }
 
     /// The last second judged.
@@ -149,14 +171,16 @@ impl Watch {
         found.max_by_key(|missing| (missing.is_missed(), missing.seconds))
     }
 
-    /// Whether only the old version serves by now.
+    /// Whether only the old version serves by now: for longer than a new version with its part of
+    /// the requests is without any.
     pub(super) fn is_restored(&self) -> bool {
-        self.alone >= ALONE
+        let (new, old) = self.served;
+        self.alone >= ALONE && self.served_alone * new >= MISSED * old
     }
 
     /// What was done is to be seen anew.
     pub(super) fn expect(&mut self) {
-        self.alone = 0;
+        (self.alone, self.served_alone) = (0, 0.0);
     }
 }
 
@@ -182,6 +206,6 @@ impl Arm {
 
     fn seconds(&self, lack: Lack, last: Option<i64>) -> i64 {
         let since = if lack == Lack::Idle { self.served.min(self.since) } else { self.since };
-        last.map_or(0, |last| last.saturating_sub(since))
+        last.map_or(0, |last| last.saturating_sub(since).max(0))
     }
 }

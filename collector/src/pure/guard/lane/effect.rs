@@ -17,8 +17,12 @@ pub struct Wish {
     pub service: Arc<str>,
     /// Its environment.
     pub environment: Arc<str>,
+    /// When it was announced: a name may come again once it is forgotten.
+    pub announced_at: Timestamp,
     /// What.
     pub kind: Kind,
+    /// A person has said so: it may be rolled back to a version that was rolled back itself.
+    pub confirmed: bool,
     /// The version that must not serve.
     pub from: Arc<str>,
     /// The version that is to serve.

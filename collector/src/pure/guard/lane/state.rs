@@ -137,16 +137,30 @@ impl LanesState {
         self.closed.iter().map(AsRef::as_ref)
     }
 
+    /// Whether signals of a rollout are known.
+    #[must_use]
+    pub fn has(&self, rollout: &str) -> bool {
+        self.known().any(|intent| *intent.rollout == *rollout)
+    }
+
     /// All signals that are known.
     pub(super) fn known(&self) -> impl Iterator<Item = &Intent> {
         let closed = self.closed().map(|finished| &*finished.signal.intent);
         self.open().map(|open| &*open.intent).chain(closed)
     }
 
-    /// Whether a version of a lane was rolled back itself.
-    pub(super) fn was_rolled_back(&self, lane: &LaneKey, version: &str) -> bool {
+    /// Whether a version of a lane was rolled back itself, and has not been watched well since.
+    #[must_use]
+    pub fn was_rolled_back(&self, lane: &LaneKey, version: &str) -> bool {
         let held = self.lanes.get(lane).map(|lane| &lane.rolled_back);
         held.is_some_and(|versions| versions.iter().any(|held| &**held == version))
+    }
+
+    /// A version of a lane was watched to its end, and did not fail.
+    pub fn trust(&mut self, lane: &LaneKey, version: &str) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.rolled_back.retain(|held| **held != *version);
+        }
     }
 
     fn intend(&mut self, intent: &Arc<Intent>) {

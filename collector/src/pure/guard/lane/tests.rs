@@ -40,7 +40,9 @@ fn wish(rollout: &str, kind: Kind, (from, to): (&str, &str), hook: &str) -> Wish
         rollout: rollout.into(),
         service: "checkout".into(),
         environment: "production".into(),
+        announced_at: at(0).wall,
         kind,
+        confirmed: false,
         from: from.into(),
         to: to.into(),
         hook: (!hook.is_empty()).then(|| hook.into()),
@@ -204,7 +206,8 @@ fn a_signal_has_one_body_that_says_all() {
     assert_eq!(signal.data.deadline, "2026-05-28T20:28:40.412Z");
     assert_eq!(signal.data.precondition.current_version, "2");
     assert_eq!((signal.data.generation, signal.data.record), (1, Some(record)));
-    let text = b"rollback.requested\0checkout\0production\0gh-1\x002\x001\0";
+    let text = b"rollback.requested\0checkout\0production\0gh-1\x002\x001\x00\
+                 2026-05-28T20:26:40Z\0";
     assert_eq!(signal.data.key, Hash::of(text).to_string());
     assert_eq!(intent.id(), format!("rb_{}", &signal.data.key[..32]));
     assert_eq!(fixture.lanes.open_of("web").count(), 0);

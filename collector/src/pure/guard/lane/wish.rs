@@ -94,10 +94,11 @@ impl Lanes {
         self.state.open.get(&lane.open?)
     }
 
-    /// What a wish is now: nothing is rolled back to a version that was rolled back itself.
+    /// What a wish is now: nothing is rolled back to a version that was rolled back itself, but
+    /// where a person says so.
     fn kind_now(&self, wish: &Wish) -> Kind {
         let is_bad = self.state.was_rolled_back(&lane_of(wish), &wish.to);
-        if is_bad { Kind::Hold } else { wish.kind }
+        if is_bad && !wish.confirmed { Kind::Hold } else { wish.kind }
     }
 
     fn intend(&mut self, now: Timestamp, wish: Wish, out: &mut Vec<Effect>) {
@@ -180,7 +181,8 @@ fn key(kind: Kind, wish: &Wish) -> String {
     };
     let mut bytes = Vec::new();
     let Wish { service, environment, rollout, from, to, .. } = wish;
-    for text in [kind, service, environment, rollout, from, to] {
+    let at = date_millis(wish.announced_at);
+    for text in [kind, service, environment, rollout, from, to, &at] {
         bytes.extend_from_slice(text.as_bytes());
         bytes.push(0);
     }

@@ -1,6 +1,7 @@
 //! Records as bytes. Every count and length is bounded before it allocates.
 
 mod announced;
+mod outcome;
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use bellwether_model::signal::{
 use bellwether_model::time::Timestamp;
 use bellwether_model::wire::bytes::{Malformed, Reader, put_text, put_varint, put_zigzag};
 use bellwether_rules::record::{Hash, NAME_BYTES_MAX as STRATUM_BYTES_MAX};
-use bellwether_rules::verdict::{Arm, Missing, Tick, Verdict};
+use bellwether_rules::verdict::{Arm, Tick};
 
 use super::super::super::notify::record::bytes::{put_option, take_option};
 use super::{Announced, Close, Count, End, Intent, Record, Second, Sight, Sighting, Word};
@@ -25,6 +26,7 @@ const TEXT_BYTES_MAX: usize = 16 << 10;
 const KEY_BYTES: usize = 64;
 
 use announced::{put_announced, take_announced};
+use outcome::{put_outcome, put_verdict, take_outcome, take_verdict};
 
 const ANNOUNCED: u8 = 1;
 const JUDGED: u8 = 2;
@@ -71,11 +73,12 @@ impl Record {
                 put_text(out, reason);
                 put_zigzag(out, at.0);
             }
-            Record::Decided { rollout, sli, verdict, record, at } => {
+            Record::Decided { rollout, sli, verdict, grounds, record, at } => {
                 out.push(DECIDED);
                 put_text(out, rollout);
                 put_text(out, sli);
                 put_verdict(out, *verdict);
+                put_outcome(out, grounds);
                 out.extend_from_slice(&record.0);
                 put_zigzag(out, at.0);
             }
@@ -147,6 +150,7 @@ impl Record {
                 rollout: take_name(reader)?,
                 sli: take_name(reader)?,
                 verdict: take_verdict(reader)?,
+                grounds: Arc::new(take_outcome(reader)?),
                 record: Hash(reader.array()?),
                 at: take_time(reader)?,
             },
@@ -304,38 +308,6 @@ fn take_arm(reader: &mut Reader<'_>) -> Result<Arm, Malformed> {
     } else {
         Ok(Arm { n, bad })
     }
-}
-
-fn put_verdict(out: &mut Vec<u8>, verdict: Verdict) {
-    let (number, value) = match verdict {
-        Verdict::Fail => (0, None),
-        Verdict::Pass => (1, None),
-        Verdict::Inconclusive { missing } => match missing {
-            Missing::Canary => (2, None),
-            Missing::Baseline => (3, None),
-            Missing::WarmUp { seconds } => (4, Some(u64::from(seconds))),
-            Missing::Share => (5, None),
-            Missing::Burst => (6, None),
-            Missing::Requests { canary } => (7, Some(canary)),
-        },
-    };
-    out.push(number);
-    value.into_iter().for_each(|value| put_varint(out, value));
-}
-
-fn take_verdict(reader: &mut Reader<'_>) -> Result<Verdict, Malformed> {
-    let missing = match reader.byte()? {
-        0 => return Ok(Verdict::Fail),
-        1 => return Ok(Verdict::Pass),
-        2 => Missing::Canary,
-        3 => Missing::Baseline,
-        4 => Missing::WarmUp { seconds: reader.small()? },
-        5 => Missing::Share,
-        6 => Missing::Burst,
-        7 => Missing::Requests { canary: reader.varint()? },
-        _ => return Err(reader.malformed("no such verdict")),
-    };
-    Ok(Verdict::Inconclusive { missing })
 }
 
 pub(in super::super) fn put_intent(out: &mut Vec<u8>, intent: &Intent) {

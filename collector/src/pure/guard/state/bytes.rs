@@ -74,6 +74,7 @@ fn put_rollout(out: &mut Vec<u8>, rollout: &Rollout) {
             rollout: Arc::clone(name),
             sli: Arc::clone(&decided.sli),
             verdict: decided.verdict,
+            grounds: Arc::clone(&decided.grounds),
             record: decided.record,
             at: decided.at,
         };

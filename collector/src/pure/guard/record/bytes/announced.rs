@@ -84,6 +84,7 @@ fn put_measured(out: &mut Vec<u8>, measured: &Measured) {
         put_clauses(out, &sli.part);
         out.push(u8::from(sli.is_good));
     }
+    put_varint(out, u64::from(measured.train_requests));
 }
 
 fn take_measured(reader: &mut Reader<'_>) -> Result<Measured, Malformed> {
@@ -95,6 +96,7 @@ fn take_measured(reader: &mut Reader<'_>) -> Result<Measured, Malformed> {
             let count = reader.count(SLIS_MAX)?;
             (0..count).map(|_| take_sli(reader)).collect::<Result<_, _>>()?
         },
+        train_requests: reader.small()?,
     })
 }
 

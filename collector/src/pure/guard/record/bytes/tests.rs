@@ -1,6 +1,7 @@
 use bellwether_model::label::LabelSet;
 use bellwether_model::matcher::MatchOp;
 use bellwether_rules::service::{Mode, Risk, Strategy};
+use bellwether_rules::verdict::{Missing, Outcome, Verdict};
 
 use super::super::{Announced, Clause, Measured, MeasuredSli};
 use super::*;
@@ -26,6 +27,7 @@ fn announced() -> Announced {
         watch_ms: 3_600_000,
         hook: Some(name("switch")),
         measured: Measured {
+            train_requests: 20,
             version_label: "version".to_owned(),
             stratum_label: Some("route".to_owned()),
             environment: Vec::new(),
@@ -107,7 +109,8 @@ fn every_record() -> Vec<Record> {
     let verdicts = missing.map(|missing| Verdict::Inconclusive { missing });
     records.extend(verdicts.into_iter().chain([Verdict::Fail, Verdict::Pass]).map(|verdict| {
         let (rollout, sli, record) = (name("gh-1"), name("errors"), Hash([4; 32]));
-        Record::Decided { rollout, sli, verdict, record, at: Timestamp(13) }
+        let grounds = Arc::new(grounds(verdict));
+        Record::Decided { rollout, sli, verdict, grounds, record, at: Timestamp(13) }
     }));
     records.extend(Status::ALL.map(|status| {
         let current_version = (status == Status::Done).then(|| "1".to_owned());
@@ -128,6 +131,25 @@ fn every_record() -> Vec<Record> {
     }));
     records.push(Record::Kept { rollout });
     records
+}
+
+fn grounds(verdict: Verdict) -> Outcome {
+    let is_known = verdict == Verdict::Fail;
+    Outcome {
+        verdict,
+        decision_second: is_known.then_some(-3),
+        first_bad_second: Some(1_780_000_000),
+        log_e: 6.9,
+        log_e_unguarded: f64::INFINITY,
+        log_e_max: -0.0,
+        smallest_ratio: is_known.then_some(1.5),
+        ratio_at_most: Some(2.4),
+        canary_n: 10,
+        canary_bad: 2,
+        baseline_n: 1 << 40,
+        baseline_bad: 0,
+        reason: "worse".to_owned(),
+    }
 }
 
 #[test]
