@@ -8,6 +8,7 @@
 mod contract;
 mod e2e;
 mod packs;
+mod readme;
 mod rollouts;
 mod scrape_feed;
 mod scripts;

@@ -51,6 +51,9 @@ use super::notify::stats::Figures;
 /// them: a collector that was away must not take its own absence for the end of a condition.
 pub const GRACE: Duration = Duration::from_secs(10);
 
+/// A group that took longer is evaluated where it holds up none that are quick.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// What the journal had no room for goes again after this.
 const FULL_PAUSE: Duration = Duration::from_millis(500);
 
@@ -183,6 +186,8 @@ pub struct Job {
     pub state: Arc<GroupState>,
     /// When.
     pub slot: Timestamp,
+    /// The last evaluation took long: it must not stand in the way of others.
+    pub is_slow: bool,
 }
 
 /// A job that is done.
@@ -470,28 +475,25 @@ impl Control {
                 rules: Arc::clone(&live.planned.rules),
                 state: Arc::clone(&live.state),
                 slot,
+                is_slow: live.took > SLOW,
             }));
         }
     }
 
     fn evaluated(&mut self, now: Now, done: Done, effects: &mut Vec<Effect>) {
-        let Done { job, state, outcome, took, times } = done;
+        let Done { job, mut state, mut outcome, took, times } = done;
         let Some(live) = self.groups.get_mut(&job.key) else { return };
         // Of rules that are not these, or soon will not be.
         if job.generation != self.generation || self.planned.is_some() {
             return;
         }
         live.next = live.slots.after(job.slot);
-        let (evaluation, doubles) =
-            live.recorder.record(&job.key, &job.rules, (&live.state, &state), (job.slot, &outcome));
-        let mut bytes = Vec::new();
-        entry::put_evaluation(&mut bytes, &evaluation);
-        if bytes.len() > entry::ENTRY_BYTES_MAX {
+        let Some((bytes, doubles)) = live.entry(job.slot, &mut state, &mut outcome) else {
             self.stats.failures += job.rules.rules.len() as u64;
-            live.fail(&format!("the group yields {} bytes, more than an entry holds", bytes.len()));
+            live.fail("the group yields more than an entry holds");
             effects.push(Effect::Show(live.shown()));
             return;
-        }
+        };
         let counts = ControlStats {
             iterations: 1,
             evaluations: job.rules.rules.len() as u64,

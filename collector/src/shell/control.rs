@@ -45,6 +45,9 @@ use crate::pure::notify::stats::Figures;
 const LOOK: Duration = Duration::from_millis(5);
 /// The longest time without a look.
 const REST: Duration = Duration::from_secs(1);
+/// So many groups are evaluated at a time, at least: one that is slow for the first time holds up
+/// no other.
+const EVALUATORS: usize = 3;
 /// The deepest expression that the parser lets pass needs a part of it.
 const STACK_BYTES: usize = 16 << 20;
 
@@ -214,11 +217,20 @@ enum Task {
     Keep(KeepJob),
 }
 
+/// What is to be done by each kind of evaluator.
+struct Queues {
+    /// Seconds of rollouts and their records, which wait for no rule.
+    guard: Sender<Task>,
+    /// Rule groups.
+    groups: Sender<Task>,
+    /// Rule groups that took long.
+    slow: Sender<Task>,
+}
+
 /// What the threads share.
 struct Shared {
     sources: Sources,
     site: RwLock<Arc<Site>>,
-    jobs: Mutex<Receiver<Task>>,
     /// No job is to be begun any more.
     has_ended: AtomicBool,
 }
@@ -228,7 +240,7 @@ struct ControlThread {
     control: Control,
     shared: Arc<Shared>,
     watched: Vec<Arc<Watched>>,
-    jobs: Sender<Task>,
+    jobs: Queues,
     /// Who waits for answers, by ticket.
     asked: BTreeMap<u64, Asker>,
     next_ticket: u64,
@@ -249,26 +261,36 @@ pub fn start(
     stopper: &Stopper,
 ) -> Result<(ControlHandle, Board, Vec<JoinHandle<()>>), io::Error> {
     let (replies, messages) = channel();
-    let (jobs, queue) = channel();
     let site = RwLock::new(Arc::new(sources.site.clone()));
-    let jobs_left = Mutex::new(queue);
     let has_ended = AtomicBool::new(false);
-    let shared = Arc::new(Shared { sources, site, jobs: jobs_left, has_ended });
+    let shared = Arc::new(Shared { sources, site, has_ended });
     let board = Board::default();
     control.shown().for_each(|shown| board.show(shown));
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let count = cores.saturating_sub(1).max(1);
-    let watched: Vec<Arc<Watched>> = (0..count).map(|_| Arc::default()).collect();
-    let mut threads = Vec::new();
-    for watched in &watched {
-        let (shared, watched) = (Arc::clone(&shared), Arc::clone(watched));
-        let (replies, stops_all) = (replies.clone(), stopper.on_return());
-        let builder = thread::Builder::new().name("rules".to_owned()).stack_size(STACK_BYTES);
-        threads.push(builder.spawn(move || {
-            let _stops_all = stops_all;
-            evaluate(&shared, &watched, &replies);
-        })?);
+    let (guard, for_guard) = channel();
+    let (groups, for_groups) = channel();
+    let (slow, for_slow) = channel();
+    let (mut watched, mut threads) = (Vec::new(), Vec::new());
+    let kinds = [(for_guard, 1), (for_groups, EVALUATORS.max(cores - 1)), (for_slow, 1)];
+    for (queue, count) in kinds {
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..count {
+            let evaluator = Evaluator {
+                shared: Arc::clone(&shared),
+                queue: Arc::clone(&queue),
+                watched: Arc::default(),
+                replies: replies.clone(),
+            };
+            watched.push(Arc::clone(&evaluator.watched));
+            let stops_all = stopper.on_return();
+            let builder = thread::Builder::new().name("rules".to_owned()).stack_size(STACK_BYTES);
+            threads.push(builder.spawn(move || {
+                let _stops_all = stops_all;
+                evaluator.run();
+            })?);
+        }
     }
+    let jobs = Queues { guard, groups, slow };
     let thread = ControlThread {
         control,
         shared,
@@ -287,47 +309,61 @@ pub fn start(
     Ok((ControlHandle { messages: replies }, board, threads))
 }
 
-/// An evaluator: does jobs until there are no more.
-fn evaluate(shared: &Shared, watched: &Watched, replies: &Sender<Message>) {
-    let Sources { store, clock, limits, .. } = &shared.sources;
-    loop {
-        let Ok(task) = lock(&shared.jobs).recv() else { return };
-        let begun = clock.now();
-        let job = match task {
-            Task::Evaluate(job) => job,
-            Task::Count(job) => {
-                let counted = job.run(&store.view(begun.wall), begun.wall);
-                if replies.send(Message::Guard(guard::Event::Counted(Box::new(counted)))).is_err() {
-                    return;
+/// A thread that does jobs until there are no more.
+struct Evaluator {
+    shared: Arc<Shared>,
+    queue: Arc<Mutex<Receiver<Task>>>,
+    watched: Arc<Watched>,
+    replies: Sender<Message>,
+}
+
+impl Evaluator {
+    fn run(&self) {
+        loop {
+            let Ok(task) = lock(&self.queue).recv() else { return };
+            let message = match task {
+                Task::Evaluate(job) => match self.evaluate(job) {
+                    Some(done) => Message::Evaluated(Box::new(done)),
+                    None => return,
+                },
+                Task::Count(job) => {
+                    let Sources { store, clock, .. } = &self.shared.sources;
+                    let now = clock.now().wall;
+                    let counted = Box::new(job.run(&store.view(now), now));
+                    Message::Guard(guard::Event::Counted(counted))
                 }
-                continue;
-            }
-            Task::Keep(job) => {
-                let is_written = keep(&shared.sources.records, &job);
-                if replies.send(Message::Guard(guard::Event::Kept { job, is_written })).is_err() {
-                    return;
+                Task::Keep(job) => {
+                    let is_written = keep(&self.shared.sources.records, &job);
+                    Message::Guard(guard::Event::Kept { job, is_written })
                 }
-                continue;
+            };
+            if self.replies.send(message).is_err() {
+                return;
             }
-        };
-        watched.stop.store(false, Ordering::SeqCst);
-        // Looked at after the flag is down: whoever ends the threads raises it once more.
-        if shared.has_ended.load(Ordering::SeqCst) {
-            return;
         }
-        *lock(&watched.until) = Some(begun.mono + limits.timeout);
-        let site = Arc::clone(&shared.site.read().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Evaluates a group; `None` if no job is to be begun any more.
+    fn evaluate(&self, job: Job) -> Option<Done> {
+        let Shared { sources, site, has_ended } = &*self.shared;
+        let Sources { store, clock, limits, .. } = sources;
+        let begun = clock.now();
+        self.watched.stop.store(false, Ordering::SeqCst);
+        // Looked at after the flag is down: whoever ends the threads raises it once more.
+        if has_ended.load(Ordering::SeqCst) {
+            return None;
+        }
+        *lock(&self.watched.until) = Some(begun.mono + limits.timeout);
+        let site = Arc::clone(&site.read().unwrap_or_else(PoisonError::into_inner));
         let means = Means {
             options: Options::default(),
             pool: &Serial,
-            budget: Budget { samples_max: limits.samples_max, stop: &watched.stop },
+            budget: Budget { samples_max: limits.samples_max, stop: &self.watched.stop },
             site: &site,
         };
         let done = job.run(&store.view(begun.wall), means, &mut || clock.now());
-        *lock(&watched.until) = None;
-        if replies.send(Message::Evaluated(Box::new(done))).is_err() {
-            return;
-        }
+        *lock(&self.watched.until) = None;
+        Some(done)
     }
 }
 
@@ -413,9 +449,12 @@ impl ControlThread {
     /// Does an effect; `None` if whoever is needed has ended.
     fn perform(&mut self, effect: Effect) -> Option<()> {
         match effect {
-            Effect::Evaluate(job) => self.jobs.send(Task::Evaluate(job)).ok(),
-            Effect::Count(job) => self.jobs.send(Task::Count(job)).ok(),
-            Effect::Keep(job) => self.jobs.send(Task::Keep(job)).ok(),
+            Effect::Evaluate(job) => {
+                let queue = if job.is_slow { &self.jobs.slow } else { &self.jobs.groups };
+                queue.send(Task::Evaluate(job)).ok()
+            }
+            Effect::Count(job) => self.jobs.guard.send(Task::Count(job)).ok(),
+            Effect::Keep(job) => self.jobs.guard.send(Task::Keep(job)).ok(),
             Effect::Reply { ticket, reply, after } => {
                 self.answer(ticket, reply, after);
                 Some(())

@@ -1,11 +1,15 @@
 //! One rule group as it runs.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_model::series::is_stale;
 use bellwether_model::time::Timestamp;
-use bellwether_rules::group::{GroupState, RuleState};
+use bellwether_rules::group::{GroupState, Outcome, RuleState};
 
+use super::super::entry::{self, ENTRY_BYTES_MAX};
 use super::super::notify::event::RuleRef;
 use super::held::aligned;
 use super::recorder::Recorder;
@@ -50,6 +54,60 @@ impl Live {
         state.rules.iter_mut().for_each(|rule| rule.error = Some(error.to_owned()));
         self.recorder.reset();
         self.is_running = false;
+    }
+
+    /// The entry of a slot, and how many samples are left out of it since an earlier rule of the
+    /// group has written the same series. Where it is more than an entry holds, the rules that
+    /// yield most of it fail; `None` if what is left is too much as well.
+    pub(super) fn entry(
+        &mut self,
+        slot: Timestamp,
+        state: &mut GroupState,
+        outcome: &mut Outcome,
+    ) -> Option<(Vec<u8>, u64)> {
+        loop {
+            let PlannedGroup { key, rules, .. } = &self.planned;
+            let (evaluation, doubles) =
+                self.recorder.record(key, rules, (&self.state, state), (slot, outcome));
+            let mut bytes = Vec::new();
+            entry::put_evaluation(&mut bytes, &evaluation);
+            let over = bytes.len().saturating_sub(ENTRY_BYTES_MAX);
+            if over == 0 {
+                return Some((bytes, doubles));
+            }
+            self.recorder.reset();
+            self.shed(over, state, outcome)?;
+        }
+    }
+
+    /// Fails rules that have written samples, recording rules and the largest first, until so many
+    /// bytes are saved or none is left; `None` if there was none.
+    fn shed(&self, over: usize, state: &mut GroupState, outcome: &mut Outcome) -> Option<()> {
+        let mut sizes: BTreeMap<usize, usize> = BTreeMap::new();
+        for sample in outcome.samples.iter().filter(|sample| !is_stale(sample.value)) {
+            let labels = sample.labels.iter().map(|(name, value)| name.len() + value.len());
+            *sizes.entry(sample.rule).or_default() += labels.sum::<usize>();
+        }
+        let is_alert = |rule: usize| {
+            self.planned.rules.rules.get(rule).is_some_and(|rule| rule.alert().is_some())
+        };
+        let mut rules: Vec<(usize, usize)> = sizes.into_iter().collect();
+        rules.sort_by_key(|(rule, size)| (is_alert(*rule), Reverse(*size)));
+        let mut saved = 0;
+        for (rule, size) in rules {
+            if saved >= over {
+                break;
+            }
+            saved += size;
+            let error =
+                "the rule yields most of a group that is more than an entry holds".to_owned();
+            let (before, after) = (self.state.rules.get(rule)?, state.rules.get_mut(rule)?);
+            let evaluated_at = after.evaluated_at;
+            *after = RuleState { error: Some(error.clone()), evaluated_at, ..before.clone() };
+            outcome.samples.retain(|sample| sample.rule != rule);
+            outcome.failures.push((rule, error));
+        }
+        (saved > 0).then_some(())
     }
 
     /// The same group with other rules, which take what those of the same identity had.

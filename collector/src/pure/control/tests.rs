@@ -288,6 +288,7 @@ fn each_rule_is_timed_by_itself() {
         rules: Arc::clone(&live.planned.rules),
         state: Arc::clone(&live.state),
         slot: Timestamp(1000),
+        is_slow: false,
     };
     let (stop, site) = (AtomicBool::new(false), Site::default());
     let budget = Budget { samples_max: 10_000, stop: &stop };
@@ -333,7 +334,34 @@ fn rules_that_change_while_a_slot_is_on_its_way_wait_for_it() {
 }
 
 #[test]
-fn a_group_that_yields_more_than_an_entry_fails_and_keeps_its_state() {
+fn a_rule_that_yields_more_than_an_entry_fails_and_its_group_goes_on() {
+    let text = "z".repeat(4000);
+    let rules = format!(
+        "groups:\n- name: g\n  interval: 1s\n  rules:\n\
+         \x20 - {{record: big, expr: 'x > 0', labels: {{text: '{text}'}}}}\n\
+         \x20 - {{record: small, expr: 'sum(x)'}}\n\
+         \x20 - {{alert: A, expr: 'sum(x) > 0'}}\n"
+    );
+    let rows: Vec<String> = (0..4200).map(|i| format!("x{{i=\"{i}\"}} 0 1x5")).collect();
+    let mut world = World::new(&rows, &rules);
+    for _ in 0..3 {
+        world.second(true);
+    }
+    let key = world.held.keys().next().unwrap().clone();
+    let errors: Vec<_> = {
+        let state = world.control.state(&key).unwrap();
+        state.rules.iter().map(|rule| rule.error.clone()).collect()
+    };
+    let error = errors[0].as_deref().unwrap();
+    assert!(error.contains("more than an entry holds"), "{error}");
+    assert_eq!(errors[1..], [None, None]);
+    assert!(world.control.stats().failures >= 1 && world.control.stats().samples > 0);
+    assert!(world.alerts()[2].iter().next().is_some(), "the alert beside it fires");
+    world.check();
+}
+
+#[test]
+fn an_alert_that_yields_more_than_an_entry_fails_and_keeps_its_state() {
     let text = "z".repeat(16_000);
     let rules = format!(
         "groups:\n- name: g\n  interval: 1s\n  rules:\n\
@@ -342,10 +370,9 @@ fn a_group_that_yields_more_than_an_entry_fails_and_keeps_its_state() {
     let rows: Vec<String> = (0..1100).map(|i| format!("x{{i=\"{i}\"}} 0 1x5")).collect();
     let mut world = World::new(&rows, &rules);
     world.second(true);
-    let before = world.held.clone();
     world.second(true);
-    assert_eq!(world.held, before);
-    let key = before.keys().next().unwrap();
+    world.check();
+    let key = world.held.keys().next().unwrap();
     let error = world.control.state(key).unwrap().rules[0].error.clone().unwrap();
     assert!(error.contains("more than an entry holds"), "{error}");
     assert_eq!(world.control.stats().failures, 1);
