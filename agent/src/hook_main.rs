@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Command::Observe(file) => look(&file),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("bellwether-hook: {error:#}");
+        log::complain(format_args!("bellwether-hook: {error:#}"));
         ExitCode::from(COULD_NOT_RUN)
     })
 }
@@ -98,7 +98,7 @@ fn look(file: &File) -> anyhow::Result<ExitCode> {
             }
             Err(words) => {
                 is_known = false;
-                eprintln!("{}: {words}", entry.lane);
+                log::complain(format_args!("{}: {words}", entry.lane));
             }
         }
     }

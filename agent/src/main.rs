@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         Command::Status(arguments) => status(&arguments),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("bellwether-agent: {error:#}");
+        log::complain(format_args!("bellwether-agent: {error:#}"));
         ExitCode::from(COULD_NOT_RUN)
     })
 }
@@ -82,7 +82,7 @@ fn print_once(settings: &Settings) -> anyhow::Result<ExitCode> {
     let once = once(asked, &plan.target, host, clock, startup::facts())?;
     io::stdout().write_all(&once.page).context("cannot write the page")?;
     for (input, error) in &once.failed {
-        eprintln!("{input}: {error}");
+        log::complain(format_args!("{input}: {error}"));
     }
     Ok(if once.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
 }

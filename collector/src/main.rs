@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Command::Test(Test::Rules(test)) => rules_cli::test(&test),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("bellwether: {error:#}");
+        log::complain(format_args!("bellwether: {error:#}"));
         ExitCode::from(COULD_NOT_RUN)
     })
 }

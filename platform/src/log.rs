@@ -1,6 +1,8 @@
 //! Where both daemons' logs go and how much is in them: standard error, up to the level that the
 //! environment variable `BELLWETHER_LOG` says.
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::{env, io};
 
 use tracing::level_filters::LevelFilter;
@@ -12,6 +14,12 @@ const LEVEL: &str = "BELLWETHER_LOG";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{LEVEL} must be one of off, error, warn, info, debug, trace")]
 pub struct BadLevel;
+
+/// Tells whoever reads standard error; where it cannot be written, nobody does, and the exit code
+/// says it alone.
+pub fn complain(text: impl Display) {
+    writeln!(io::stderr(), "{text}").ok();
+}
 
 /// Logs to standard error from now on.
 ///

@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, bail};
 use bellwether_model::diagnostic::{Diagnostic, Diagnostics, Severity};
+use bellwether_platform::log::complain;
 use bellwether_platform::surroundings::read_text;
 use serde_json::{Value, json};
 
@@ -54,7 +55,7 @@ pub fn run(check: &CheckConfig) -> anyhow::Result<ExitCode> {
         match one(path, check, &surroundings) {
             Ok(found) => checked.push(Checked { path: path.clone(), found }),
             Err(error) => {
-                eprintln!("bellwether: {error:#}");
+                complain(format_args!("bellwether: {error:#}"));
                 is_whole = false;
             }
         }

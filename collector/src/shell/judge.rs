@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -83,11 +83,26 @@ fn record(judge: &Judge, path: &Path) -> anyhow::Result<Record> {
     };
     let record = Record::judge(config(judge), counts.ticks, context)?;
     if let Some(out) = &judge.record {
+        check_target(judge, out)?;
         let key = key::signing(judge.key.as_deref(), judge.data_dir.as_deref())?;
         replace_file(&RealDisk, out, &record.seal(&key))
             .with_context(|| format!("cannot write the record {}", out.display()))?;
     }
     Ok(record)
+}
+
+/// A record takes the place of nothing but an older one: of no device, and of no file of its own.
+fn check_target(judge: &Judge, out: &Path) -> anyhow::Result<()> {
+    let Ok(found) = fs::metadata(out) else { return Ok(()) };
+    if !found.is_file() {
+        bail!("{} is no file: a record is not written there", out.display());
+    }
+    let real = fs::canonicalize(out)?;
+    let mut inputs = judge.files.iter().chain(&judge.key).chain(&judge.previous);
+    if inputs.any(|input| fs::canonicalize(input).is_ok_and(|input| input == real)) {
+        bail!("{} is read by this very command: a record is not written there", out.display());
+    }
+    Ok(())
 }
 
 fn pretty(value: &serde_json::Value) -> anyhow::Result<String> {

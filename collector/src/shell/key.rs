@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use bellwether_platform::disk::{RealDisk, make_dir, replace_file};
+use bellwether_platform::log::complain;
 use bellwether_platform::principal::{Token, TokenError, make_token};
 use bellwether_rules::record::{PublicKey, SecretKey};
 
@@ -47,11 +48,11 @@ pub(super) fn signing(path: Option<&Path>, dir: Option<&Path>) -> anyhow::Result
     match make(&path) {
         Ok(key) => {
             let beside = public_path(&path);
-            eprintln!(
+            complain(format_args!(
                 "bellwether: made the key {} to sign records with; {} checks them",
                 path.display(),
                 beside.display()
-            );
+            ));
             Ok(key)
         }
         Err(error) if matches!(error.downcast_ref(), Some(TokenError::Exists(_))) => read(&path),

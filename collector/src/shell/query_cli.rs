@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bellwether_model::time::{self, Timestamp};
 use bellwether_platform::clock::Clock;
+use bellwether_platform::log::complain;
 use form_urlencoded::Serializer;
 use hyper::{Method, StatusCode};
 use rustix::termios::tcgetwinsize;
@@ -41,7 +42,7 @@ pub async fn run(query: &Query) -> anyhow::Result<ExitCode> {
     for (list, word) in [("warnings", "warning"), ("infos", "info")] {
         let texts = answer.get(list).and_then(Value::as_array).into_iter().flatten();
         for text in texts.filter_map(Value::as_str) {
-            eprintln!("bellwether: {word}: {}", printable(text));
+            complain(format_args!("bellwether: {word}: {}", printable(text)));
         }
     }
     let data = answer.get("data").unwrap_or(&Value::Null);

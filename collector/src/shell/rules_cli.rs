@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use bellwether_platform::log::complain;
 use bellwether_rules::unit::{self, Report};
 
 use super::cli::{CheckRules, TestRules};
@@ -22,7 +23,7 @@ pub fn check(arguments: &CheckRules) -> anyhow::Result<ExitCode> {
     let mut paths = Vec::new();
     let mut is_whole = true;
     let mut told = |error: anyhow::Error| {
-        eprintln!("bellwether: {error:#}");
+        complain(format_args!("bellwether: {error:#}"));
         is_whole = false;
     };
     for path in &arguments.paths {
@@ -76,7 +77,7 @@ pub fn test(arguments: &TestRules) -> anyhow::Result<ExitCode> {
                 writeln!(io::stdout(), "{problems}")?;
             }
             Err(error) => {
-                eprintln!("bellwether: {error:#}");
+                complain(format_args!("bellwether: {error:#}"));
                 is_whole = false;
             }
         }
@@ -105,7 +106,7 @@ fn tested(path: &Path) -> anyhow::Result<Checked<Report>> {
     for pattern in &test.rule_files {
         let found = matched(&beside.join(pattern))?;
         if found.is_empty() {
-            eprintln!("bellwether: {}: no file is like {pattern:?}", path.display());
+            complain(format_args!("bellwether: {}: no file is like {pattern:?}", path.display()));
         }
         for path in found {
             match rule_files::read(&path)? {

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use bellwether_platform::log::complain;
 use form_urlencoded::Serializer;
 use hyper::{Method, StatusCode};
 
@@ -70,7 +71,7 @@ pub fn check(arguments: &CheckRollout) -> anyhow::Result<ExitCode> {
     let mut is_whole = true;
     for path in &arguments.paths {
         collect_within(path, &mut paths).unwrap_or_else(|error| {
-            eprintln!("bellwether: {error:#}");
+            complain(format_args!("bellwether: {error:#}"));
             is_whole = false;
         });
     }

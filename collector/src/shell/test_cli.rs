@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use bellwether_platform::log::complain;
 use bellwether_promql::script::read;
 use bellwether_promql::script::read::SCRIPT_BYTES;
 use bellwether_promql::script::run::{Outcome, Tally, Verdict, run as run_script};
@@ -30,7 +31,7 @@ pub fn run(test: &TestPromql) -> anyhow::Result<ExitCode> {
     let mut scripts = Vec::new();
     let mut is_whole = true;
     let mut told = |error: anyhow::Error| {
-        eprintln!("bellwether: {error:#}");
+        complain(format_args!("bellwether: {error:#}"));
         is_whole = false;
     };
     for path in &test.paths {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use bellwether_platform::log::complain;
 use bellwether_rules::record::{self, RECORD_BYTES_MAX, Report, verdict_name};
 
 use super::cli::Verify;
@@ -27,7 +28,7 @@ pub fn run(verify: &Verify) -> anyhow::Result<ExitCode> {
         let bytes = match judge::read(path, RECORD_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) => {
-                eprintln!("bellwether: cannot read {file}: {error}");
+                complain(format_args!("bellwether: cannot read {file}: {error}"));
                 is_whole = false;
                 continue;
             }

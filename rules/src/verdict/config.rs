@@ -7,7 +7,7 @@ use super::VERSION;
 pub struct Config {
     /// The version of the algorithm, 1 to [`VERSION`].
     pub version: u32,
-    /// The bound of the probability that a healthy canary is ever failed, in (0, 0.5].
+    /// The bound of the probability that a healthy canary is ever failed, 1e-100 to 0.5.
     pub alpha: f64,
     /// The tolerated ratio of the canary's share of bad requests to the baseline's, 1 to 100.
     pub rho: f64,
@@ -54,7 +54,7 @@ impl Config {
         if self.version == 0 || self.version > VERSION {
             return Err(ConfigError::Version { version: self.version });
         }
-        within("alpha", self.alpha, 0.0, 0.5)?;
+        within("alpha", self.alpha, 0.999_999e-100, 0.5)?;
         within("rho", self.rho, 0.999_999, 100.0)?;
         within("delta", self.delta, 0.0, 100.0)?;
         if let Some(share) = self.share {

@@ -8,8 +8,11 @@ use super::dispersion::Dispersion;
 use super::evidence::{self, Evidence};
 use super::outcome::{Missing, Outcome, Verdict};
 use super::reach::Exposure;
-use super::strata::Strata;
+use super::strata::{Pair, Strata};
 use super::words;
+
+/// How far back "lately" reaches.
+const LATELY_SECONDS: f64 = 60.0;
 
 /// What one second did to the evidence.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +43,7 @@ pub struct Judge {
     /// Since the canary's first request, warm-up included.
     served: Arms,
     judged: Arms,
+    compared: Compared,
     log_e: f64,
     log_e_max: f64,
     failed_at: Option<i64>,
@@ -74,6 +78,7 @@ impl Judge {
             judged_from: None,
             served: Arms::default(),
             judged: Arms::default(),
+            compared: Compared::default(),
             log_e: 0.0,
             log_e_max: 0.0,
             failed_at: None,
@@ -183,13 +188,19 @@ impl Judge {
     fn weigh(&mut self, second: i64, now: Arms) {
         let mut increment = Increment::default();
         let (rho, bound, judged) = (self.config.rho, &mut self.bound, &mut self.judged);
+        let (before, waits) = (judged.canary.n, self.config.guard.is_on());
         let mut any = false;
-        self.strata.take(|canary, baseline| {
+        self.strata.take(|waited, now| {
             any = true;
-            increment.add(rho, canary, baseline);
+            let Pair { canary, baseline } = if waits { waited } else { now };
+            if canary.n > 0 && baseline.n > 0 {
+                increment.add(rho, canary, baseline);
+            }
+            let Pair { canary, baseline } = waited;
             bound.add(canary, baseline);
             judged.add(Arms { canary, baseline });
         });
+        self.compared.step(second, judged.canary.n - before, self.strata.take_alone());
         if now.canary.bad > 0 {
             self.first_bad.get_or_insert(second);
         }
@@ -203,7 +214,7 @@ impl Judge {
             self.failed_at.get_or_insert(second);
         }
         let (exponent, left_out) = self.caution();
-        if self.bound.log_pass(exponent, left_out) >= self.log_inverse {
+        if self.is_compared() && self.bound.log_pass(exponent, left_out) >= self.log_inverse {
             self.passed_at.get_or_insert(second);
         } else {
             self.passed_at = None;
@@ -273,6 +284,9 @@ impl Judge {
         if self.share_is_off() {
             return Some(Missing::Share);
         }
+        if !self.is_compared() {
+            return Some(Missing::Baseline);
+        }
         if self.evidence.log_plain() >= self.log_inverse {
             return Some(Missing::Burst);
         }
@@ -280,6 +294,17 @@ impl Judge {
             return None;
         }
         Some(Missing::Requests { canary: self.requests_missing() })
+    }
+
+    /// Whether nearly all that the canary serves is compared with something, and nearly all of what
+    /// is bad, but for one train.
+    fn is_compared(&self) -> bool {
+        let Compared { alone, .. } = self.compared;
+        let few = |part: u64, rest: u64| part.saturating_mul(9) <= rest;
+        self.compared.is_so_lately()
+            && few(alone.n, self.judged.canary.n)
+            && (alone.bad <= self.config.guard.train_requests.into()
+                || few(alone.bad, self.judged.canary.bad))
     }
 
     /// A quarter more or less than the share that was meant, and by five standard deviations if
@@ -321,6 +346,32 @@ impl Judge {
             train_requests,
             train_seconds: f64::from(self.config.guard.train_seconds),
         }
+    }
+}
+
+/// How much of what the canary served was compared with something.
+#[derive(Debug, Clone, Copy, Default)]
+struct Compared {
+    /// What never was.
+    alone: Arm,
+    /// Of about the last minute: requests that were, and that were not.
+    lately: (f64, f64),
+    last: Option<i64>,
+}
+
+impl Compared {
+    fn step(&mut self, second: i64, compared: u64, alone: Arm) {
+        let since = self.last.map_or(0, |last| second.saturating_sub(last));
+        self.last = Some(second);
+        let keep = libm::exp(-(since as f64) / LATELY_SECONDS);
+        let (with, without) = self.lately;
+        self.lately = (with * keep + compared as f64, without * keep + alone.n as f64);
+        self.alone.add(alone);
+    }
+
+    fn is_so_lately(&self) -> bool {
+        let (with, without) = self.lately;
+        without * 9.0 <= with
     }
 }
 

@@ -19,7 +19,8 @@ pub enum Verdict {
 pub enum Missing {
     /// No request has reached the canary.
     Canary,
-    /// No request has reached the baseline since the rollout began.
+    /// No request has reached the baseline since the rollout began, or more than a tenth of what
+    /// the canary serves, or lately served, cannot be compared with anything.
     Baseline,
     /// The warm-up is not over.
     WarmUp {

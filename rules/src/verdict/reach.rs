@@ -1,5 +1,6 @@
 //! What would have been found by now.
 
+use super::bets::RATIOS;
 use super::counts::Arm;
 
 /// What the evidence has had to go on.
@@ -50,13 +51,20 @@ impl Exposure {
         found.then_some(most)
     }
 
-    /// The expected logarithm of the evidence for a ratio.
+    /// The expected logarithm of the evidence for a ratio, by the bet that says most of it.
     fn expected(&self, ratio: f64, healthy: f64, n_c: f64, n_b: f64) -> f64 {
-        let away = libm::log((self.rho * n_c + n_b) / (ratio * n_c + n_b));
-        let gain = away + libm::log(ratio / self.rho);
         let bad = healthy * ratio;
         let train = bad * (self.train_seconds / self.seconds).min(1.0);
-        let kept = bad - train.min(self.train_requests);
-        self.exponent * (kept * gain + self.baseline.bad as f64 * away)
+        let mut most = self.train_requests;
+        if most > 0.0 {
+            // A train may have any number in its first second.
+            most = most.max(bad / self.seconds);
+        }
+        let kept = bad - train.min(most);
+        let said = RATIOS.iter().map(|bet| {
+            let away = libm::log((self.rho * n_c + n_b) / (bet * self.rho * n_c + n_b));
+            kept * (away + libm::log(*bet)) + self.baseline.bad as f64 * away
+        });
+        self.exponent * said.fold(0.0, f64::max)
     }
 }

@@ -46,6 +46,11 @@ fn fail(config: &Config, outcome: &Outcome) -> String {
 fn inconclusive(outcome: &Outcome, missing: Missing) -> String {
     match missing {
         Missing::Canary => "no request has reached the canary".to_owned(),
+        Missing::Baseline if outcome.baseline_n > 0 => format!(
+            "the canary serves requests beside which the baseline serves none (a route of its own, \
+             or the baseline is gone), so that they cannot be compared ({})",
+            counts(outcome),
+        ),
         Missing::Baseline => {
             "no request has reached the baseline beside the canary's, so there is nothing to \
              compare with"

@@ -78,6 +78,11 @@ fn the_exit_code_is_the_verdict() {
         assert_eq!((found, error.as_str()), (code, ""), "{files:?} {of}: {out}");
         assert!(out.starts_with(said), "{out}");
     }
+    // Nobody hears why, and the exit code still says it.
+    let deaf = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(daemon(Daemon::Collector));
+    command.args(["judge", "wrong.csv", "--alpha", "0.001"]).current_dir(at).stderr(deaf);
+    assert_eq!(command.status().unwrap().code(), Some(2));
     let (code, out, error) = run(at, &["judge", "wrong.csv", "--alpha", "0.001"]);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(error.contains("csv005") && error.contains("wrong.csv:1:1"), "{error}");
@@ -125,6 +130,14 @@ fn records_are_verified_and_changed_ones_are_not() {
     let (code, out, error) = verify(&["1.json", "2.json"], "my.key.pub");
     assert_eq!((code, error.as_str()), (0, ""), "{out}");
     assert!(out.contains("1.json: good: fail in second "), "{out}");
+    for (target, more) in
+        [(".", &[][..]), ("a.csv", &[]), ("my.key", &[]), ("1.json", &["--previous", "1.json"])]
+    {
+        let words = [&["--record", target, "--key", "my.key"], more].concat();
+        let before = fs::read(at.join(target)).ok();
+        assert_eq!(judge("a.csv", &words), 2, "{target}");
+        assert!(before.is_none() || fs::read(at.join(target)).ok() == before, "{target}");
+    }
     // What others sign, in another order, without its beginning, or changed.
     assert_eq!(verify(&["2.json", "1.json"], "my.key.pub").0, 1);
     assert_eq!(verify(&["2.json"], "my.key.pub").0, 1);

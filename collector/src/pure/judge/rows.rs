@@ -51,7 +51,7 @@ const STRATUM_COLUMN: usize = 5;
 pub struct Counts {
     /// The rows in their order.
     pub ticks: Vec<Tick>,
-    /// The names of the strata, by number; empty without the column.
+    /// The names of the strata, by number, in their order; empty without the column.
     pub strata: Vec<String>,
 }
 
@@ -84,7 +84,7 @@ pub fn read(file: &str, bytes: &[u8]) -> Result<Counts, Diagnostics> {
         reader.error(NOT_TEXT, at..at + 1, "not UTF-8 from here", Some(help));
     }
     reader.table(&text);
-    if reader.problems.has_errors() { Err(reader.problems) } else { Ok(reader.counts) }
+    if reader.problems.has_errors() { Err(reader.problems) } else { Ok(reader.in_order()) }
 }
 
 /// A field and its bytes in the text, quotes included.
@@ -287,6 +287,21 @@ impl Reader {
             self.error(RANGE, field.span.clone(), &what, None);
         }
         value
+    }
+
+    /// With strata numbered by their names: the bits of a verdict must not change with the rows'
+    /// order within a second.
+    fn in_order(self) -> Counts {
+        let mut counts = self.counts;
+        let mut order = vec![0; self.numbers.len()];
+        for (place, number) in (0..).zip(self.numbers.values()) {
+            order.get_mut(usize::from(*number)).into_iter().for_each(|order| *order = place);
+        }
+        for tick in &mut counts.ticks {
+            tick.stratum = order.get(usize::from(tick.stratum)).copied().unwrap_or(tick.stratum);
+        }
+        counts.strata.sort_unstable();
+        counts
     }
 
     fn stratum(&mut self, field: &Field<'_>) -> Option<u16> {
