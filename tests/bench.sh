@@ -25,13 +25,14 @@ told:
             after another at random moments
   rules     CPU of a round of 500 rules over 50,000 series that come at 15 s and at 1 s, beside
             Prometheus: what the process takes with rules less what it takes without
+  judges    10,000 rollouts, each judged every second, on one core
   rollback  from the first bad request of a canary (a twentieth of 200 requests a second through
             nginx) to the hook and to traffic on the old version, 20 trials: 20 % and 5 % bad, soon
             after the announce; BELLWETHER_HEALTH=SECONDS lets it be well for so long before
 END
 }
 
-PARTS='binaries agent wire ingest store memory restart promql page rules rollback'
+PARTS='binaries agent wire ingest store memory restart promql page rules judges rollback'
 seconds=20
 parts=
 for word in "$@"; do
@@ -327,6 +328,11 @@ part_page() {
 part_rules() {
     # shellcheck source=tests/bench/rules.sh
     . tests/bench/rules.sh
+}
+
+part_judges() {
+    heading 'judges: 10,000 rollouts'
+    "$bin/bench-judges" 10000 60
 }
 
 part_rollback() {

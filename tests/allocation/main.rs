@@ -2,7 +2,7 @@
 //! runs alone, without the test harness and its threads.
 //!
 //! The agent's sampling and encoding of a tick, and the collector's admission of a delta frame, ask
-//! for nothing. What is beside them has a named bound: the frame that leaves the sampler's thread,
+//! for nothing, nor does judging a second of a rollout. What is beside them has a named bound: the frame that leaves the sampler's thread,
 //! and a part that the store seals every 16th row.
 #![allow(
     clippy::indexing_slicing,
@@ -34,6 +34,7 @@ use bellwether_model::wire::encode::{Encoder, Origin};
 use bellwether_model::wire::envelope::Envelope;
 use bellwether_model::wire::table::{ColumnIndex, ColumnSpec, Table};
 use bellwether_platform::clock::Clock;
+use bellwether_rules::verdict::{Arm, Config, Judge, Tick};
 use bellwether_store::{Limits, Store};
 
 use counting::{Counting, allocations};
@@ -50,12 +51,35 @@ fn main() {
     let tick = sample_and_encode();
     println!("agent: {tick} allocations for 100 ticks of sampling and encoding");
     assert_eq!(tick, 0, "sampling and encoding allocate");
+    let judged = judge();
+    println!("judge: {judged} allocations for 1000 seconds");
+    assert_eq!(judged, 0, "judging allocates");
     let frames = admit();
     println!("collector: by frame between two parts {frames:?}");
     let quiet = frames.iter().filter(|count| **count == 0).count();
     let sealed = frames.iter().filter(|count| **count > 0).count();
     assert!(sealed * OPEN_ROWS <= frames.len() + OPEN_ROWS, "more than one row in 16 allocates");
     assert!(quiet > 0, "no frame is admitted without an allocation");
+}
+
+/// Allocations of a thousand seconds of a rollout with three strata, a tenth of the canary's
+/// requests being bad, after ten others.
+fn judge() -> u64 {
+    let mut judge = Judge::new(Config::default()).expect("invariant: the defaults are in range");
+    let mut ticks = [Tick::default(); 3];
+    let mut before = 0;
+    for second in 0..1010 {
+        if second == 10 {
+            before = allocations();
+        }
+        for (tick, stratum) in ticks.iter_mut().zip(0..) {
+            let (canary, baseline) = (Arm { n: 10, bad: 1 }, Arm { n: 190, bad: 0 });
+            *tick = Tick { second, stratum, canary, baseline };
+        }
+        judge.step(&ticks).expect("counts that can be");
+    }
+    assert!(judge.has_failed());
+    allocations() - before
 }
 
 fn origin() -> Origin {

@@ -191,8 +191,10 @@ impl Rollout {
         let mut second =
             Second { at: self.at, routes: [Arms::default(); ROUTES_MAX], count: moment.count };
         for (arms, route) in second.routes.iter_mut().zip(moment.routes()) {
-            let canary = rps * self.traffic.share * route.canary_weight;
-            let baseline = rps * (1.0 - self.traffic.share) * route.baseline_weight;
+            let [of_canary, of_baseline] =
+                moment.serves.map(|serves| if serves { rps } else { 0.0 });
+            let canary = of_canary * self.traffic.share * route.canary_weight;
+            let baseline = of_baseline * (1.0 - self.traffic.share) * route.baseline_weight;
             let error = self.error_of_canary((route.error * moment.canary_times).min(1.0));
             (arms.canary_n, arms.canary_bad) =
                 counts(&mut self.random, canary, error, moment.batch);

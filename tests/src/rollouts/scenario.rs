@@ -18,6 +18,9 @@ pub enum Scenario {
     /// For 1 to 10 minutes 1 to 100 % of all requests fail, in both arms, at 0.3 to 3 times the
     /// load.
     SharedOutage,
+    /// Each arm has requests in spells of 1 to 8 s with pauses as long between, and for one to five
+    /// times 1 to 60 s a part of all requests fails, in both arms.
+    Pauses,
     /// Clients retry: trains of 3 to 20 bad requests over 1 to 15 s, one every 20 to 600 s, each on
     /// the arm that its client is on.
     RetryTrains,
@@ -40,10 +43,11 @@ pub enum Scenario {
 
 impl Scenario {
     /// Every scenario.
-    pub const ALL: [Scenario; 9] = [
+    pub const ALL: [Scenario; 10] = [
         Scenario::Healthy,
         Scenario::DayCurve,
         Scenario::SharedOutage,
+        Scenario::Pauses,
         Scenario::RetryTrains,
         Scenario::ClientStorm,
         Scenario::Dispersion,
@@ -59,6 +63,7 @@ impl Scenario {
             Scenario::Healthy => "healthy",
             Scenario::DayCurve => "day curve",
             Scenario::SharedOutage => "shared outage",
+            Scenario::Pauses => "pauses",
             Scenario::RetryTrains => "retry trains",
             Scenario::ClientStorm => "client storm",
             Scenario::Dispersion => "dispersion",
@@ -85,6 +90,8 @@ pub(super) struct Route {
 pub(super) struct Moment {
     /// Times the mean traffic.
     pub(super) load: f64,
+    /// Whether the canary and the baseline have requests.
+    pub(super) serves: [bool; 2],
     routes: [Route; ROUTES_MAX],
     pub(super) count: usize,
     /// Times the errors of the canary.
@@ -105,6 +112,7 @@ impl Moment {
         }
         Moment {
             load: 1.0,
+            serves: [true; 2],
             routes,
             count: 1,
             canary_times: 1.0,
@@ -131,6 +139,7 @@ enum Shape {
     Healthy,
     DayCurve { period: f64, phase: f64, swing: f64, peak: f64 },
     SharedOutage { begins: u32, ends: u32, error: f64, load: f64 },
+    Pauses { outages: [(u32, u32); 5], error: f64, turns: [u32; 2], serves: [bool; 2] },
     RetryTrains { gap: f64, next: f64, trains: Trains },
     ClientStorm { begins: [u32; 2], trains: Trains },
     Batches { mean: f64 },
@@ -160,6 +169,16 @@ impl Course {
                 let begins = random.whole(0, seconds.saturating_sub(lasts));
                 let (error, load) = (random.scale(0.01, 1.0), random.scale(0.3, 3.0));
                 Shape::SharedOutage { begins, ends: begins + lasts, error, load }
+            }
+            Scenario::Pauses => {
+                let count = random.whole(1, 5) as usize;
+                let mut outages = [(0, 0); 5];
+                for outage in outages.iter_mut().take(count) {
+                    let begins = random.whole(0, seconds.saturating_sub(60));
+                    *outage = (begins, begins + random.whole(1, 60));
+                }
+                let error = random.scale(0.01, 1.0);
+                Shape::Pauses { outages, error, turns: [0; 2], serves: [false; 2] }
             }
             Scenario::RetryTrains => {
                 let (gap, trains) = (random.scale(20.0, 600.0), Trains::draw(random));
@@ -218,6 +237,18 @@ impl Course {
                     let worse = self.traffic.error.max(*error);
                     moment = Moment { load: *load, ..Moment::plain(worse) };
                 }
+            }
+            Shape::Pauses { outages, error, turns, serves } => {
+                for (turn, serves) in turns.iter_mut().zip(serves.iter_mut()) {
+                    if at >= *turn {
+                        *serves = !*serves;
+                        *turn = at + random.whole(1, 8);
+                    }
+                }
+                if outages.iter().any(|(begins, ends)| (*begins..*ends).contains(&at)) {
+                    moment = Moment::plain(self.traffic.error.max(*error));
+                }
+                moment.serves = *serves;
             }
             Shape::RetryTrains { gap, next, trains } => {
                 while *next <= now {
