@@ -41,6 +41,8 @@ const RESOLVED_WITHIN: Duration = Duration::from_secs(15);
 pub struct Facts {
     /// The first is never touched, the last is broken.
     pub backends: Vec<Backend>,
+    /// What stands before them.
+    pub front: &'static str,
     /// Where pages come to.
     pub receiver: String,
     /// Requests a second, over all backends.
@@ -163,9 +165,9 @@ impl Demo {
             rollback: Rollback::default(),
             traffic: Traffic::default(),
         };
-        let rate = demo.facts.rate;
+        let (rate, front) = (demo.facts.rate, demo.facts.front);
         let text = format!(
-            "start: {} backends behind a proxy, {rate} requests a second, a probe of each every second",
+            "start: {} backends behind {front}, {rate} requests a second, a probe of each every second",
             demo.facts.backends.len()
         );
         demo.say(now, &text, effects);

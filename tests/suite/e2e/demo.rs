@@ -13,7 +13,7 @@ const DEMO: Duration = Duration::from_secs(70);
 /// What follows each other, by the words that a step is known by: the alert and its page, and
 /// beside them the rollout and its rollback.
 const ALERT: [&str; 9] = [
-    "start: 2 backends behind a proxy, 100 requests a second, a probe of each every second",
+    ", 100 requests a second, a probe of each every second",
     "healthy: every backend answers its probes",
     "fault injected: backend canary answers every request with 500",
     "alert pending: DemoBackendDown",

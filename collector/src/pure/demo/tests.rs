@@ -11,7 +11,7 @@ fn facts() -> Facts {
         backend("stable", "1.0.0", "127.0.0.1:4001"),
         backend("canary", "1.1.0", "127.0.0.1:4002"),
     ];
-    Facts { backends, receiver: "127.0.0.1:4003".to_owned(), rate: 100 }
+    Facts { backends, front: "a proxy", receiver: "127.0.0.1:4003".to_owned(), rate: 100 }
 }
 
 fn at(millis: u64) -> Mono {

@@ -1,4 +1,4 @@
-//! `up --demo`: backends behind a proxy, traffic, a receiver, a hook, a deploy and a fault beside
+//! `up --demo`: backends behind nginx or a proxy, traffic, a receiver, a hook, a deploy and a fault beside
 //! the collector and its agent.
 //!
 //! All of it is made here and lives on loopback; everything that it makes in the store has
@@ -6,8 +6,10 @@
 //! verdict and the rollback come by the ways of any other.
 
 mod backend;
+mod front;
 mod hook;
 mod load;
+mod nginx;
 mod proxy;
 mod receiver;
 mod rollout;
@@ -42,11 +44,13 @@ use crate::shell::program;
 use crate::shell::reload::Always;
 use crate::shell::serve::Watch;
 use backend::{Backend, Mode};
+use front::Front;
 use load::Load;
-use proxy::Proxy;
 use receiver::Receiver;
 use rollout::Rollout;
 
+/// Any free port of this machine's loopback.
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 /// Requests a second.
 const RATE: u32 = 100;
 /// From one look at probes and alerts to the next.
@@ -86,7 +90,6 @@ alerts: {job: demo}
 /// All that the demo needs, bound and not serving yet.
 pub(super) struct Stage {
     backends: Vec<Backend>,
-    proxy: Proxy,
     receiver: Receiver,
     /// The receiver as the notifier has it.
     pager: Arc<ReceiverPlan>,
@@ -108,8 +111,7 @@ impl Stage {
         let receiver = Receiver::bind(key)?;
         let pager = Arc::new(pager(&format!("http://{}/", receiver.address()), secret));
         let hook = (program, new_secret(), token_file);
-        let (proxy, data_dir) = (Proxy::bind()?, data_dir.to_owned());
-        Ok(Stage { backends, proxy, receiver, pager, hook, data_dir })
+        Ok(Stage { backends, receiver, pager, hook, data_dir: data_dir.to_owned() })
     }
 
     /// What the demo adds to the configuration, which stays through every reload.
@@ -148,23 +150,23 @@ impl Stage {
         collector: SocketAddr,
         (screen, ask): (Screen, &Stop),
     ) -> anyhow::Result<ExitCode> {
-        let Stage { mut backends, proxy, receiver, hook, data_dir, .. } = self;
-        let facts = facts(&backends, &receiver);
+        let Stage { mut backends, receiver, hook, data_dir, .. } = self;
         for backend in &mut backends {
             backend.turn(Mode::Well);
         }
         let (stopper, stopped) = stop::stop();
         let _receiver_ends = stopper.on_return();
+        let pager = receiver.address();
         let mut pages = receiver.start(watch.clock.clone(), stopped);
         let (program, secret, token) = hook;
         let dir = data_dir.join(DIR);
-        let files = hook::write(&dir, collector, (&token, &secret), &[OLD, NEW])?;
-        let _hook_ends = hook::start(&program, &files)?;
-        let addresses: Vec<(String, SocketAddr)> =
+        let versions: Vec<(String, SocketAddr)> =
             backends.iter().map(|one| (one.version().to_owned(), one.address())).collect();
-        let address = proxy.address();
-        proxy.start(&addresses, files.serving);
-        let load = Load::start(address, RATE);
+        let front = Front::start(&dir, &versions).await?;
+        let config = hook::write(&dir, collector, (&token, &secret), front.switch())?;
+        let _hook_ends = hook::start(&program, &config)?;
+        let load = Load::start(front.address(), RATE);
+        let facts = facts(&backends, pager, &front);
         let mut rollout = Rollout::new(watch, &data_dir);
         let mut effects = Vec::new();
         let mut demo = Demo::new(watch.clock.now().mono, facts, &mut effects);
@@ -242,13 +244,18 @@ async fn next(pages: &mut mpsc::Receiver<Page>) -> Page {
     }
 }
 
-fn facts(backends: &[Backend], receiver: &Receiver) -> Facts {
+fn facts(backends: &[Backend], receiver: SocketAddr, front: &Front) -> Facts {
     let backends = backends.iter().map(|backend| Fact {
         name: backend.name().to_owned(),
         version: backend.version().to_owned(),
         address: backend.address().to_string(),
     });
-    Facts { backends: backends.collect(), receiver: receiver.address().to_string(), rate: RATE }
+    Facts {
+        backends: backends.collect(),
+        front: front.name(),
+        receiver: receiver.to_string(),
+        rate: RATE,
+    }
 }
 
 fn agent_file(backends: &[Backend]) -> String {

@@ -15,9 +15,6 @@ use bellwether_platform::listener::{BindError, Limits, Listener};
 use bellwether_platform::stop;
 use tracing::warn;
 
-/// Any free port of this machine's loopback.
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
-
 /// How a backend answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -49,7 +46,7 @@ pub(super) struct Backend {
 impl Backend {
     /// Binds a port; connections wait.
     pub(super) fn bind(name: &str, version: &str) -> Result<Backend, BindError> {
-        let listener = Listener::bind(ANY)?;
+        let listener = Listener::bind(super::ANY)?;
         let shared = Arc::new(Shared {
             name: name.to_owned(),
             version: version.to_owned(),
@@ -115,7 +112,7 @@ async fn root(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
         StatusCode::OK => format!("{} {}\n", shared.name, shared.version),
         _ => "the demo has injected a fault\n".to_owned(),
     };
-    (status, text)
+    (status, [("x-version", shared.version.clone())], text)
 }
 
 async fn health(State(shared): State<Arc<Shared>>) -> impl IntoResponse {

@@ -83,7 +83,7 @@ impl Server {
         let (way, tls) = (Way::Direct, ClientFiles { ca: None, identity: None });
         let target = Target::parse(&format!("http://{address}")).ok();
         let route = |target| Route { target, way, tls, server_name: None };
-        Server { dialer: target.map(route).map(Dialer::new), kept: None }
+        Server { dialer: target.map(route).map(Dialer::for_any_server), kept: None }
     }
 
     /// The status of an answer that was read whole; `None` if there is none in time.

@@ -19,8 +19,6 @@ use tracing::warn;
 
 use super::load::Server;
 
-/// Any free port of this machine's loopback.
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 /// From one look at the file to the next.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -41,7 +39,7 @@ struct Shared {
 impl Proxy {
     /// Binds a port; connections wait.
     pub(super) fn bind() -> Result<Proxy, BindError> {
-        let listener = Listener::bind(ANY)?;
+        let listener = Listener::bind(super::ANY)?;
         Ok(Proxy { address: listener.address(), listener })
     }
 

@@ -2,6 +2,7 @@ use hyper::StatusCode;
 
 use super::backend::{Backend, Mode};
 use super::load::Load;
+use super::proxy::Proxy;
 use super::*;
 use crate::shell::ask::{AskError, Form, ask};
 use crate::shell::cli::Target;
