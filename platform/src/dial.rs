@@ -12,7 +12,7 @@ mod tunnel;
 mod url;
 
 use std::error::Error;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, ToSocketAddrs};
+use tokio::net::{TcpStream, ToSocketAddrs, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use crate::tls::{ClientFiles, ClientTls, Handshake, TlsError, Trust, Wire, failed};
@@ -91,9 +91,17 @@ pub struct Route {
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DialError {
-    /// The name is not known, nobody listens, no way there.
+    /// The name is not known, nobody answers, no way there.
     #[error("cannot connect to {to}: {reason}")]
     Unreachable {
+        /// Host and port, of the proxy where there is one.
+        to: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The host says that nobody listens, at each of its addresses to which there is a way.
+    #[error("cannot connect to {to}: {reason}")]
+    Refused {
         /// Host and port, of the proxy where there is one.
         to: String,
         /// What the operating system said.
@@ -295,9 +303,36 @@ fn connection(sender: Sender, target: &Target, first: FirstByte) -> Connection {
 async fn reach(to: &str, at: impl ToSocketAddrs) -> Result<TcpStream, DialError> {
     let failed =
         |error: io::Error| DialError::Unreachable { to: to.to_owned(), reason: error.to_string() };
-    let stream = TcpStream::connect(at).await.map_err(failed)?;
-    stream.set_nodelay(true).map_err(failed)?;
-    Ok(stream)
+    let mut errors = Vec::new();
+    for address in lookup_host(at).await.map_err(failed)? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true).map_err(failed)?;
+                return Ok(stream);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    Err(unreached(to, &errors))
+}
+
+/// What the errors of all addresses come to. One to which this machine has no way, such as of IPv6,
+/// says nothing of the other side.
+fn unreached(to: &str, errors: &[io::Error]) -> DialError {
+    let has_way = |e: &&io::Error| {
+        !matches!(e.kind(), ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable)
+    };
+    let is_refused = |e: &io::Error| {
+        matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+    };
+    let last = errors.iter().rfind(has_way);
+    let are_refused = last.is_some() && errors.iter().filter(has_way).all(is_refused);
+    let reason = last.or(errors.last()).map_or("it has no address".to_owned(), ToString::to_string);
+    let to = to.to_owned();
+    match are_refused {
+        true => DialError::Refused { to, reason },
+        false => DialError::Unreachable { to, reason },
+    }
 }
 
 async fn handshake(stream: Watched<Wire>, version: Version, to: &str) -> Result<Sender, DialError> {
@@ -330,6 +365,12 @@ impl Connection {
             Sender::One(sender) => sender.is_closed(),
             Sender::Two(sender) => sender.is_closed(),
         }
+    }
+
+    /// Whether anything has come from the other side, under TLS after the handshake.
+    #[must_use]
+    pub fn has_answered(&self) -> bool {
+        self.first.has_come()
     }
 
     /// Whether HTTP/2 is spoken.

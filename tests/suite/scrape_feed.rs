@@ -1,14 +1,17 @@
 //! What a guard sees of a target that is scraped, from its pages through the agent's rows and the
-//! keeper to the store's feed: which series were not there before, and of which nothing is known.
+//! keeper to the store's feed: which series were not there before, of which nothing is known, and
+//! whether the process is there.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_agent::pure::config::{Overrides, Surroundings, read};
-use bellwether_agent::pure::scrape::page::{Counts, Page, Scan};
+use bellwether_agent::pure::scrape::page::{Counts, Page, Scan, Values};
 use bellwether_agent::pure::scrape::rows::{Scrape, ScrapeRows};
 use bellwether_agent::pure::scrape::target::{ScrapeTarget, targets};
 use bellwether_agent::pure::scrape::{Failure, Reason};
+use bellwether_collector::pure::guard::count::{CountPlan, Counting};
+use bellwether_collector::pure::guard::record::Sight;
 use bellwether_collector::pure::keeper::{
     Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, Submit,
 };
@@ -17,12 +20,14 @@ use bellwether_model::feed::{Cursor, Feed, Origin};
 use bellwether_model::id::{
     AgentId, BootId, GroupId, Incarnation, Nonce, Position, StoreId, Stream,
 };
+use bellwether_model::matcher::{MatchOp, Matcher};
 use bellwether_model::select::Select;
 use bellwether_model::time::{Mono, Nanos, Now, Timestamp};
 use bellwether_model::wire::answer::Case;
 use bellwether_model::wire::encode::{self, Encoder};
 use bellwether_model::wire::envelope::Envelope;
 use bellwether_model::wire::table::Table;
+use bellwether_rules::service::Sli;
 use bellwether_store::{Limits, Store};
 
 const START: i64 = 1_700_000_000_000;
@@ -125,16 +130,18 @@ impl World {
 
     /// A scrape, and what was born by it: names or codes, with the second of the row before.
     fn scrape(&mut self, page: Option<&str>, version: Option<&str>) -> Vec<String> {
-        let (counts, result) = match page {
-            None => {
-                let failure = Failure::new(Reason::Unreachable, "nobody is there");
-                (Counts::default(), Err(failure))
-            }
-            Some(body) => {
-                let body = body.as_bytes();
-                self.scan.read(&Page { body, format: Format::Text, version })
-            }
-        };
+        let Some(body) = page else { return self.fail(Reason::Refused) };
+        let page = Page { body: body.as_bytes(), format: Format::Text, version };
+        let (counts, result) = self.scan.read(&page);
+        self.ship(counts, result)
+    }
+
+    /// A scrape that fails.
+    fn fail(&mut self, reason: Reason) -> Vec<String> {
+        self.ship(Counts::default(), Err(Failure::new(reason, "no page")))
+    }
+
+    fn ship(&mut self, counts: Counts, result: Result<Values, Failure>) -> Vec<String> {
         self.rows.push(Scrape { took: Duration::ZERO, counts, result });
         let due = self.rows.due();
         let [(page_id, page), (report_id, report)] = &mut self.groups;
@@ -271,4 +278,34 @@ fn another_version_counts_from_nought_where_the_process_is_another() {
     let first = ["200@3 first", "up_since@3 first"];
     assert_eq!(at(&mut world, 9, "3"), first, "the label is new, the process perhaps not");
     assert_eq!(at(&mut world, 12, "3"), [""; 0]);
+}
+
+#[test]
+fn only_a_target_that_is_refused_is_dead() {
+    let total = vec![Matcher::new("__name__", MatchOp::Equal, "hits_total").unwrap()];
+    let plan = CountPlan {
+        slis: vec![Sli::Bad { bad: total.clone(), total }],
+        version_label: "version".to_owned(),
+        stratum_label: None,
+        environment: Vec::new(),
+        from: "1".into(),
+        to: "2".into(),
+        canary: Vec::new(),
+        baseline: Vec::new(),
+    };
+    let plan = Arc::new(plan);
+    for (reason, word) in Reason::WORDS {
+        let mut world = World::new(&target("version: {header: X-Version},"));
+        let mut counting = Counting::new(Arc::clone(&plan), START / 1000 - 1, Vec::new());
+        world.scrape(Some(PAGE), Some("2"));
+        let seen = (0..4).map(|_| {
+            world.fail(reason);
+            let now = Timestamp(START + world.second * 1000 + 20);
+            counting.read(&world.store.view(now), now);
+            counting.arms().canary.sight
+        });
+        let seen: Vec<Sight> = seen.collect();
+        let expected = if reason == Reason::Refused { Sight::Dead } else { Sight::Blind };
+        assert_eq!(seen.last(), Some(&expected), "{word}: {seen:?}");
+    }
 }

@@ -179,7 +179,10 @@ impl Failure {
 /// Kinds of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// No connection, or it broke.
+    /// Nobody listens, or the connection ended before anything came: the process is gone or begins
+    /// anew.
+    Refused,
+    /// No connection for another reason, or it broke.
     Unreachable,
     /// Not done in time.
     Timeout,
@@ -195,7 +198,8 @@ pub enum Reason {
 
 impl Reason {
     /// Each kind, and its word in the agent's own metrics.
-    pub const WORDS: [(Reason, &'static str); 6] = [
+    pub const WORDS: [(Reason, &'static str); 7] = [
+        (Reason::Refused, "refused"),
         (Reason::Unreachable, "unreachable"),
         (Reason::Timeout, "timeout"),
         (Reason::Status, "status"),

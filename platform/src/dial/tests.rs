@@ -445,3 +445,22 @@ fn proxies_of_the_environment_follow_its_rules() {
     }
     assert_eq!(read("https://localhost:1", &[("HTTPS_PROXY", "p:3128")]), Ok(None));
 }
+
+#[test]
+fn a_host_refuses_at_each_address_to_which_there_is_a_way() {
+    use ErrorKind::{
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut,
+    };
+    let refuses = |kinds: &[ErrorKind]| {
+        let errors: Vec<io::Error> = kinds.iter().map(|kind| (*kind).into()).collect();
+        matches!(unreached("a:1", &errors), DialError::Refused { .. })
+    };
+    assert!(refuses(&[ConnectionRefused]));
+    assert!(refuses(&[AddrNotAvailable, ConnectionRefused, NetworkUnreachable]));
+    for kind in [AddrNotAvailable, HostUnreachable, NetworkUnreachable, TimedOut] {
+        assert!(!refuses(&[kind]), "{kind}");
+    }
+    assert!(!refuses(&[HostUnreachable, ConnectionRefused]));
+    assert!(!refuses(&[ConnectionRefused, TimedOut]));
+    assert!(!refuses(&[]));
+}

@@ -134,7 +134,8 @@ fn what_is_scraped_is_what_prometheus_scrapes() {
         until("our targets", SOON, || pair.query(&which).filter(|all| !all.is_empty()));
     }
     // Names and labels, until both have seen the same page: series of a page come and go.
-    let all = format!("{{{jobs},__name__!~'bellwether_.*|go_.*|process_.*|promhttp_.*'}}");
+    let not = "bellwether_.*|go_.*|process_.*|promhttp_.*|scrape_target_refused";
+    let all = format!("{{{jobs},__name__!~'{not}'}}");
     until("the same series", SOON, || {
         let (ours, theirs) = (shapes(&pair.query(&all)?), shapes(&theirs(&all)?));
         let more: Vec<_> = ours.difference(&theirs).take(5).collect();
@@ -153,6 +154,10 @@ fn what_is_scraped_is_what_prometheus_scrapes() {
         let (ours, theirs) = (values(&pair.query(still)?), values(&theirs(still)?));
         (ours.len() > 10 && ours == theirs).then_some(())
     });
+    // Which target nobody listens at.
+    let refused = pair.query("scrape_target_refused == 1").unwrap_or_default();
+    let jobs: Vec<&str> = refused.iter().filter_map(|s| s.labels.get("job")).collect();
+    assert_eq!(jobs, ["named"]);
     // Types.
     until("the same types", SOON, || {
         let (ours, theirs) =

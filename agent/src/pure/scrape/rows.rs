@@ -34,7 +34,7 @@ pub struct Scrape {
     pub result: Result<Values, Failure>,
 }
 
-const REPORT: [FamilySpec; 5] = [
+const REPORT: [FamilySpec; 6] = [
     FamilySpec::gauge("up", "Whether the last scrape of the target went well."),
     FamilySpec::gauge("scrape_duration_seconds", "Seconds that the last scrape took."),
     FamilySpec::gauge("scrape_samples_scraped", "Samples on the last page."),
@@ -45,6 +45,10 @@ const REPORT: [FamilySpec; 5] = [
     FamilySpec::gauge(
         "scrape_series_added",
         "Series of the last page that the one before did not have.",
+    ),
+    FamilySpec::gauge(
+        "scrape_target_refused",
+        "Whether the last scrape's connection was refused, or ended before an answer.",
     ),
 ];
 const CHANGES: FamilySpec = FamilySpec::counter(
@@ -161,12 +165,15 @@ impl ScrapeRows {
             self.report = REPORT.iter().map(column).collect();
         }
         let counts = scrape.counts;
+        let flag = |is: bool| f64::from(u8::from(is));
+        let is_refused = |failure: &Failure| failure.reason == Reason::Refused;
         let values = [
-            f64::from(u8::from(scrape.result.is_ok())),
+            flag(scrape.result.is_ok()),
             seconds(scrape.took),
             number(counts.scraped),
             number(counts.kept),
             number(counts.added),
+            flag(scrape.result.as_ref().is_err_and(is_refused)),
         ];
         self.report.iter().zip(values).for_each(|(index, value)| report.set(*index, value));
         let has_version = self.target.job.reading.version.is_some();

@@ -419,7 +419,7 @@ fn a_scraped_target_has_two_groups_and_they_come_and_go_with_it() {
     let collected = collection.collect(Timestamp(1000));
     assert_eq!((collected.scrapes.scrapes, collected.scrapes.targets), (1, 2));
     let due = due_scrapes(&collection);
-    let [(page, of, 2), (report, _, 5)] = &due[..] else { panic!("{due:?}") };
+    let [(page, of, 2), (report, _, 6)] = &due[..] else { panic!("{due:?}") };
     assert_eq!(of, "a:2");
     let latest = Latest::default();
     latest.publish(collection.groups());
@@ -443,7 +443,7 @@ fn a_scraped_target_has_two_groups_and_they_come_and_go_with_it() {
     assert_eq!(due.len(), 4, "{due:?}");
     assert!(
         due.contains(&(*page, "a:2".to_owned(), 2))
-            && due.contains(&(*report, "a:2".to_owned(), 5))
+            && due.contains(&(*report, "a:2".to_owned(), 6))
     );
     assert_eq!(due.iter().filter(|(_, instance, _)| instance == "a:3").count(), 2);
     assert_eq!(collection.groups().len(), 1 + 4);

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bellwether_model::config::{Secret, SecretSource};
 use bellwether_model::exposition::Format;
-use bellwether_platform::dial::{Connection, DialError, Dialer, Route, Target, causes};
+use bellwether_platform::dial::{Connection, DialError, Dialer, Route, Target, Way, causes};
 use bellwether_platform::secret::read_secret;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -58,6 +58,10 @@ fn local(words: impl Into<String>) -> Failure {
 
 fn unreachable(words: impl Into<String>) -> Failure {
     Failure::new(Reason::Unreachable, words)
+}
+
+fn refused(words: impl Into<String>) -> Failure {
+    Failure::new(Reason::Refused, words)
 }
 
 impl Client {
@@ -125,16 +129,29 @@ impl Client {
         }
         let mut connection = self.connect().await?;
         let sent = connection.send(request).await;
-        let response = sent.map_err(|e| unreachable(format!("no answer: {}", causes(&e))))?;
+        let is_refused = self.is_direct() && !connection.has_answered();
+        let response = sent.map_err(|error| {
+            let words = format!("no answer: {}", causes(&error));
+            if is_refused { refused(words) } else { unreachable(words) }
+        })?;
         self.connection = Some(connection);
         Ok(response)
     }
 
+    /// Whether a connection is one to the target itself: a proxy's end says nothing of it.
+    fn is_direct(&self) -> bool {
+        matches!(self.target.job.fetch.way, Way::Direct)
+    }
+
     async fn connect(&mut self) -> Result<Connection, Failure> {
+        let is_direct = self.is_direct();
         let dialer = self.dialer.as_mut().ok_or_else(|| local("the address cannot be asked"))?;
         let failed = |error: DialError| match error {
             DialError::Files(_) | DialError::Proxy(_) => local(error.to_string()),
-            DialError::Unreachable { .. } | DialError::Tls { .. } => unreachable(error.to_string()),
+            DialError::Refused { .. } if is_direct => refused(error.to_string()),
+            DialError::Refused { .. } | DialError::Unreachable { .. } | DialError::Tls { .. } => {
+                unreachable(error.to_string())
+            }
         };
         let hop = dialer.hop().map_err(failed)?;
         let found = self.lookups.find(hop.authority()).await;

@@ -20,7 +20,7 @@ fn plan(keys: &str) -> ScrapePlan {
 }
 
 /// A server that answers each request with what a function makes of its number and head, and tells
-/// the heads. Connections are kept until the answer says `close`.
+/// the heads. Connections are kept until the answer says `close`, or there is none.
 fn server(
     answer: impl Fn(usize, &str) -> String + Send + 'static,
 ) -> (SocketAddr, Receiver<(usize, String)>) {
@@ -38,7 +38,7 @@ fn server(
                     return;
                 }
                 stream.write_all(text.as_bytes()).ok();
-                if text.contains("close") {
+                if text.is_empty() || text.contains("close") {
                     break;
                 }
             }
@@ -160,13 +160,39 @@ fn what_does_not_come_as_a_page_fails_in_words() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut task = self::task(&format!("static_configs: [{{targets: ['{nobody}']}}]"));
     let told = words(&scrapes(&mut task, 1)[0]);
-    assert!(told.starts_with("Unreachable: cannot connect"), "{told}");
+    assert!(told.starts_with("Refused: cannot connect"), "{told}");
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let mut task =
         self::task(&format!("scrape_timeout: 50ms, static_configs: [{{targets: ['{address}']}}]"));
     let told = words(&scrapes(&mut task, 1)[0]);
     assert_eq!(told, "Timeout: not done within 50ms");
+}
+
+/// A connection that ends before a byte of an answer is as good as none; one through a proxy, or
+/// after a byte, tells nothing of the process.
+#[test]
+fn what_is_closed_without_an_answer_is_refused() {
+    let told = |answer: &'static str, keys: &str| {
+        let (address, _heads) = server(move |_, _| answer.to_owned());
+        let keys = keys.replace("ITSELF", &address.to_string());
+        let mut task = task(&format!("{keys} static_configs: [{{targets: ['{address}']}}]"));
+        words(&scrapes(&mut task, 1)[0])
+    };
+    let is = |told: String, expected: &str| assert!(told.starts_with(expected), "{told}");
+    is(told("", ""), "Refused: no answer");
+    is(told("close", ""), "Unreachable: no answer");
+    is(told("", "proxy_url: 'http://ITSELF',"), "Unreachable: no answer");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = format!("proxy_url: 'http://{nobody}',");
+    is(told("", &proxy), "Unreachable: cannot connect");
+    // An answer over a connection that was kept since is none of now.
+    let (address, _heads) = server(|number, _| match number {
+        0 => ok("", "a 1\n"),
+        _ => String::new(),
+    });
+    let mut task = task(&format!("static_configs: [{{targets: ['{address}']}}]"));
+    is(words(&scrapes(&mut task, 2)[1]), "Refused: no answer");
 }
 
 #[test]

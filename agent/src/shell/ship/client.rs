@@ -98,7 +98,9 @@ impl From<DialError> for SendError {
     fn from(error: DialError) -> SendError {
         let text = error.to_string();
         match error {
-            DialError::Unreachable { .. } => SendError::Unreachable(text),
+            DialError::Unreachable { .. } | DialError::Refused { .. } => {
+                SendError::Unreachable(text)
+            }
             DialError::Tls { .. } | DialError::Files(_) => SendError::Tls(text),
             DialError::Proxy(_) => SendError::Proxy(text),
         }

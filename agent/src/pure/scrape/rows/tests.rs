@@ -46,7 +46,11 @@ impl Scraped {
     }
 
     fn bad(&mut self) -> Due {
-        let result = Err(Failure::new(Reason::Timeout, "too slow"));
+        self.fails(Reason::Timeout)
+    }
+
+    fn fails(&mut self, reason: Reason) -> Due {
+        let result = Err(Failure::new(reason, "no page"));
         self.push(Scrape { took: Duration::ZERO, counts: Counts::default(), result })
     }
 }
@@ -73,6 +77,7 @@ fn a_failed_scrape_ends_all_but_what_is_told_of_it() {
         "scrape_samples_post_metric_relabeling 2",
         "scrape_samples_scraped 2",
         "scrape_series_added 2",
+        "scrape_target_refused 0",
         "up 1",
     ];
     assert_eq!(shown(&scraped.report), report);
@@ -84,11 +89,22 @@ fn a_failed_scrape_ends_all_but_what_is_told_of_it() {
     assert_eq!(scraped.bad(), REPORT_ONLY);
     assert_eq!(scraped.good("a 5\n"), BOTH);
     assert_eq!(shown(&scraped.page), ["a 5"]);
-    assert_eq!((scraped.report.columns().len(), scraped.report.live()), (5, 5));
+    assert_eq!((scraped.report.columns().len(), scraped.report.live()), (6, 6));
     // At a start, what an agent before may have left ends.
     let mut scraped = Scraped::new(None);
     assert_eq!(scraped.bad(), BOTH);
     assert_eq!((scraped.page.columns().len(), scraped.bad()), (0, REPORT_ONLY));
+}
+
+#[test]
+fn each_row_tells_whether_the_target_was_refused() {
+    let mut scraped = Scraped::new(None);
+    for (reason, _) in Reason::WORDS {
+        scraped.fails(reason);
+        let refused = u8::from(reason == Reason::Refused);
+        let shown = shown(&scraped.report);
+        assert!(shown.contains(&format!("scrape_target_refused {refused}")), "{shown:?}");
+    }
 }
 
 #[test]

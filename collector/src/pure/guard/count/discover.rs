@@ -17,7 +17,7 @@ use bellwether_model::time::Timestamp;
 
 use super::counter::{Begin, Counter};
 use super::select::{Role, Selector, equal};
-use super::target::{Targets, UPS_MAX, Up};
+use super::target::{Scraped, Target, Targets, UPS_MAX, Up};
 use super::{Arms, Counting, Dropped, Followed, LOOKBACK_MS, SERIES_MAX, Side, millis_of};
 
 /// Series that are to be followed.
@@ -31,6 +31,10 @@ const EDGE_MS: i64 = 1000 * super::INTERVAL_SECONDS;
 
 const UP: &str = "up";
 const DURATION: &str = "scrape_duration_seconds";
+const REFUSED: &str = "scrape_target_refused";
+
+/// Samples of the series of an [`Up`].
+type Columns = [Column; 3];
 
 /// Notes a series with what a selector takes it for. It is of the arm that names it first.
 pub(super) fn note(fresh: &mut Fresh, series: SeriesRef, selector: &Selector) {
@@ -169,30 +173,35 @@ impl Counting {
         Window { start: Timestamp(start), end: Timestamp::MAX }
     }
 
-    /// Takes what came of whether targets are there.
+    /// Takes what came of targets' scrapes.
     pub(super) fn follow_ups(&mut self, view: &dyn Feed, since: Cursor) -> Result<(), Unknown> {
-        let (mut up, mut duration) = (Column::default(), Column::default());
+        // First those that are new: what a row says is taken at once, or the row is misread.
+        for name in [DURATION, REFUSED] {
+            match view.births(&[equal(METRIC_NAME, name)], since) {
+                Ok(born) => {
+                    for born in born {
+                        let labels = view.labels(born.series);
+                        let label = |name| labels.get(name).unwrap_or_default();
+                        if let Some(number) = self.targets.find(label("job"), label("instance")) {
+                            self.find_ups(view, number);
+                        }
+                    }
+                }
+                Err(Unknown::Past { .. }) => self.search_ups(view),
+                Err(ahead) => return Err(ahead),
+            }
+        }
+        let mut columns = Columns::default();
         for number in self.targets.numbers() {
             let Some(target) = self.targets.get_mut(number) else { continue };
             for at in 0..target.ups.len() {
-                let Some(pair) = target.ups.get(at).copied() else { break };
-                view.news(pair.up, since, &mut up)?;
-                view.news(pair.duration, since, &mut duration)?;
-                take_scrapes(target, &up, &duration);
-            }
-        }
-        match view.births(&[equal(METRIC_NAME, DURATION)], since) {
-            Ok(born) => {
-                for born in born {
-                    let labels = view.labels(born.series);
-                    let label = |name| labels.get(name).unwrap_or_default();
-                    if let Some(number) = self.targets.find(label("job"), label("instance")) {
-                        self.find_ups(view, number);
-                    }
+                let Some(told) = target.ups.get(at).copied() else { break };
+                for (series, column) in told.series().into_iter().zip(&mut columns) {
+                    column.clear();
+                    series.map_or(Ok(()), |series| view.news(series, since, column))?;
                 }
+                take_scrapes(target, &columns);
             }
-            Err(Unknown::Past { .. }) => self.search_ups(view),
-            Err(ahead) => return Err(ahead),
         }
         Ok(())
     }
@@ -203,7 +212,7 @@ impl Counting {
         }
     }
 
-    /// Finds the series that tell whether a target is there, and reads those that are new.
+    /// Finds the series that tell of a target's scrapes, and reads those that are new.
     fn find_ups(&mut self, view: &dyn Feed, number: u32) {
         let window = self.lookback();
         let Some((job, instance)) = self.targets.name(number) else { return };
@@ -213,31 +222,47 @@ impl Counting {
                 [equal(METRIC_NAME, name), equal("job", &job), equal("instance", &instance)];
             view.series(&matchers, window, UPS_MAX)
         };
-        let durations = find(DURATION);
+        let (durations, refusals) = (find(DURATION), find(REFUSED));
         for up in find(UP) {
             let labels = view.labels(up).without(METRIC_NAME);
-            let beside = |series: &&SeriesRef| view.labels(**series).without(METRIC_NAME) == labels;
-            let Some(duration) = durations.iter().find(beside).copied() else { continue };
-            let pair = Up { up, duration };
-            if target.ups.contains(&pair) || target.ups.len() >= UPS_MAX {
-                continue;
+            let beside = |all: &[SeriesRef]| {
+                let mut all = all.iter().copied();
+                all.find(|series| view.labels(*series).without(METRIC_NAME) == labels)
+            };
+            let Some(duration) = beside(&durations) else { continue };
+            let told = Up { up, duration, refused: beside(&refusals) };
+            let has_room = target.ups.len() < UPS_MAX;
+            match target.ups.iter_mut().find(|held| held.up == up) {
+                Some(held) if *held == told => continue,
+                Some(held) => *held = told,
+                None if has_room => target.ups.push(told),
+                None => continue,
             }
-            target.ups.push(pair);
-            let (mut up, mut duration) = (Column::default(), Column::default());
-            view.samples(pair.up, window, &mut up);
-            view.samples(pair.duration, window, &mut duration);
-            take_scrapes(target, &up, &duration);
+            let mut columns = Columns::default();
+            for (series, column) in told.series().into_iter().zip(&mut columns) {
+                series.into_iter().for_each(|series| view.samples(series, window, column));
+            }
+            take_scrapes(target, &columns);
         }
     }
 }
 
 /// Takes samples of `up` that stand beside those of a scrape.
-fn take_scrapes(target: &mut super::target::Target, up: &Column, duration: &Column) {
+fn take_scrapes(target: &mut Target, [up, duration, refused]: &Columns) {
+    let at = |column: &Column, time| {
+        let at = column.times.binary_search(&time).ok()?;
+        column.values.get(at).copied().filter(|value| !is_stale(*value))
+    };
     for (time, value) in up.times.iter().zip(&up.values) {
-        let beside = duration.times.binary_search(time).ok();
-        let beside = beside.and_then(|at| duration.values.get(at));
-        if beside.is_some_and(|beside| !is_stale(*beside)) && !is_stale(*value) {
-            target.scraped(*time, *value > 0.0);
+        if is_stale(*value) || at(duration, *time).is_none() {
+            continue;
         }
+        let is_refused = at(refused, *time).is_some_and(|refused| refused > 0.0);
+        let scraped = match *value > 0.0 {
+            true => Scraped::Well,
+            false if is_refused => Scraped::Refused,
+            false => Scraped::Failed,
+        };
+        target.scraped(*time, scraped);
     }
 }

@@ -1,8 +1,9 @@
 //! Targets: when they were read, how often, and whether they are there.
 //!
 //! A target that is scraped has an `up` beside `scrape_duration_seconds` of the same row. Only such
-//! an `up` tells whether the process is there; the one that a collector keeps of its agents has no
-//! such row, and its 0 says that nobody reads.
+//! an `up` tells of a scrape; the one that a collector keeps of its agents has no such row, and its
+//! 0 says that nobody reads. That the process is not there is told by `scrape_target_refused` of
+//! the same row alone: a scrape may fail for much else in a process that serves well.
 
 mod rows;
 
@@ -42,11 +43,29 @@ pub struct TargetState {
     pub interval_seconds: i64,
 }
 
-/// Series that tell whether a target is there.
+/// Series that tell of a target's scrapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Up {
     pub(super) up: SeriesRef,
     pub(super) duration: SeriesRef,
+    /// Agents of old and other scrapers have none.
+    pub(super) refused: Option<SeriesRef>,
+}
+
+impl Up {
+    pub(super) fn series(&self) -> [Option<SeriesRef>; 3] {
+        [Some(self.up), Some(self.duration), self.refused]
+    }
+}
+
+/// What came of a scrape. Of two at one time the later one of this order holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scraped {
+    /// The process is not there.
+    Refused,
+    /// Its page cannot be read.
+    Failed,
+    Well,
 }
 
 /// A target, in one arm or, over time, in both.
@@ -55,8 +74,8 @@ pub(super) struct Target {
     job: Arc<str>,
     instance: Arc<str>,
     pub(super) ups: Vec<Up>,
-    /// Whether it was there, at its newest scrapes.
-    scrapes: VecDeque<(Timestamp, bool)>,
+    /// The newest.
+    scrapes: VecDeque<(Timestamp, Scraped)>,
     arms: Arms<Presence>,
 }
 
@@ -86,11 +105,11 @@ impl Target {
     }
 
     /// Takes a scrape, in any order.
-    pub(super) fn scraped(&mut self, time: Timestamp, there: bool) {
+    pub(super) fn scraped(&mut self, time: Timestamp, scraped: Scraped) {
         let at = self.scrapes.partition_point(|(before, _)| *before < time);
         match self.scrapes.get_mut(at) {
-            Some((same, before)) if *same == time => *before |= there,
-            _ => self.scrapes.insert(at, (time, there)),
+            Some((same, before)) if *same == time => *before = scraped.max(*before),
+            _ => self.scrapes.insert(at, (time, scraped)),
         }
     }
 
@@ -107,7 +126,9 @@ impl Target {
     /// Whether a scrape at this very time went wrong.
     pub(super) fn failed_at(&self, time: Timestamp) -> bool {
         let found = self.scrapes.binary_search_by_key(&time, |(at, _)| *at).ok();
-        found.and_then(|at| self.scrapes.get(at)).is_some_and(|(_, there)| !there)
+        found
+            .and_then(|at| self.scrapes.get(at))
+            .is_some_and(|(_, scraped)| *scraped != Scraped::Well)
     }
 
     /// The newest time before another at which it was read.
@@ -120,7 +141,7 @@ impl Target {
     pub(super) fn read_well_before(&self, time: Timestamp) -> Option<Timestamp> {
         let until = self.scrapes.partition_point(|(at, _)| *at < time);
         let mut scrapes = self.scrapes.range(..until).rev();
-        let scrape = scrapes.find(|(_, there)| *there).map(|(at, _)| *at);
+        let scrape = scrapes.find(|(_, scraped)| *scraped == Scraped::Well).map(|(at, _)| *at);
         let before = Timestamp(time.0.saturating_sub(1));
         let rows = Side::ALL.map(|side| self.arms.of(side).rows.newest(before));
         rows.into_iter().flatten().chain(scrape).max()
@@ -139,7 +160,7 @@ impl Target {
     }
 
     /// The newest scrape up to a time.
-    fn scrape(&self, until: Timestamp) -> Option<(Timestamp, bool)> {
+    fn scrape(&self, until: Timestamp) -> Option<(Timestamp, Scraped)> {
         let end = self.scrapes.partition_point(|(at, _)| *at <= until);
         self.scrapes.range(..end).next_back().copied()
     }
@@ -152,13 +173,14 @@ impl Target {
             return Sight::Seen;
         }
         let later = self.scrapes.iter().rev().take_while(|(at, _)| *at > row);
-        let without = later.into_iter().any(|(at, there)| *there && *at <= end);
+        let without =
+            later.into_iter().any(|(at, scraped)| *scraped == Scraped::Well && *at <= end);
         if presence.left || without || end.millis_since(row) > LOOKBACK_MS {
             return Sight::None;
         }
         let fresh = GONE_MS + 1000 * self.interval(side, end);
         match self.scrape(end) {
-            Some((at, false)) if at > row && end.millis_since(at) < fresh => Sight::Dead,
+            Some((at, Scraped::Refused)) if at > row && end.millis_since(at) < fresh => Sight::Dead,
             _ => Sight::Blind,
         }
     }
@@ -188,7 +210,9 @@ impl Target {
     fn forget(&mut self, end: Timestamp) {
         for side in Side::ALL {
             let last = self.arms.of(side).rows.last();
-            let without = |(at, there): &(Timestamp, bool)| *there && Some(*at) > last;
+            let without = |(at, scraped): &(Timestamp, Scraped)| {
+                *scraped == Scraped::Well && Some(*at) > last
+            };
             let until = self.scrapes.partition_point(|(at, _)| *at <= end);
             let left = last.is_some() && self.scrapes.range(..until).any(without);
             let presence = self.arms.of_mut(side);

@@ -13,17 +13,20 @@ struct Served {
     restarts: bool,
     /// Its scrape fails.
     fails: bool,
+    /// If so, its connection is refused.
+    refused: bool,
 }
 
 /// One target: the version, and what it serves second by second.
 type History = Vec<(usize, Vec<Served>)>;
 
 fn served(fails: u32) -> impl Strategy<Value = Served> {
-    let each = (0_u64..20, 0_u64..60, 0..40_u8, prop::bool::weighted(f64::from(fails) / 100.0));
-    each.prop_map(|(good, bad, restarts, fails)| {
+    let fails = prop::bool::weighted(f64::from(fails) / 100.0);
+    let each = (0_u64..20, 0_u64..60, 0..40_u8, fails, any::<bool>());
+    each.prop_map(|(good, bad, restarts, fails, refused)| {
         // So few that no jump of the baseline is seen.
         let bad = if bad < 3 { bad } else { 0 };
-        Served { good, bad, restarts: restarts == 0, fails }
+        Served { good, bad, restarts: restarts == 0, fails, refused }
     })
 }
 
@@ -62,6 +65,11 @@ fn world(history: &History) -> World {
                 (scrape("up", &instance), up),
                 (scrape("scrape_duration_seconds", &instance), 0.1),
             ];
+            // Agents are replaced, one after the other, by those that tell.
+            if second >= 10 * usize::try_from(number).unwrap() {
+                let refused = f64::from(u8::from(served.fails && served.refused));
+                row.push((scrape("scrape_target_refused", &instance), refused));
+            }
             if !served.fails {
                 let name = ["2", "1"][*version];
                 row.push((series(name, &instance, "200"), good as f64));

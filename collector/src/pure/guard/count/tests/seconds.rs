@@ -17,11 +17,25 @@ impl World {
         World { map: Map::default(), counting: counting(plan), read: Read::default() }
     }
 
+    /// A row; without values one of a scrape whose connection was refused.
     fn row(&mut self, instance: &str, millis: i64, values: &[(&str, &str, f64)]) {
+        let refused = f64::from(u8::from(values.is_empty()));
+        self.scraped(instance, millis, values, Some(refused));
+    }
+
+    /// A row, with what it says of the connection, if anything.
+    fn scraped(
+        &mut self,
+        instance: &str,
+        millis: i64,
+        values: &[(&str, &str, f64)],
+        refused: Option<f64>,
+    ) {
         let mut row: Values =
             values.iter().map(|(v, code, n)| (series(v, instance, code), *n)).collect();
         row.push((scrape("up", instance), if values.is_empty() { 0.0 } else { 1.0 }));
         row.push((scrape("scrape_duration_seconds", instance), 0.1));
+        row.extend(refused.map(|refused| (scrape("scrape_target_refused", instance), refused)));
         self.map.row(u32::from(instance.as_bytes()[0]), at(millis), &row);
     }
 
@@ -152,6 +166,16 @@ fn dead_blind_and_gone_are_told_apart() {
     };
     assert_eq!(run(&|world, millis| world.row("c", millis, &[])), [Sight::Dead; 4]);
     assert_eq!(run(&|_, _| ()), [Sight::Blind; 4]);
+    // A page that cannot be read is no process that is gone, and the newest scrape holds.
+    let failed = |by: &'static dyn Fn(i64) -> Option<f64>| {
+        run(&|world, millis| world.scraped("c", millis, &[], by(millis)))
+    };
+    assert_eq!(failed(&|_| Some(0.0)), [Sight::Blind; 4]);
+    assert_eq!(failed(&|_| None), [Sight::Blind; 4], "an agent that does not tell");
+    let later = |millis| Some(f64::from(u8::from(millis < 8_000)));
+    assert_eq!(failed(&later), [Sight::Dead, Sight::Dead, Sight::Blind, Sight::Blind]);
+    let updated = |millis| (millis > 7_000).then_some(1.0);
+    assert_eq!(failed(&updated), [Sight::Blind, Sight::Blind, Sight::Dead, Sight::Dead]);
     let other = |world: &mut World, millis| world.row("c", millis, &[("1", "200", 5.0)]);
     assert_eq!(run(&other), [Sight::None; 4]);
     // The collector's own word of its agents has no scrape beside it.
