@@ -367,12 +367,6 @@ impl Connection {
         }
     }
 
-    /// Whether anything has come from the other side, under TLS after the handshake.
-    #[must_use]
-    pub fn has_answered(&self) -> bool {
-        self.first.has_come()
-    }
-
     /// Whether HTTP/2 is spoken.
     #[must_use]
     pub fn is_http2(&self) -> bool {

@@ -13,10 +13,6 @@ const NONE: u16 = 0x100;
 pub(super) struct FirstByte(Arc<AtomicU16>);
 
 impl FirstByte {
-    pub(super) fn has_come(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != NONE
-    }
-
     /// Whether it begins `HTTP/1.1`. The first frame of an HTTP/2 server begins with a length whose
     /// upper byte is zero.
     pub(super) fn is_of_http_one(&self) -> bool {

@@ -129,22 +129,16 @@ impl Client {
         }
         let mut connection = self.connect().await?;
         let sent = connection.send(request).await;
-        let is_refused = self.is_direct() && !connection.has_answered();
-        let response = sent.map_err(|error| {
-            let words = format!("no answer: {}", causes(&error));
-            if is_refused { refused(words) } else { unreachable(words) }
-        })?;
+        // A handler that panics closes its connection too, in a process that serves well.
+        let no_answer = |error| unreachable(format!("no answer: {}", causes(&error)));
+        let response = sent.map_err(no_answer)?;
         self.connection = Some(connection);
         Ok(response)
     }
 
-    /// Whether a connection is one to the target itself: a proxy's end says nothing of it.
-    fn is_direct(&self) -> bool {
-        matches!(self.target.job.fetch.way, Way::Direct)
-    }
-
     async fn connect(&mut self) -> Result<Connection, Failure> {
-        let is_direct = self.is_direct();
+        // What a proxy says is not of the target.
+        let is_direct = matches!(self.target.job.fetch.way, Way::Direct);
         let dialer = self.dialer.as_mut().ok_or_else(|| local("the address cannot be asked"))?;
         let failed = |error: DialError| match error {
             DialError::Files(_) | DialError::Proxy(_) => local(error.to_string()),
