@@ -107,6 +107,20 @@ impl Nginx {
         said(output.unwrap())
     }
 
+    fn reload(&self) {
+        let mut command = Command::new("nginx");
+        command.arg("-c").arg(self.folder.join("nginx.conf")).args(["-s", "reload"]);
+        assert!(command.status().unwrap().success());
+    }
+
+    /// A rollback that comes when reloads work.
+    fn reloads_again(&self) {
+        fs::copy(self.folder.join("works.env"), self.folder.join("switch.env")).unwrap();
+        let (code, text) = self.switch("rollback", "2.4.0", "2.3.9");
+        assert_eq!(code, Some(0), "{text}");
+        assert_eq!(self.switch("observe", "", ""), (Some(0), "2.3.9\n".to_owned()));
+    }
+
     fn include(&self) -> String {
         fs::read_to_string(self.folder.join("upstream.conf")).unwrap()
     }
@@ -163,6 +177,53 @@ fn a_signal_switches_a_real_nginx() {
     assert_eq!(answer.current_version.as_deref(), Some("2.3.9"));
     assert_eq!(nginx.serves().as_deref(), Some("2.3.9"));
     assert!(nginx.process.is_running());
+}
+
+/// An nginx with 19 of 20 requests for the old version.
+fn with_canary(reload: &str) -> Option<(Nginx, String)> {
+    let nginx = Nginx::start()?;
+    let config = fs::read_to_string(nginx.folder.join("switch.env")).unwrap();
+    let address = |name: &str| config.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let include = format!(
+        "upstream checkout {{ server {} weight=19; server {}; }}\n",
+        address("BACKEND_2_3_9="),
+        address("BACKEND_2_4_0=")
+    );
+    nginx.folder.write("upstream.conf", &include);
+    nginx.reload();
+    until("the old version", SOON, || nginx.serves().filter(|version| version == "2.3.9"));
+    let config = format!("{config}CHECK_SECONDS=1\n");
+    nginx.folder.write("works.env", &config);
+    nginx.folder.write("switch.env", &format!("{config}RELOAD={reload}\n"));
+    Some((nginx, include))
+}
+
+#[test]
+fn an_nginx_that_does_not_reload_keeps_its_include() {
+    let Some((nginx, include)) = with_canary("false") else { return };
+    for _ in 0..2 {
+        let (code, text) = nginx.switch("rollback", "2.4.0", "2.3.9");
+        assert!(code == Some(1) && text.contains("the old file is in place"), "{text}");
+        assert_eq!(nginx.include(), include);
+        assert_eq!(nginx.switch("observe", "", ""), (Some(0), "2.4.0\n".to_owned()));
+    }
+    nginx.reloads_again();
+}
+
+#[test]
+fn two_versions_that_answer_are_not_told_as_one() {
+    let Some((nginx, include)) = with_canary("true") else { return };
+    for _ in 0..2 {
+        let (code, text) = nginx.switch("rollback", "2.4.0", "2.3.9");
+        assert!(code == Some(1) && text.contains("2.3.9 does not serve"), "{text}");
+        assert_ne!(nginx.include(), include);
+        let (code, text) = nginx.switch("observe", "", "");
+        assert!(code == Some(1) && text.contains("several versions answer"), "{text}");
+        assert!(text.contains("2.3.9") && text.contains("2.4.0"), "{text}");
+    }
+    let (code, text) = nginx.switch("rollback", "2.5.0", "2.3.9");
+    assert_eq!(code, Some(4), "{text}");
+    nginx.reloads_again();
 }
 
 /// Releases behind a link, and a systemctl that knows one unit.
