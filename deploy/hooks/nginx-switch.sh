@@ -2,7 +2,7 @@
 # Makes nginx send a service's traffic to another version, by the include file with its upstream.
 #
 #   nginx-switch.sh [--config FILE] rollback   to BELLWETHER_TO, if BELLWETHER_FROM serves
-#   nginx-switch.sh [--config FILE] observe    prints the version that serves
+#   nginx-switch.sh [--config FILE] observe    prints the version that serves; fails if two do
 #
 # It sets a state and does not toggle one: called twice it does nothing the second time. FILE
 # (/etc/bellwether/hooks/nginx-switch.env) is described in README.md beside this script.
@@ -24,6 +24,8 @@ case $CONFIG in
     /*) ;;
     *) refuse '--config needs an absolute path' ;;
 esac
+NL='
+'
 ACTION=${1:-${BELLWETHER_ACTION:-}}
 
 # What is asked came before the file was read: the file cannot change it.
@@ -39,11 +41,13 @@ CHECK_URL=
 VERSION_HEADER=x-version
 VERSIONS=
 CHECK_SECONDS=10
+ANSWERS=100
 [ -r "$CONFIG" ] || fail "cannot read $CONFIG"
 # shellcheck source=/dev/null
 . "$CONFIG"
 [ -n "$UPSTREAM" ] || fail "$CONFIG does not say UPSTREAM"
 [ -n "$INCLUDE" ] || fail "$CONFIG does not say INCLUDE"
+[ -r "$INCLUDE" ] || fail "cannot read $INCLUDE"
 [ -n "$CHECK_URL" ] || fail "$CONFIG does not say CHECK_URL"
 
 # The address of a version: the value of a variable such as BACKEND_2_3_9.
@@ -67,8 +71,8 @@ version_of() {
     return 1
 }
 
-# The version that serves. Where several do, the one that comes, which stands last: while it gets
-# a part of the requests, an answer through nginx may be either's.
+# The versions that serve. Where the include has several servers, the one that comes, which stands
+# last, whoever answers. Else the include may not be what nginx has loaded, and the answers tell.
 serving() {
     servers=$(sed 's/[{;}]/\n/g' "$INCLUDE" | awk '$1 == "server" { print $2 }')
     if [ "$(printf '%s\n' "$servers" | wc -l)" -gt 1 ]; then
@@ -78,13 +82,31 @@ serving() {
     fi
 }
 
-# The version that answers through nginx now.
+# The versions in ANSWERS answers through nginx, one a line; they come over one connection, in
+# which nginx takes its servers in turn by their weights. Answers without a version are a bad
+# version's, whichever it is: where a rollback wrote the include they are `none`, a version too.
 answering() {
-    curl --silent --show-error --max-time 2 --head "$CHECK_URL" |
-        awk -v want="$VERSION_HEADER" '
+    none=
+    ! grep -q '^# Written by nginx-switch.sh' "$INCLUDE" || none=none
+    i=0
+    while [ "$i" -lt "$ANSWERS" ]; do
+        printf 'url = "%s"\n' "$CHECK_URL"
+        i=$((i + 1))
+    done | timeout --foreground 3 \
+        curl --silent --show-error --head --no-buffer --fail-early --max-time 2 --config - |
+        awk -v want="$VERSION_HEADER" -v none="$none" -v answers="$ANSWERS" '
             BEGIN { want = tolower(want) ":" }
-            tolower($1) == want { sub(/\r$/, "", $2); found = $2 }
-            END { if (found == "") exit 1; print found }'
+            tolower($1) == want && sub(/\r$/, "", $2) { count++; if (!seen[$2]++) print $2 }
+            END { if (!count) exit 1; if (count < answers && none) print none }'
+}
+
+# The one version that serves.
+observe() {
+    now=$(serving) || fail "neither $INCLUDE nor $CHECK_URL tells the version"
+    case $now in
+        *"$NL"*) fail "several versions answer: $(printf %s "$now" | tr '\n' ' ')" ;;
+    esac
+    printf '%s\n' "$now"
 }
 
 nginx_run() {
@@ -117,11 +139,12 @@ place() {
     mv -f "$1" "$INCLUDE"
 }
 
-# Old workers answer for a moment longer, so several answers in a row must be the version's.
+# Old workers answer for a moment longer, and a version with few requests answers seldom: several
+# times in a row all answers must be the version's.
 wait_for() {
     in_row=0
-    tries=$((CHECK_SECONDS * 10))
-    while [ "$tries" -gt 0 ]; do
+    end=$(($(date +%s) + CHECK_SECONDS))
+    while [ "$(date +%s)" -le "$end" ]; do
         if [ "$(answering 2>/dev/null)" = "$1" ]; then
             in_row=$((in_row + 1))
             [ "$in_row" -lt 3 ] || return 0
@@ -129,7 +152,6 @@ wait_for() {
             in_row=0
             sleep 0.1
         fi
-        tries=$((tries - 1))
     done
     return 1
 }
@@ -142,10 +164,13 @@ rollback() {
         say "$TO serves already"
         exit 3
     fi
-    if [ "$now" != "$FROM" ]; then
-        say "$now serves, not $FROM"
-        exit 4
-    fi
+    # Where nginx has not loaded what an earlier rollback wrote, both answer.
+    for version in $now; do
+        case $version in
+            "$FROM" | "$TO" | none) ;;
+            *) say "$version serves, not $FROM"; exit 4 ;;
+        esac
+    done
     new=$INCLUDE.new.$$
     old=$INCLUDE.old.$$
     trap 'rm -f "$new" "$old"' EXIT
@@ -157,13 +182,16 @@ rollback() {
         place "$old" || fail "nginx refuses the new file, and the old one cannot be put back"
         fail 'nginx refuses the new file; the old one is in place'
     fi
-    reload || fail 'nginx does not reload'
+    if ! reload; then
+        place "$old" || fail "nginx does not reload, and the old file cannot be put back"
+        fail 'nginx does not reload; the old file is in place'
+    fi
     wait_for "$TO" || fail "$TO does not serve after $CHECK_SECONDS s"
     say "$TO serves"
 }
 
 case $ACTION in
-    observe) serving || fail "neither $INCLUDE nor $CHECK_URL tells the version" ;;
+    observe) observe ;;
     rollback) rollback ;;
     *) refuse "what is to be done: rollback or observe, not '$ACTION'" ;;
 esac

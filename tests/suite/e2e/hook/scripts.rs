@@ -107,6 +107,20 @@ impl Nginx {
         said(output.unwrap())
     }
 
+    fn reload(&self) {
+        let mut command = Command::new("nginx");
+        command.arg("-c").arg(self.folder.join("nginx.conf")).args(["-s", "reload"]);
+        assert!(command.status().unwrap().success());
+    }
+
+    /// A rollback that comes when reloads work.
+    fn reloads_again(&self) {
+        fs::copy(self.folder.join("works.env"), self.folder.join("switch.env")).unwrap();
+        let (code, text) = self.switch("rollback", "2.4.0", "2.3.9");
+        assert_eq!(code, Some(0), "{text}");
+        assert_eq!(self.switch("observe", "", ""), (Some(0), "2.3.9\n".to_owned()));
+    }
+
     fn include(&self) -> String {
         fs::read_to_string(self.folder.join("upstream.conf")).unwrap()
     }
@@ -165,30 +179,131 @@ fn a_signal_switches_a_real_nginx() {
     assert!(nginx.process.is_running());
 }
 
+/// An nginx with 19 of 20 requests for the old version.
+fn with_canary(reload: &str) -> Option<(Nginx, String)> {
+    let nginx = Nginx::start()?;
+    let config = fs::read_to_string(nginx.folder.join("switch.env")).unwrap();
+    let address = |name: &str| config.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let include = format!(
+        "upstream checkout {{ server {} weight=19; server {}; }}\n",
+        address("BACKEND_2_3_9="),
+        address("BACKEND_2_4_0=")
+    );
+    nginx.folder.write("upstream.conf", &include);
+    nginx.reload();
+    until("the old version", SOON, || nginx.serves().filter(|version| version == "2.3.9"));
+    let config = format!("{config}CHECK_SECONDS=1\n");
+    nginx.folder.write("works.env", &config);
+    nginx.folder.write("switch.env", &format!("{config}RELOAD={reload}\n"));
+    Some((nginx, include))
+}
+
+#[test]
+fn an_nginx_that_does_not_reload_keeps_its_include() {
+    let Some((nginx, include)) = with_canary("false") else { return };
+    for _ in 0..2 {
+        let (code, text) = nginx.switch("rollback", "2.4.0", "2.3.9");
+        assert!(code == Some(1) && text.contains("the old file is in place"), "{text}");
+        assert_eq!(nginx.include(), include);
+        assert_eq!(nginx.switch("observe", "", ""), (Some(0), "2.4.0\n".to_owned()));
+    }
+    nginx.reloads_again();
+}
+
+#[test]
+fn two_versions_that_answer_are_not_told_as_one() {
+    let Some((nginx, include)) = with_canary("true") else { return };
+    for _ in 0..2 {
+        let (code, text) = nginx.switch("rollback", "2.4.0", "2.3.9");
+        assert!(code == Some(1) && text.contains("2.3.9 does not serve"), "{text}");
+        assert_ne!(nginx.include(), include);
+        let (code, text) = nginx.switch("observe", "", "");
+        assert!(code == Some(1) && text.contains("several versions answer"), "{text}");
+        assert!(text.contains("2.3.9") && text.contains("2.4.0"), "{text}");
+    }
+    let (code, text) = nginx.switch("rollback", "2.5.0", "2.3.9");
+    assert_eq!(code, Some(4), "{text}");
+    nginx.reloads_again();
+}
+
+/// Releases behind a link, and a systemctl that knows one unit.
+struct Unit(Folder);
+
+impl Unit {
+    /// With 2.4.0 running.
+    fn start() -> Unit {
+        let folder = Folder::new("releases");
+        for version in ["2.3.9", "2.4.0"] {
+            fs::create_dir_all(folder.join("a root/releases").join(version)).unwrap();
+        }
+        folder.write_program(
+            "systemctl",
+            "#!/bin/sh\ncd \"${0%/*}\" || exit 9\ncase $1 in\nrestart)\n  \
+             [ ! -e denied ] || exit 4\n  [ ! -e idle ] || exit 0\n  \
+             TZ=UTC date '+%a %F %T.%6N UTC' >started\n  \
+             if [ -e crashes ]; then echo 0; else echo 77; fi >pid\n  \
+             if [ -e fails ]; then exit 1; fi ;;\n\
+             is-active) [ \"$(cat pid)\" != 0 ] ;;\n\
+             show) [ ! -e mute ] || exit 1\n  \
+             echo \"ExecMainStartTimestamp=$(cat started)\"\n  \
+             echo \"MainPID=$(cat pid)\" ;;\nesac\n",
+        );
+        let root = folder.join("a root").display().to_string();
+        folder.write("release.env", &format!("ROOT='{root}'\nUNIT=checkout.service\n"));
+        let unit = Unit(folder);
+        unit.deploy("2.4.0");
+        unit.restart();
+        unit
+    }
+
+    fn deploy(&self, version: &str) {
+        let link = self.0.join("a root/current");
+        drop(fs::remove_file(&link));
+        std::os::unix::fs::symlink(format!("releases/{version}"), link).unwrap();
+    }
+
+    fn restart(&self) {
+        let done = Command::new(self.0.join("systemctl")).arg("restart").status().unwrap();
+        assert!(done.success());
+    }
+
+    /// Has the unit behave in a way, or no more.
+    fn manner(&self, name: &str, is_so: bool) {
+        if is_so {
+            self.0.write(name, "");
+        } else {
+            fs::remove_file(self.0.join(name)).unwrap();
+        }
+    }
+
+    fn run(&self, action: &str, from: &str, to: &str) -> (Option<i32>, String) {
+        let mut command = Command::new(script("systemd-previous-release.sh"));
+        command.arg("--config").arg(self.0.join("release.env")).arg(action);
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", self.0.path().display()));
+        said(command.env("BELLWETHER_FROM", from).env("BELLWETHER_TO", to).output().unwrap())
+    }
+
+    fn rollback(&self) -> (Option<i32>, String) {
+        self.run("rollback", "2.4.0", "2.3.9")
+    }
+
+    /// What it tells; `None` if it cannot.
+    fn observe(&self) -> Option<String> {
+        let (code, text) = self.run("observe", "", "");
+        assert!(matches!(code, Some(0 | 1)), "{text}");
+        (code == Some(0)).then(|| text.trim_end().to_owned())
+    }
+
+    fn link(&self) -> PathBuf {
+        fs::read_link(self.0.join("a root/current")).unwrap()
+    }
+}
+
 #[test]
 fn a_unit_runs_the_release_that_is_named() {
-    let folder = Folder::new("releases");
-    for version in ["2.3.9", "2.4.0"] {
-        fs::create_dir_all(folder.join("releases").join(version)).unwrap();
-    }
-    std::os::unix::fs::symlink("releases/2.4.0", folder.join("current")).unwrap();
-    let restarted = folder.join("restarted");
-    let config = |active: &str| {
-        let text = format!(
-            "ROOT={}\nUNIT=checkout.service\nRESTART='cp -P {}/current {}'\nIS_ACTIVE={active}\n",
-            folder.path().display(),
-            folder.path().display(),
-            restarted.display(),
-        );
-        folder.write("release.env", &text)
-    };
-    let run = |action: &str, from: &str, to: &str| {
-        let mut command = Command::new(script("systemd-previous-release.sh"));
-        command.arg("--config").arg(folder.join("release.env")).arg(action);
-        said(command.env("BELLWETHER_FROM", from).env("BELLWETHER_TO", to).output().unwrap())
-    };
-    config("true");
-    assert_eq!(run("observe", "", ""), (Some(0), "2.4.0\n".to_owned()));
+    let unit = Unit::start();
+    assert_eq!(unit.observe().as_deref(), Some("2.4.0"));
     for (from, to, expected) in [
         ("2.4.0", "2.3.8", 5),
         ("2.4.0", "../releases", 5),
@@ -196,12 +311,63 @@ fn a_unit_runs_the_release_that_is_named() {
         ("2.4.0", "2.3.9", 0),
         ("2.4.0", "2.3.9", 3),
     ] {
-        let (code, text) = run("rollback", from, to);
+        let (code, text) = unit.run("rollback", from, to);
         assert_eq!(code, Some(expected), "{from} to {to}: {text}");
     }
-    assert_eq!(run("observe", "", ""), (Some(0), "2.3.9\n".to_owned()));
-    assert_eq!(fs::read_link(&restarted).unwrap(), Path::new("releases/2.3.9"));
-    config("false");
-    let (code, text) = run("rollback", "2.4.0", "2.3.9");
+    assert_eq!(unit.observe().as_deref(), Some("2.3.9"));
+    assert_eq!(unit.link(), Path::new("releases/2.3.9"));
+    let names = fs::read_dir(unit.0.join("a root")).unwrap().flatten();
+    assert_eq!(names.count(), 3, "the releases, the link, and whose it is");
+}
+
+#[test]
+fn a_unit_that_does_not_restart_keeps_its_link() {
+    let unit = Unit::start();
+    unit.manner("denied", true);
+    for _ in 0..2 {
+        let (code, text) = unit.rollback();
+        assert!(code == Some(1) && text.contains("does not restart"), "{text}");
+        assert_eq!(unit.link(), Path::new("releases/2.4.0"));
+        assert_eq!(unit.observe().as_deref(), Some("2.4.0"));
+    }
+    unit.manner("denied", false);
+    // A restart that is said to have failed, and has not: the link is back, and tells nothing.
+    unit.manner("fails", true);
+    assert_eq!(unit.rollback().0, Some(1));
+    assert_eq!((unit.link().as_path(), unit.observe()), (Path::new("releases/2.4.0"), None));
+    unit.manner("fails", false);
+    let (code, text) = unit.rollback();
+    assert_eq!((code, unit.observe().as_deref()), (Some(0), Some("2.3.9")), "{text}");
+}
+
+#[test]
+fn a_link_that_no_process_started_by_tells_nothing() {
+    let unit = Unit::start();
+    unit.deploy("2.3.9");
+    assert_eq!(unit.observe(), None);
+    let (code, text) = unit.rollback();
+    assert_eq!((code, unit.observe().as_deref()), (Some(0), Some("2.3.9")), "{text}");
+    unit.manner("mute", true);
+    assert_eq!(unit.observe(), None);
+    unit.manner("mute", false);
+    unit.deploy("2.4.0");
+    unit.restart();
+    unit.manner("idle", true);
+    let (code, text) = unit.rollback();
+    assert!(code == Some(1) && text.contains("does not run 2.3.9"), "{text}");
+    assert_eq!(unit.observe(), None);
+}
+
+#[test]
+fn a_crashed_release_is_rolled_back_and_a_crashed_rollback_does_not_serve() {
+    let unit = Unit::start();
+    unit.manner("crashes", true);
+    unit.restart();
+    assert_eq!(unit.observe().as_deref(), Some("2.4.0"));
+    let (code, text) = unit.rollback();
     assert!(code == Some(1) && text.contains("is not active"), "{text}");
+    assert_eq!(unit.observe(), None);
+    unit.manner("crashes", false);
+    let (code, text) = unit.rollback();
+    assert_eq!((code, unit.observe().as_deref()), (Some(0), Some("2.3.9")), "{text}");
 }
