@@ -179,8 +179,7 @@ impl Failure {
 /// Kinds of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// Nobody listens, or the connection ended before anything came: the process is gone or begins
-    /// anew.
+    /// Nobody listens: the process is gone or begins anew.
     Refused,
     /// No connection for another reason, or it broke.
     Unreachable,

@@ -67,10 +67,7 @@ impl Scene {
         scene.write(&collector);
         scene.include(weights);
         let mut processes = vec![scene.nginx()];
-        let mut serve = Command::new(bin.join("bellwether"));
-        serve.args(["serve", "--listen", &collector]).arg("--data-dir").arg(folder.join("data"));
-        serve.arg("--config").arg(folder.join("collector.yaml"));
-        processes.push(started("bellwether", &mut serve, "bellwether: listening on http://"));
+        processes.push(serve(bin, &folder, &collector));
         let mut agent = Command::new(bin.join("bellwether-agent"));
         agent.args(["run", "--listen", "127.0.0.1:0"]).arg("--data-dir").arg(folder.join("data"));
         agent.arg("--config").arg(folder.join("agent.yaml"));
@@ -108,6 +105,21 @@ impl Scene {
         &mut self.processes
     }
 
+    /// Ends the collector as nothing can be refused, and starts it again.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn kill_collector(&mut self) {
+        let collector = self.processes.get_mut(1).expect("invariant: the second");
+        collector.kill();
+        *collector = serve(&self.bin, &self.folder, &self.collector);
+    }
+
+    /// Has the hook's program wait before it does anything, in seconds.
+    pub fn slow_hook(&self, seconds: u32) {
+        self.folder.write("slow", &seconds.to_string());
+    }
+
     /// Lets both versions serve again, and waits until the new one is asked and scraped.
     ///
     /// # Panics
@@ -139,8 +151,14 @@ impl Scene {
     /// Nothing is.
     #[must_use]
     pub fn status(&self, id: &str) -> Value {
+        self.status_if_up(id).expect("a status")
+    }
+
+    /// What is known of a rollout; `None` while nobody answers.
+    #[must_use]
+    pub fn status_if_up(&self, id: &str) -> Option<Value> {
         let (_, text) = self.bellwether(&["rollout", "status", id, "-o", "json"]);
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+        serde_json::from_str(&text).ok()
     }
 
     /// Runs a command of the collector's program against this collector.
@@ -149,9 +167,18 @@ impl Scene {
     /// The program cannot be run.
     #[must_use]
     pub fn bellwether(&self, words: &[&str]) -> (bool, String) {
+        self.bellwether_as("operator", words)
+    }
+
+    /// The same as another principal: `operator` or `ingest`.
+    ///
+    /// # Panics
+    /// The program cannot be run.
+    #[must_use]
+    pub fn bellwether_as(&self, who: &str, words: &[&str]) -> (bool, String) {
         let mut command = Command::new(self.bin.join("bellwether"));
         command.args(words).arg("--url").arg(format!("http://{}", self.collector));
-        command.arg("--token-file").arg(self.folder.join("operator"));
+        command.arg("--token-file").arg(self.folder.join(who));
         let done = command.output().expect("our own program");
         let text = if done.status.code() == Some(2) { done.stderr } else { done.stdout };
         (done.status.success(), String::from_utf8_lossy(&text).into_owned())
@@ -260,8 +287,10 @@ impl Files<'_> {
         self.folder.write_program(
             "switch.sh",
             &format!(
-                "#!/bin/sh\n[ \"$1\" = observe ] || date +%s%N >>{}\nexec sh {} --config {} \"$1\"\n",
+                "#!/bin/sh\n[ \"$1\" = observe ] || {{ date +%s%N >>{}; [ ! -e {} ] || sleep \"$(cat {})\"; }}\nexec sh {} --config {} \"$1\"\n",
                 at("hooks.log"),
+                at("slow"),
+                at("slow"),
                 script.display(),
                 at("switch.env")
             ),
@@ -326,6 +355,13 @@ impl Files<'_> {
         let done = self.command().args(["-s", "reload"]).output().expect("nginx");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
+}
+
+fn serve(bin: &Path, folder: &Folder, listen: &str) -> Process {
+    let mut serve = Command::new(bin.join("bellwether"));
+    serve.args(["serve", "--listen", listen]).arg("--data-dir").arg(folder.join("data"));
+    serve.arg("--config").arg(folder.join("collector.yaml"));
+    started("bellwether", &mut serve, "bellwether: listening on http://")
 }
 
 fn started(name: &str, command: &mut Command, mark: &str) -> Process {

@@ -1,9 +1,12 @@
 //! From a bad request to a rollback: nginx before two versions, and every program of ours.
 
+use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::Duration;
 
-use bellwether_tests::harness::{Daemon, daemon, skip};
+use bellwether_tests::harness::{Daemon, daemon, skip, until};
 use bellwether_tests::rollback::Scene;
+use serde_json::Value;
 
 /// More of the requests go to the new version than in a careful deploy, so that it takes less time.
 const WEIGHTS: [u32; 2] = [3, 1];
@@ -16,6 +19,10 @@ fn a_bad_deploy_is_undone_once_and_its_record_verifies() {
         return skip("nginx or curl is not installed");
     };
     scene.both();
+    let announce = ["rollout", "start", "--service", "checkout", "--id", "forged"];
+    let announce = [&announce[..], &["--from", "2.3.9", "--to", "2.4.0"]].concat();
+    let (well, text) = scene.bellwether_as("ingest", &announce);
+    assert!(!well && text.contains("403"), "an agent announces nothing: {text}");
     scene.announce("gh-1", &["--risk", "medium"]);
     // The same again is the same; another deploy of the service waits its turn.
     scene.announce("gh-1", &["--risk", "medium"]);
@@ -31,11 +38,7 @@ fn a_bad_deploy_is_undone_once_and_its_record_verifies() {
     let status = scene.status("gh-1");
     assert_eq!(status["signals"][0]["outcome"], "restored", "{status:#}");
     assert_eq!(scene.hooks().len(), 1, "called once");
-    let record = status["decided"][0]["record"].as_str().unwrap();
-    let (record, key) = scene.record(record);
-    let mut verify = Command::new(&collector);
-    let done = verify.arg("verify").arg(&record).arg("--key").arg(&key).output().unwrap();
-    assert!(done.status.success(), "{done:?}");
+    verify(&scene, &status);
     let (well, text) = scene.bellwether(&[
         "rollout",
         "start",
@@ -51,4 +54,52 @@ fn a_bad_deploy_is_undone_once_and_its_record_verifies() {
         "medium",
     ]);
     assert!(!well && text.contains("has ended"), "a replay: {text}");
+}
+
+/// The record of a verdict, as `bellwether verify` sees it.
+fn verify(scene: &Scene, status: &Value) {
+    let (record, key) = scene.record(status["decided"][0]["record"].as_str().unwrap());
+    let mut verify = Command::new(daemon(Daemon::Collector));
+    let done = verify.arg("verify").arg(&record).arg("--key").arg(&key).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
+
+/// How far a rollout is.
+fn state(status: &Value) -> String {
+    let signal = status["signals"][0]["state"].as_str();
+    let decided = status["decided"].as_array().is_some_and(|all| !all.is_empty());
+    match (status["ended_at"].is_string(), signal) {
+        (true, _) => "over",
+        (false, Some(signal)) => signal,
+        (false, None) if decided => "decided",
+        (false, None) => "watching",
+    }
+    .to_owned()
+}
+
+#[test]
+fn a_collector_killed_in_each_state_of_a_signal_has_the_deploy_undone_once() {
+    let bin = daemon(Daemon::Collector);
+    let scene = Scene::start("rollback-kills", bin.parent().unwrap(), 100, WEIGHTS);
+    let Some(mut scene) = scene else { return skip("nginx or curl is not installed") };
+    scene.both();
+    scene.slow_hook(2);
+    scene.announce("gh-1", &["--risk", "medium"]);
+    scene.canary().fail(1000);
+    let mut killed = BTreeSet::new();
+    until("the end", Duration::from_secs(240), || {
+        let state = state(&scene.status_if_up("gh-1")?);
+        if killed.insert(state.clone()) {
+            scene.kill_collector();
+        }
+        (state == "over").then_some(())
+    });
+    println!("rollback: killed while {killed:?}");
+    assert!(killed.len() >= 4 && killed.contains("watching"), "{killed:?}");
+    let status = scene.status("gh-1");
+    assert_eq!(status["state"], "failed", "{status:#}");
+    assert_eq!(status["signals"].as_array().unwrap().len(), 1, "{status:#}");
+    assert_eq!(status["signals"][0]["outcome"], "restored", "{status:#}");
+    assert_eq!(scene.hooks().len(), 1, "called once");
+    verify(&scene, &status);
 }

@@ -156,7 +156,7 @@ fn what_is_scraped_is_what_prometheus_scrapes() {
     });
     // Which target nobody listens at.
     let refused = pair.query("scrape_target_refused == 1").unwrap_or_default();
-    let jobs: Vec<&str> = refused.iter().filter_map(|s| s.labels.get("job")).collect();
+    let jobs: Vec<&str> = refused.iter().filter_map(|s| s.labels.get("job").map(String::as_str)).collect();
     assert_eq!(jobs, ["named"]);
     // Types.
     until("the same types", SOON, || {

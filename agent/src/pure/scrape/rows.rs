@@ -46,10 +46,7 @@ const REPORT: [FamilySpec; 6] = [
         "scrape_series_added",
         "Series of the last page that the one before did not have.",
     ),
-    FamilySpec::gauge(
-        "scrape_target_refused",
-        "Whether the last scrape's connection was refused, or ended before an answer.",
-    ),
+    FamilySpec::gauge("scrape_target_refused", "Whether the last scrape's connection was refused."),
 ];
 const CHANGES: FamilySpec = FamilySpec::counter(
     "scrape_version_changes_total",

@@ -167,7 +167,7 @@ fn dead_blind_and_gone_are_told_apart() {
     assert_eq!(run(&|world, millis| world.row("c", millis, &[])), [Sight::Dead; 4]);
     assert_eq!(run(&|_, _| ()), [Sight::Blind; 4]);
     // A page that cannot be read is no process that is gone, and the newest scrape holds.
-    let failed = |by: &'static dyn Fn(i64) -> Option<f64>| {
+    let failed = |by: &dyn Fn(i64) -> Option<f64>| {
         run(&|world, millis| world.scraped("c", millis, &[], by(millis)))
     };
     assert_eq!(failed(&|_| Some(0.0)), [Sight::Blind; 4]);
