@@ -94,6 +94,20 @@ fn prometheus(program: PathBuf, folder: &Folder, jobs: &str) -> (Process, String
     (Process::start("prometheus", &mut command), peer)
 }
 
+/// What is scraped is counted on the agent's page, and not on it.
+fn has_its_own_page(pair: &Pair) {
+    let page = get(&pair.page, "/metrics").unwrap().body;
+    assert!(page.contains("bellwether_agent_scrape_targets 2\n"), "{page}");
+    assert!(!page.contains("zone=\"z1\""), "{page}");
+}
+
+/// The connections of one job's targets are refused.
+fn nobody_listens_at(pair: &Pair, job: &str) {
+    let refused = pair.query("scrape_target_refused == 1").unwrap_or_default();
+    let jobs = refused.iter().filter_map(|series| series.labels.get("job"));
+    assert!(jobs.eq([job]), "{refused:?}");
+}
+
 #[test]
 fn what_is_scraped_is_what_prometheus_scrapes() {
     let (Some(prometheus), Some(exporter)) = (peer("prometheus"), peer("prometheus-node-exporter"))
@@ -154,10 +168,7 @@ fn what_is_scraped_is_what_prometheus_scrapes() {
         let (ours, theirs) = (values(&pair.query(still)?), values(&theirs(still)?));
         (ours.len() > 10 && ours == theirs).then_some(())
     });
-    // Which target nobody listens at.
-    let refused = pair.query("scrape_target_refused == 1").unwrap_or_default();
-    let jobs: Vec<&str> = refused.iter().filter_map(|s| s.labels.get("job").map(String::as_str)).collect();
-    assert_eq!(jobs, ["named"]);
+    nobody_listens_at(&pair, "named");
     // Types.
     until("the same types", SOON, || {
         let (ours, theirs) =
@@ -171,8 +182,6 @@ fn what_is_scraped_is_what_prometheus_scrapes() {
         pair.query("up{job='named'}").is_none().then_some(())
     });
     assert!(pair.query("up{job='node'}").is_some());
-    let page = get(&pair.page, "/metrics").unwrap().body;
-    assert!(page.contains("bellwether_agent_scrape_targets 2\n"), "{page}");
-    assert!(!page.contains("zone=\"z1\""), "what is scraped is not on the agent's page");
+    has_its_own_page(&pair);
     pair.process(AGENT).hang_up();
 }

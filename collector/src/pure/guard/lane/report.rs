@@ -62,8 +62,8 @@ pub struct Stats {
 }
 
 impl Lanes {
-    /// What is known of the signals that are asked for: the open ones by number, then those that are
-    /// over, the newest first.
+    /// What is known of the signals that are asked for: the open ones by number, then those that
+    /// are over, the newest first.
     #[must_use]
     pub fn signals(&self, is_asked: impl Fn(&Intent) -> bool) -> Vec<SignalRow> {
         let open = self.state.open().filter(|open| is_asked(&open.intent));
