@@ -35,7 +35,7 @@ pub(super) const FUNCTIONS: &[(&str, Option<usize>, Function)] = &[
     ("pathPrefix", Some(0), |shared, _| Ok(text(path(&shared.external_url)))),
     ("print", None, |_, args| print::joined("print", args, "")),
     ("printf", None, printf::printf),
-    ("println", None, println),
+    ("println", None, line),
     ("query", Some(1), query),
     ("reReplaceAll", Some(3), replace),
     ("safeHtml", Some(1), |_, args| changed(args, str::to_owned)),
@@ -126,7 +126,7 @@ fn escaped(name: &str, args: &[Value], escape: fn(&str) -> String) -> Answer {
     changed(&[joined], escape)
 }
 
-fn println(_: &Shared, args: &[Value]) -> Answer {
+fn line(_: &Shared, args: &[Value]) -> Answer {
     let joined = print::joined("println", args, " ")?;
     changed(&[joined], |line| format!("{line}\n"))
 }
