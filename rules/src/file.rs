@@ -11,6 +11,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,7 +175,7 @@ fn group(reading: &mut Reading, node: &Node, names: &mut BTreeSet<String>) -> Ru
     let query_offset =
         keys.take("query_offset").and_then(|node| duration(node, reading, "`query_offset`"));
     let limit = keys.take("limit");
-    let limit: Option<i64> =
+    let limit: Option<Limit> =
         limit.and_then(|node| reading.parsed(node, "`limit`", "a whole number"));
     let shared = keys.take("labels").map(|node| check::labels(reading, node, None));
     let shared = shared.unwrap_or_default();
@@ -198,8 +199,23 @@ fn group(reading: &mut Reading, node: &Node, names: &mut BTreeSet<String>) -> Ru
         name,
         interval: interval.filter(|interval| !interval.is_zero()),
         query_offset,
-        limit: limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0),
+        limit: limit.map_or(0, |Limit(limit)| limit),
         rules,
+    }
+}
+
+/// A number of samples; below zero it is none, and of a fraction the whole part counts.
+struct Limit(usize);
+
+impl FromStr for Limit {
+    type Err = ();
+
+    #[expect(clippy::cast_possible_truncation, reason = "what is too large stays the largest")]
+    fn from_str(text: &str) -> Result<Limit, ()> {
+        let whole: Option<i64> = text.parse().ok();
+        let number = || text.parse().ok().filter(|number: &f64| number.is_finite());
+        let limit = whole.or_else(|| number().map(|number| number as i64)).ok_or(())?;
+        Ok(Limit(usize::try_from(limit).unwrap_or(0)))
     }
 }
 

@@ -6,15 +6,20 @@
 //! The language itself is the crate `gotmpl`.
 
 mod blocks;
+mod fields;
 mod functions;
 mod humanize;
 mod names;
+mod pattern;
 mod print;
+mod printf;
+mod rewrite;
 #[cfg(test)]
 mod tests;
+mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bellwether_model::label::LabelSet;
@@ -24,9 +29,9 @@ use gotmpl::{MissingKey, TemplateError, Value};
 
 use functions::{FUNCTIONS, bound};
 use names::Names;
-
-/// Bytes of a template as written, and of what it makes.
-pub const TEXT_BYTES_MAX: usize = 64 << 10;
+use pattern::Pattern;
+use work::Bounded;
+pub use work::{TEXT_BYTES_MAX, WORK_MAX};
 
 /// Items that one expansion walks over.
 const RANGE_MAX: u64 = 10_000;
@@ -51,8 +56,6 @@ const BUILTINS: &[&str] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     text: String,
-    /// Names after a dot: labels that a sample may not have are empty, not absent.
-    names: Arc<BTreeSet<String>>,
 }
 
 /// Why a text is no template.
@@ -116,13 +119,13 @@ impl Template {
             let at = place.checked_sub(PRELUDE.len()).filter(|at| *at <= text.len());
             return Err(BadTemplate { message: what, at });
         }
-        Ok(Template { text: text.to_owned(), names: Arc::new(names.into_fields()) })
+        Ok(Template { text: text.to_owned() })
     }
 
     /// A text that is never expanded, unchecked.
     #[must_use]
     pub fn plain(text: &str) -> Template {
-        Template { text: text.to_owned(), names: Arc::default() }
+        Template { text: text.to_owned() }
     }
 
     /// The text as written.
@@ -148,50 +151,48 @@ impl Template {
         let external_url = data.site.external_url.clone();
         let shared = Arc::new(Shared { now: data.now, external_url, kept: Mutex::default() });
         let parsed = parsed(name, &self.text).map_err(|error| error.message)?;
-        let template = print::rewritten(parsed).funcs(bound(&shared));
-        let root = self.root(data);
+        let template = rewrite::rewritten(parsed).funcs(bound(&shared));
+        let root = root(data);
         loop {
-            let mut out = Bounded(String::new());
+            let mut out = Bounded::default();
             let outcome = template.execute_template_fmt(&mut out, name, &root);
             let asked = std::mem::take(&mut shared.kept().asked);
             if asked.is_empty() {
-                let failed = |error| format!("error executing template {name}: {error}");
-                return outcome.map(|()| out.0).map_err(failed);
+                let failed = |why: &dyn Display| format!("error executing template {name}: {why}");
+                let text = out.finish().map_err(|error| failed(&format!("it {error}")))?;
+                return outcome.map(|()| text).map_err(|error| failed(&error));
             }
             for query in asked {
                 if shared.kept().answers.len() == QUERIES_MAX {
                     return Err(format!("more than {QUERIES_MAX} queries in one template"));
                 }
-                let answer = queries(&query).map(|samples| self.samples(&samples));
+                let answer = queries(&query).map(|found| samples(&found));
                 shared.kept().answers.insert(query, answer.map_err(QueryError));
             }
         }
     }
+}
 
-    fn root(&self, data: Data<'_>) -> Value {
-        let site = data.site;
-        map([
-            ("Labels", self.labels(data.labels)),
-            ("ExternalLabels", self.labels(&site.external_labels)),
-            ("ExternalURL", Value::String(Arc::from(site.external_url.as_str()))),
-            ("Value", Value::Float(data.value)),
-        ])
-    }
+fn root(data: Data<'_>) -> Value {
+    let site = data.site;
+    map([
+        ("Labels", labels(data.labels)),
+        ("ExternalLabels", labels(&site.external_labels)),
+        ("ExternalURL", Value::String(Arc::from(site.external_url.as_str()))),
+        ("Value", Value::Float(data.value)),
+    ])
+}
 
-    fn samples(&self, samples: &[(LabelSet, f64)]) -> Value {
-        let sample = |(labels, value): &(LabelSet, f64)| {
-            map([("Labels", self.labels(labels)), ("Value", Value::Float(*value))])
-        };
-        Value::List(samples.iter().map(sample).collect())
-    }
+fn samples(samples: &[(LabelSet, f64)]) -> Value {
+    let sample = |(set, value): &(LabelSet, f64)| {
+        map([("Labels", labels(set)), ("Value", Value::Float(*value))])
+    };
+    Value::List(samples.iter().map(sample).collect())
+}
 
-    /// Labels, with an empty one for each name that the template asks for and the set lacks.
-    fn labels(&self, labels: &LabelSet) -> Value {
-        let missing = self.names.iter().map(|name| (name.as_str(), ""));
-        let entries = missing.chain(labels.iter());
-        let string = |text: &str| Value::String(Arc::from(text));
-        Value::Map(Arc::new(entries.map(|(n, v)| (Arc::from(n), string(v))).collect()))
-    }
+fn labels(labels: &LabelSet) -> Value {
+    let entries = labels.iter().map(|(n, v)| (Arc::from(n), Value::String(Arc::from(v))));
+    Value::Map(Arc::new(entries.collect()))
 }
 
 /// What the functions of one expansion share.
@@ -205,6 +206,9 @@ struct Shared {
 struct Kept {
     answers: BTreeMap<String, Result<Value, QueryError>>,
     asked: Vec<String>,
+    patterns: BTreeMap<String, Pattern>,
+    /// Units of work done, also by runs that ended at a query.
+    work: usize,
 }
 
 /// Why a query has no answer.
@@ -224,19 +228,6 @@ impl Shared {
         }
         kept.asked.push(query.to_owned());
         Err(QueryError("the query is not answered yet".to_owned()))
-    }
-}
-
-/// Text up to [`TEXT_BYTES_MAX`].
-struct Bounded(String);
-
-impl fmt::Write for Bounded {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        if self.0.len() + text.len() > TEXT_BYTES_MAX {
-            return Err(fmt::Error);
-        }
-        self.0.push_str(text);
-        Ok(())
     }
 }
 

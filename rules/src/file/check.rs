@@ -47,17 +47,17 @@ pub(super) fn rule<'n>(
         }
         (Some((name, place)), None) => {
             recorded_name(reading, &name, place);
+            let is_said = |given: &Option<(Option<Duration>, &'n Place)>| {
+                given.filter(|(value, _)| *value != Some(Duration::ZERO)).map(|(_, place)| place)
+            };
+            let annotated = annotations.as_ref().is_some_and(|texts| !texts.is_empty());
+            let annotated = written_annotations.filter(|_| annotated).map(|node| &node.place);
             let extra = [
-                ("annotations", written_annotations.map(|node| &node.place)),
-                ("for", hold.map(|(_, place)| place)),
-                ("keep_firing_for", keep.map(|(_, place)| place)),
+                ("annotations", annotated),
+                ("for", is_said(&hold)),
+                ("keep_firing_for", is_said(&keep)),
             ];
-            for (key, place) in extra {
-                if let Some(place) = place {
-                    let message = format!("a recording rule has no `{key}`");
-                    reading.error(RECORDING, place, message);
-                }
-            }
+            refuse_keys_of_alerts(reading, &extra);
             RuleKind::Record(name)
         }
         (None, Some((name, _))) => RuleKind::Alert(AlertRule {
@@ -73,6 +73,16 @@ pub(super) fn rule<'n>(
     let query = expr.to_string();
     let recurring = Recurring::default();
     Some(Rule { expr, query, labels: all, kind, recurring, line: node.place.line })
+}
+
+/// Keys that say something only in a rule that alerts.
+fn refuse_keys_of_alerts(reading: &mut Reading, given: &[(&str, Option<&Place>)]) {
+    for (key, place) in given {
+        if let Some(place) = place {
+            let message = format!("a recording rule has no `{key}`");
+            reading.error(RECORDING, place, message);
+        }
+    }
 }
 
 /// A name and where it stands.

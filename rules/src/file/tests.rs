@@ -30,10 +30,11 @@ fn files_of_others_are_read_whole() {
 
 #[test]
 fn what_is_left_out_has_its_default() {
-    let text = "groups:\n- name: g\n  limit: 3\n  interval: 0s\n  labels: {team: a, site: b}\n  rules:\n  \
-                - alert: A\n    expr: up == 0\n    for: 5m\n    labels: {team: c}\n  \
-                - record: job:up:sum\n    expr: sum by (job) (up)\n    labels:\n    annotations: {}\n";
-    let (file, warnings) = read("f.yml", &text.replace("    annotations: {}\n", "")).unwrap();
+    let text = "groups:\n- name: g\n  limit: 3\n  interval: 0s\n  labels: {team: a, site: b}\n  \
+                rules:\n  - alert: A\n    expr: up == 0\n    for: 5m\n    labels: {team: c}\n  \
+                - record: job:up:sum\n    expr: sum by (job) (up)\n    labels:\n    \
+                annotations: {}\n    for: 0s\n    keep_firing_for: 0s\n";
+    let (file, warnings) = read("f.yml", text).unwrap();
     assert!(warnings.is_empty(), "{warnings}");
     let group = &file.groups[0];
     assert_eq!((group.interval, group.limit), (None, 3));
@@ -43,6 +44,18 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(alert.labels["site"].as_str(), "b");
     assert_eq!(group.rules[1].query, "sum by (job) (up)");
     assert!(read("f.yml", "").unwrap().0.groups.is_empty());
+}
+
+#[test]
+fn a_limit_is_read_as_prometheus_reads_it() {
+    for (written, limit) in [("3", 3), ("-1", 0), ("5.0", 5), ("5.9", 5), ("1e3", 1000)] {
+        let text = format!("groups:\n- {{name: g, limit: {written}, rules: []}}\n");
+        assert_eq!(read("f.yml", &text).unwrap().0.groups[0].limit, limit, "{written}");
+    }
+    for written in ["many", ".nan", "[1]"] {
+        let text = format!("groups:\n- {{name: g, limit: {written}, rules: []}}\n");
+        assert!(read("f.yml", &text).is_err(), "{written}");
+    }
 }
 
 #[test]

@@ -6,17 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bellwether_model::config::parse_duration;
-use bellwether_model::matcher::go_pattern;
 use gotmpl::{TemplateError, Value, ValueFunc};
-use regex_automata::meta;
-use regex_automata::util::{interpolate, syntax};
 
-use super::{QueryError, Shared, humanize, print};
-
-/// Bytes of a compiled pattern.
-const PROGRAM_BYTES: usize = 1 << 20;
-/// Groups within groups of a pattern.
-const PATTERN_NESTING: u32 = 100;
+use super::work::STEP;
+use super::{QueryError, Shared, fields, humanize, pattern, print, printf, rewrite};
 
 type Answer = Result<Value, TemplateError>;
 type Function = fn(&Shared, &[Value]) -> Answer;
@@ -26,35 +19,43 @@ pub(super) const FUNCTIONS: &[(&str, Option<usize>, Function)] = &[
     ("args", None, args),
     ("externalURL", Some(0), |shared, _| Ok(text(&shared.external_url))),
     ("first", Some(1), first),
-    ("graphLink", Some(1), |_, args| Ok(text(&link(&string(args, 0), 0)))),
+    ("graphLink", Some(1), |_, args| changed(args, |text| link(text, 0))),
+    ("html", None, |_, args| escaped("html", args, gotmpl::html_escape)),
     ("humanize", Some(1), |_, args| number(args, humanize::humanize)),
     ("humanize1024", Some(1), |_, args| number(args, humanize::humanize_1024)),
     ("humanizeDuration", Some(1), |_, args| number(args, humanize::humanize_duration)),
     ("humanizePercentage", Some(1), |_, args| number(args, humanize::humanize_percentage)),
     ("humanizeTimestamp", Some(1), humanize_timestamp),
+    ("index", None, |_, args| fields::index(args)),
+    ("js", None, |_, args| escaped("js", args, gotmpl::js_escape)),
     ("label", Some(2), label),
     ("match", Some(2), matches),
     ("now", Some(0), |shared, _| Ok(Value::Float(humanize::unix_seconds(shared.now)))),
     ("parseDuration", Some(1), duration),
     ("pathPrefix", Some(0), |shared, _| Ok(text(path(&shared.external_url)))),
-    ("print", None, |_, args| Ok(text(&print::joined(args, "")))),
-    ("println", None, |_, args| Ok(text(&format!("{}\n", print::joined(args, " "))))),
+    ("print", None, |_, args| print::joined("print", args, "")),
+    ("printf", None, printf::printf),
+    ("println", None, line),
     ("query", Some(1), query),
     ("reReplaceAll", Some(3), replace),
-    ("safeHtml", Some(1), |_, args| Ok(text(&string(args, 0)))),
+    ("safeHtml", Some(1), |_, args| changed(args, str::to_owned)),
+    ("slice", None, slice),
     ("sortByLabel", Some(2), sort_by_label),
-    ("stripDomain", Some(1), |_, args| Ok(text(&strip_domain(&string(args, 0))))),
-    ("stripPort", Some(1), |_, args| Ok(text(&strip_port(&string(args, 0))))),
+    ("stripDomain", Some(1), |_, args| changed(args, strip_domain)),
+    ("stripPort", Some(1), |_, args| changed(args, strip_port)),
     ("strvalue", Some(1), |_, args| Ok(label_of(args.first(), "__value__"))),
-    ("tableLink", Some(1), |_, args| Ok(text(&link(&string(args, 0), 1)))),
-    ("title", Some(1), |_, args| Ok(text(&title(&string(args, 0))))),
+    ("tableLink", Some(1), |_, args| changed(args, |text| link(text, 1))),
+    ("title", Some(1), |_, args| changed(args, title)),
     ("toDuration", Some(1), |_, args| number(args, humanize::go_duration)),
-    ("toLower", Some(1), |_, args| Ok(text(&string(args, 0).to_lowercase()))),
+    ("toLower", Some(1), |_, args| changed(args, |text| text.chars().map(lower).collect())),
     ("toTime", Some(1), to_time),
-    ("toUpper", Some(1), |_, args| Ok(text(&string(args, 0).to_uppercase()))),
-    ("urlQueryEscape", Some(1), |_, args| Ok(text(&escape(&string(args, 0))))),
-    (print::SHOWN, Some(1), |_, args| Ok(args.first().map_or(Value::Nil, print::shown))),
+    ("toUpper", Some(1), |_, args| changed(args, |text| text.chars().map(upper).collect())),
+    ("urlQueryEscape", Some(1), |_, args| changed(args, gotmpl::url_encode)),
+    ("urlquery", None, |_, args| escaped("urlquery", args, gotmpl::url_encode)),
     ("value", Some(1), |_, args| Ok(field(args.first(), "Value"))),
+    (rewrite::FIELD, None, |_, args| fields::look_up(args)),
+    (rewrite::SHOWN, Some(1), |_, args| print::shown(args.first().unwrap_or(&Value::Nil))),
+    (rewrite::STEPS, Some(1), steps),
 ];
 
 /// The table as the template engine takes it, bound to what one expansion may see.
@@ -67,7 +68,7 @@ pub(super) fn bound(shared: &Arc<Shared>) -> gotmpl::FuncMap {
                 "wrong number of args for {name}: want {wanted} got {}",
                 args.len()
             ))),
-            _ => function(&shared, args),
+            _ => paid(&shared, name, args, function),
         });
         (name.to_owned(), call)
     };
@@ -82,11 +83,76 @@ fn text(text: &str) -> Value {
     Value::String(Arc::from(text))
 }
 
-fn string(args: &[Value], at: usize) -> String {
+/// Runs a function on what it costs.
+fn paid(shared: &Shared, name: &str, args: &[Value], function: Function) -> Answer {
+    shared.spend(STEP)?;
+    args.iter().try_for_each(|value| shared.spend_argument(value))?;
+    let value = function(shared, args)?;
+    shared.spend_result(name, &value)?;
+    Ok(value)
+}
+
+fn steps(shared: &Shared, args: &[Value]) -> Answer {
+    let steps = args.first().and_then(Value::as_int).unwrap_or(0);
+    shared.spend(usize::try_from(steps).unwrap_or(0).saturating_mul(STEP))?;
+    Ok(text(""))
+}
+
+fn string(args: &[Value], at: usize) -> Result<String, TemplateError> {
     match args.get(at) {
-        Some(Value::String(text)) => text.to_string(),
-        Some(Value::Nil) | None => String::new(),
-        Some(other) => other.to_string(),
+        Some(Value::String(text)) => Ok(text.to_string()),
+        Some(Value::Nil) | None => Ok(String::new()),
+        Some(value @ (Value::List(_) | Value::Map(_) | Value::Function(_))) => {
+            Err(fault(format!("wrong type for value; expected string; got {}", value.type_name())))
+        }
+        Some(Value::Float(_)) => {
+            print::joined("print", args.get(at), "").and_then(|text| string(&[text], 0))
+        }
+        Some(other) => Ok(other.to_string()),
+    }
+}
+
+/// A text made of the first argument.
+fn changed(args: &[Value], change: impl Fn(&str) -> String) -> Answer {
+    string(args, 0).map(|written| text(&change(&written)))
+}
+
+/// A text made of all arguments together, as the functions of the language do that escape.
+fn escaped(name: &str, args: &[Value], escape: fn(&str) -> String) -> Answer {
+    let joined = match args {
+        [Value::Nil] => text("<no value>"),
+        _ => print::joined(name, args, "")?,
+    };
+    changed(&[joined], escape)
+}
+
+fn line(_: &Shared, args: &[Value]) -> Answer {
+    let joined = print::joined("println", args, " ")?;
+    changed(&[joined], |line| format!("{line}\n"))
+}
+
+/// The built-in `slice`, of two indices at most.
+fn slice(shared: &Shared, args: &[Value]) -> Answer {
+    let index = |at: usize| match args.get(at) {
+        None => Ok(None),
+        Some(Value::Int(index)) => Ok(Some(*index)),
+        Some(other) => Err(fault(format!("cannot index slice/array with {}", other.type_name()))),
+    };
+    match args {
+        [value] | [value, _] | [value, _, _] => {
+            let value = value.slice(index(1)?, index(2)?)?;
+            spend_list(shared, &value)?;
+            Ok(value)
+        }
+        _ => Err(fault("slice takes a value and at most two indices")),
+    }
+}
+
+/// Takes what a list costs that is made anew.
+fn spend_list(shared: &Shared, value: &Value) -> Result<(), TemplateError> {
+    match value {
+        Value::List(values) => shared.spend(values.len().saturating_mul(STEP)),
+        _ => Ok(()),
     }
 }
 
@@ -109,7 +175,8 @@ fn number(args: &[Value], show: fn(f64) -> String) -> Answer {
     float(args).map(|value| text(&show(value)))
 }
 
-fn args(_: &Shared, args: &[Value]) -> Answer {
+fn args(shared: &Shared, args: &[Value]) -> Answer {
+    args.iter().try_for_each(|value| shared.spend_nested(value))?;
     let numbered = args.iter().enumerate();
     let map: BTreeMap<Arc<str>, Value> =
         numbered.map(|(at, value)| (Arc::from(format!("arg{at}")), value.clone())).collect();
@@ -117,7 +184,7 @@ fn args(_: &Shared, args: &[Value]) -> Answer {
 }
 
 fn query(shared: &Shared, args: &[Value]) -> Answer {
-    match shared.answer(&string(args, 0)) {
+    match shared.answer(&string(args, 0)?) {
         Ok(samples) => Ok(samples),
         Err(QueryError(message)) => Err(fault(message)),
     }
@@ -145,56 +212,27 @@ fn label_of(sample: Option<&Value>, name: &str) -> Value {
 }
 
 fn label(_: &Shared, args: &[Value]) -> Answer {
-    Ok(label_of(args.get(1), &string(args, 0)))
+    Ok(label_of(args.get(1), &string(args, 0)?))
 }
 
-fn sort_by_label(_: &Shared, args: &[Value]) -> Answer {
+fn sort_by_label(shared: &Shared, args: &[Value]) -> Answer {
     let Some(Value::List(samples)) = args.get(1) else {
         return Err(fault("sortByLabel takes a label and the result of a query"));
     };
-    let name = string(args, 0);
+    let name = string(args, 0)?;
+    spend_list(shared, &Value::List(Arc::clone(samples)))?;
     let mut sorted: Vec<Value> = samples.to_vec();
-    sorted.sort_by_key(|sample| label_of(Some(sample), &name).to_string());
+    sorted.sort_by_cached_key(|sample| label_of(Some(sample), &name).to_string());
     Ok(Value::List(sorted.into()))
 }
 
-/// A pattern that may be found anywhere in a text.
-fn pattern(written: &str) -> Result<meta::Regex, TemplateError> {
-    let pattern = go_pattern(written).map_err(fault)?;
-    let config = meta::Config::new().nfa_size_limit(Some(PROGRAM_BYTES));
-    let syntax = syntax::Config::new().unicode(true).nest_limit(PATTERN_NESTING);
-    let built = meta::Regex::builder().configure(config).syntax(syntax).build(&pattern);
-    built.map_err(|error| fault(format!("error parsing regexp {written:?}: {error}")))
+fn matches(shared: &Shared, args: &[Value]) -> Answer {
+    let found = pattern::is_match(shared, &string(args, 0)?, &string(args, 1)?);
+    found.map(Value::Bool)
 }
 
-fn matches(_: &Shared, args: &[Value]) -> Answer {
-    Ok(Value::Bool(pattern(&string(args, 0))?.is_match(&string(args, 1))))
-}
-
-fn replace(_: &Shared, args: &[Value]) -> Answer {
-    let pattern = pattern(&string(args, 0))?;
-    let (with, input) = (string(args, 1), string(args, 2));
-    let mut out = String::new();
-    let mut kept = 0;
-    for found in pattern.captures_iter(&input) {
-        let Some(whole) = found.get_match() else { continue };
-        out.push_str(input.get(kept..whole.start()).unwrap_or(""));
-        interpolate::string(
-            &with,
-            |index, out| {
-                let group = found.get_group(index).and_then(|span| input.get(span.range()));
-                out.push_str(group.unwrap_or(""));
-            },
-            |name| found.group_info().to_index(found.pattern().unwrap_or_default(), name),
-            &mut out,
-        );
-        kept = whole.end();
-        if out.len() > super::TEXT_BYTES_MAX {
-            return Err(fault("the text becomes too long"));
-        }
-    }
-    out.push_str(input.get(kept..).unwrap_or(""));
-    Ok(text(&out))
+fn replace(shared: &Shared, args: &[Value]) -> Answer {
+    pattern::replace(shared, &string(args, 0)?, &string(args, 1)?, &string(args, 2)?)
 }
 
 fn humanize_timestamp(_: &Shared, args: &[Value]) -> Answer {
@@ -210,7 +248,7 @@ fn to_time(_: &Shared, args: &[Value]) -> Answer {
 }
 
 fn duration(_: &Shared, args: &[Value]) -> Answer {
-    let written = string(args, 0);
+    let written = string(args, 0)?;
     let (sign, rest) = match written.strip_prefix('-') {
         Some(rest) => (-1.0, rest),
         None => (1.0, written.as_str()),
@@ -243,39 +281,47 @@ fn strip_domain(address: &str) -> String {
     if port.is_empty() { name.to_owned() } else { format!("{name}:{port}") }
 }
 
-/// The first letter of each word in upper case, the rest as it is.
+/// Go's `strings.Title`: the first letter of each word in upper case, the rest as it is.
 fn title(words: &str) -> String {
-    let mut out = String::with_capacity(words.len());
     let mut within = false;
-    for c in words.chars() {
-        if within {
-            out.push(c);
-        } else {
-            out.extend(c.to_uppercase());
-        }
-        within = c.is_alphanumeric() || (within && c == '\'');
-    }
-    out
+    let mut titled = |c: char| {
+        let shown = if within { c } else { title_case(c) };
+        within = !is_separator(c);
+        shown
+    };
+    words.chars().map(&mut titled).collect()
 }
 
-/// Go's `url.QueryEscape`.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(byte));
-            }
-            b' ' => out.push('+'),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
+/// Between words stand blanks, and of ASCII all but letters, digits and the underscore.
+fn is_separator(c: char) -> bool {
+    if c.is_ascii() { !c.is_ascii_alphanumeric() && c != '_' } else { c.is_whitespace() }
+}
+
+/// The four letters of two that have a form of their own at the beginning of a word.
+fn title_case(c: char) -> char {
+    match c {
+        'Ǆ' | 'ǅ' | 'ǆ' => 'ǅ',
+        'Ǉ' | 'ǈ' | 'ǉ' => 'ǈ',
+        'Ǌ' | 'ǋ' | 'ǌ' => 'ǋ',
+        'Ǳ' | 'ǲ' | 'ǳ' => 'ǲ',
+        _ => upper(c),
     }
-    out
+}
+
+/// One character for one, as in Go: where the upper case has several, it stays.
+fn upper(c: char) -> char {
+    let mut upper = c.to_uppercase();
+    if upper.len() == 1 { upper.next().unwrap_or(c) } else { c }
+}
+
+/// One character for one, whatever stands around it, as in Go.
+fn lower(c: char) -> char {
+    c.to_lowercase().next().unwrap_or(c)
 }
 
 /// The page of an expression below the interface's root: its graph or its table.
 fn link(expression: &str, tab: u8) -> String {
-    format!("/graph?g0.expr={}&g0.tab={tab}", escape(expression))
+    format!("/graph?g0.expr={}&g0.tab={tab}", gotmpl::url_encode(expression))
 }
 
 /// The path of a URL.

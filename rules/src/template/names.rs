@@ -1,6 +1,4 @@
-//! What the trees of a template name: functions, variables, and fields after a dot.
-
-use std::collections::BTreeSet;
+//! What the trees of a template name: functions and variables.
 
 use gotmpl::parse::{BranchNode, Expr, ListNode, Node, PipeNode, Pos};
 
@@ -11,7 +9,6 @@ const ROOT: &str = "$";
 #[derive(Default)]
 pub(super) struct Names {
     functions: Vec<(usize, String)>,
-    fields: BTreeSet<String>,
     /// Variables that are named and were not set before.
     unset: Vec<(usize, String)>,
     /// Variables that are set where the walk is.
@@ -32,11 +29,6 @@ impl Names {
         let variables = self.unset.iter();
         let variables = variables.map(|(at, name)| (*at, format!("undefined variable {name:?}")));
         functions.chain(variables).min()
-    }
-
-    /// The names after a dot.
-    pub(super) fn into_fields(self) -> BTreeSet<String> {
-        self.fields
     }
 
     fn list(&mut self, list: &ListNode) {
@@ -68,15 +60,8 @@ impl Names {
 
     fn expr(&mut self, expr: &Expr) {
         match expr {
-            Expr::Field(_, names) => self.fields(names),
-            Expr::Variable(at, name, names) => {
-                self.variable(*at, name);
-                self.fields(names);
-            }
-            Expr::Chain(_, inner, names) => {
-                self.expr(inner);
-                self.fields(names);
-            }
+            Expr::Variable(at, name, _) => self.variable(*at, name),
+            Expr::Chain(_, inner, _) => self.expr(inner),
             Expr::Identifier(at, name) => self.functions.push((at.offset, name.to_string())),
             Expr::Pipe(_, pipe) => self.pipe(pipe),
             _ => {}
@@ -87,9 +72,5 @@ impl Names {
         if !self.variables.iter().any(|known| known == name) {
             self.unset.push((at.offset, name.to_owned()));
         }
-    }
-
-    fn fields(&mut self, names: &[impl ToString]) {
-        self.fields.extend(names.iter().map(ToString::to_string));
     }
 }

@@ -1,77 +1,91 @@
-//! How values print: floats as Go prints them, which the engine does not.
-//!
-//! Each action that prints gets one more function at its end; `print` and `println` are replaced.
-//! What `printf` makes of a float with `%v` stays the engine's.
+//! How values print: as Go prints them, which for floats and data the engine does not.
 
-use std::sync::Arc;
+use std::fmt::{self, Write as _};
 
 use bellwether_model::exposition::push_float;
-use gotmpl::Value;
-use gotmpl::parse::{ActionNode, BranchNode, CommandNode, Expr, ListNode, Node};
+use gotmpl::{TemplateError, Value};
 
-/// The function at the end of actions; its name is none that a template can write.
-pub(super) const SHOWN: &str = "\u{1}shown";
+use super::fields::{self, Kind};
+use super::work::Bounded;
 
-/// A template whose actions print floats as Go does.
-pub(super) fn rewritten(mut template: gotmpl::Template) -> gotmpl::Template {
-    let names: Vec<String> = template.templates().into_iter().map(str::to_owned).collect();
-    for name in names {
-        if let Some(mut tree) = template.lookup(&name).cloned() {
-            list(&mut tree);
-            template = template.add_parse_tree(&name, tree);
-        }
-    }
-    template
-}
-
-fn list(nodes: &mut ListNode) {
-    for node in &mut nodes.nodes {
-        match node {
-            Node::List(inner) => list(inner),
-            Node::Action(node) => action(node),
-            Node::If(node) | Node::Range(node) | Node::With(node) => branch(node),
-            Node::Define(define) => list(&mut define.body),
-            Node::Text(_) | Node::Template(_) | Node::Break(_) | Node::Continue(_) => {}
-        }
-    }
-}
-
-fn branch(node: &mut BranchNode) {
-    list(&mut node.body);
-    node.else_body.iter_mut().for_each(list);
-}
-
-fn action(node: &mut ActionNode) {
-    if node.pipe.decl.is_empty() {
-        let args = vec![Expr::Identifier(node.pos, SHOWN.into())];
-        node.pipe.commands.push(CommandNode { pos: node.pos, args });
-    }
-}
-
-/// A float as its text; anything else as it is.
-pub(super) fn shown(value: &Value) -> Value {
+/// A value as an action prints it; nothing stays nothing.
+pub(super) fn shown(value: &Value) -> Result<Value, TemplateError> {
     match value {
-        Value::Float(value) => Value::String(Arc::from(float(*value))),
-        other => other.clone(),
+        Value::Float(_) | Value::List(_) | Value::Map(_) => joined("print", [value], ""),
+        other => Ok(other.clone()),
     }
 }
 
 /// Go's `fmt.Sprint`, with `between` between any two operands, or where it is empty a blank between
-/// two that are no strings.
-pub(super) fn joined(args: &[Value], between: &str) -> String {
-    let mut out = String::new();
+/// two that are no strings. `name` is the function that does so.
+pub(super) fn joined<'a>(
+    name: &str,
+    args: impl IntoIterator<Item = &'a Value>,
+    between: &str,
+) -> Result<Value, TemplateError> {
+    let mut out = Bounded::default();
     let mut before_is_string = true;
-    for (at, value) in args.iter().enumerate() {
+    for (at, value) in args.into_iter().enumerate() {
         let is_string = matches!(value, Value::String(_));
         if at > 0 && between.is_empty() && !is_string && !before_is_string {
-            out.push(' ');
+            out.push(" ");
         } else if at > 0 {
-            out.push_str(between);
+            out.push(between);
         }
-        out.push_str(&shown(value).to_string());
+        if write(&mut out, value).is_err() {
+            break;
+        }
         before_is_string = is_string;
     }
-    out
+    out.made(name)
+}
+
+/// Go's `%v`.
+///
+/// # Errors
+/// There is no room.
+pub(super) fn write(out: &mut Bounded, value: &Value) -> fmt::Result {
+    match value {
+        Value::String(text) => out.write_str(text),
+        Value::Float(value) => out.write_str(&float(*value)),
+        Value::List(values) => {
+            out.write_str("[")?;
+            separated(out, values.iter(), write)?;
+            out.write_str("]")
+        }
+        Value::Map(entries) => match fields::kind(entries) {
+            Kind::Struct(names) => {
+                out.write_str("{")?;
+                separated(out, names.iter().filter_map(|name| entries.get(*name)), write)?;
+                out.write_str("}")
+            }
+            Kind::Labels | Kind::Arguments => {
+                out.write_str("map[")?;
+                separated(out, entries.iter(), |out, (name, value)| {
+                    write!(out, "{name}:")?;
+                    write(out, value)
+                })?;
+                out.write_str("]")
+            }
+        },
+        Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Function(_) => {
+            write!(out, "{value}")
+        }
+    }
+}
+
+fn separated<T>(
+    out: &mut Bounded,
+    items: impl Iterator<Item = T>,
+    each: fn(&mut Bounded, T) -> fmt::Result,
+) -> fmt::Result {
+    for (at, item) in items.enumerate() {
+        if at > 0 {
+            out.write_str(" ")?;
+        }
+        each(out, item)?;
+    }
+    Ok(())
 }
 
 fn float(value: f64) -> String {
