@@ -210,8 +210,16 @@ pub(super) fn with_external(labels: &LabelSet, external: &LabelSet) -> LabelSet 
     external.overlaid(labels).unwrap_or_else(|_| labels.clone())
 }
 
+/// The words of an alert. Where they have no room values are cut, and names stay whole.
 fn detail(alert: &AlertNow, labels: LabelSet, cut: &mut u64) -> Detail {
     let mut room = ANNOTATION_BYTES;
+    let named = alert.annotations.iter().take(ANNOTATIONS).filter(|(name, _)| {
+        let left = room.checked_sub(name.len());
+        *cut += u64::from(left.is_none());
+        room = left.unwrap_or(room);
+        left.is_some()
+    });
+    let named: Vec<_> = named.collect();
     let mut text = |text: &str| {
         let kept = prefix(text, room);
         *cut += u64::from(kept.len() < text.len());
