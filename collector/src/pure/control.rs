@@ -482,6 +482,7 @@ impl Control {
             return;
         }
         live.next = live.slots.after(job.slot);
+        live.tried = Some(job.slot);
         let (evaluation, doubles) =
             live.recorder.record(&job.key, &job.rules, (&live.state, &state), (job.slot, &outcome));
         let mut bytes = Vec::new();
@@ -489,6 +490,7 @@ impl Control {
         if bytes.len() > entry::ENTRY_BYTES_MAX {
             self.stats.failures += job.rules.rules.len() as u64;
             live.fail(&format!("the group yields {} bytes, more than an entry holds", bytes.len()));
+            self.telling.tell(now, live);
             effects.push(Effect::Show(live.shown()));
             return;
         }
@@ -516,7 +518,7 @@ impl Control {
                     // The slot never was.
                     self.stats.unrecorded += 1;
                     live.recorder.reset();
-                    return;
+                    return self.telling.tell(now, live);
                 };
                 self.stats.add(after.counts);
                 live.state = after.state;
@@ -545,7 +547,7 @@ impl Control {
             let live = match before.remove(&planned.key) {
                 None => Live::new(planned.clone(), GroupState::new(&planned.rules), now.wall),
                 Some(old) => {
-                    gone.extend(old.alerting.iter().cloned());
+                    gone.extend(old.alerting.iter().map(|(_, rule)| rule.clone()));
                     old.replanned(planned.clone(), now.wall)
                 }
             };
@@ -554,7 +556,7 @@ impl Control {
             self.groups.insert(planned.key, live);
         }
         for (key, live) in before {
-            gone.extend(live.alerting);
+            gone.extend(live.alerting.into_iter().map(|(_, rule)| rule));
             effects.push(Effect::Hide(key.clone()));
             self.ending.push(key);
         }
