@@ -11,7 +11,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bellwether_model::label::{LabelSet, METRIC_NAME};
+use bellwether_model::label::{LabelError, LabelSet, METRIC_NAME};
+use bellwether_model::limit::LABELS;
 use bellwether_model::matcher::matches_all;
 use bellwether_model::select::Select;
 use bellwether_model::series::STALE;
@@ -253,6 +254,10 @@ impl Run<'_> {
             all.extend(expanded.iter().map(|(label, text)| (*label, text.as_str())));
             all.insert(ALERT_NAME, &alert.name);
             let labels = LabelSet::new(all).map_err(|error| error.to_string())?;
+            // Its series have two labels more, and must not fail once its state has changed.
+            if labels.len() + 2 > LABELS {
+                return Err(LabelError::TooMany.to_string());
+            }
             let annotations = alert.annotations.iter();
             let annotations = annotations
                 .map(|(label, text)| (label.clone(), text.expand(&name, data, &mut queries)))

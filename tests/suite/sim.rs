@@ -85,6 +85,8 @@ fn alerts_stand_as_they_must_and_every_page_comes() {
     let all = ["kill", "power cut", "journal full", "arrived", "arrived, marked as repeated"];
     assert_happened(&counts, &all);
     assert_happened(&counts, &["alerts told", "ends told", "doubles under one id", "given up"]);
+    let rules = ["rule failed", "reload", "firing at Alertmanager", "ends at Alertmanager"];
+    assert_happened(&counts, &rules);
 }
 
 #[test]

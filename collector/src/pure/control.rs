@@ -488,9 +488,11 @@ impl Control {
             return;
         }
         live.next = live.slots.after(job.slot);
+        live.tried = Some(job.slot);
         let Some((bytes, doubles)) = live.entry(job.slot, &mut state, &mut outcome) else {
             self.stats.failures += job.rules.rules.len() as u64;
             live.fail("the group yields more than an entry holds");
+            self.telling.tell(now, live);
             effects.push(Effect::Show(live.shown()));
             return;
         };
@@ -518,7 +520,7 @@ impl Control {
                     // The slot never was.
                     self.stats.unrecorded += 1;
                     live.recorder.reset();
-                    return;
+                    return self.telling.tell(now, live);
                 };
                 self.stats.add(after.counts);
                 live.state = after.state;
@@ -547,7 +549,7 @@ impl Control {
             let live = match before.remove(&planned.key) {
                 None => Live::new(planned.clone(), GroupState::new(&planned.rules), now.wall),
                 Some(old) => {
-                    gone.extend(old.alerting.iter().cloned());
+                    gone.extend(old.alerting.iter().map(|(_, rule)| rule.clone()));
                     old.replanned(planned.clone(), now.wall)
                 }
             };
@@ -556,7 +558,7 @@ impl Control {
             self.groups.insert(planned.key, live);
         }
         for (key, live) in before {
-            gone.extend(live.alerting);
+            gone.extend(live.alerting.into_iter().map(|(_, rule)| rule));
             effects.push(Effect::Hide(key.clone()));
             self.ending.push(key);
         }

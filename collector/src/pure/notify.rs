@@ -119,7 +119,7 @@ impl Notifier {
                 self.rule(at, &rule, alerts);
                 self.push(&rule, interval, slot);
             }
-            Event::RuleGone { rule } => self.rule_gone(at, &rule),
+            Event::RuleGone { rule } => self.rule(at, &rule, Vec::new()),
             Event::Restored => {
                 self.restored = true;
                 self.plan_all(at);
@@ -252,6 +252,12 @@ impl Notifier {
         let changed = self.alerts.feed(rule, alerts, &self.plan.external_labels);
         self.stats.alerts_refused += changed.refused;
         self.stats.texts_cut += changed.cut;
+        for alert in changed.gone.iter().filter(|_| self.restored) {
+            for pusher in &mut self.pushers {
+                let dropped = pusher.take(alert, now);
+                push_stats(&mut self.stats, pusher.name()).dropped += dropped;
+            }
+        }
         let Notifier { state, alerts, restored, lanes, .. } = self;
         let sight = Sight { state, alerts, restored: *restored, now };
         for lane in lanes.values_mut() {
@@ -260,19 +266,6 @@ impl Notifier {
             }
             lane.plan_alerts(changed.alerts.iter().map(|(_, labels)| labels), sight);
         }
-    }
-
-    fn rule_gone(&mut self, now: Timestamp, rule: &RuleRef) {
-        if self.restored {
-            let (alerts, pushers) = (&mut self.alerts, &mut self.pushers);
-            for held in alerts.of(rule).filter(|held| held.alert.original.ends_at.is_none()) {
-                for pusher in pushers.iter_mut() {
-                    let dropped = pusher.take(&held.alert, now);
-                    push_stats(&mut self.stats, pusher.name()).dropped += dropped;
-                }
-            }
-        }
-        self.rule(now, rule, Vec::new());
     }
 
     /// Hands a rule's alerts to the Alertmanagers, as Prometheus chooses them.

@@ -15,7 +15,7 @@ mod lex;
 pub mod parse;
 pub mod pool;
 pub mod print;
-mod quote;
+pub mod quote;
 #[cfg(test)]
 mod reference;
 pub mod script;

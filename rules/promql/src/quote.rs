@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// A text in double quotes, as `strconv.Quote` writes it.
 #[must_use]
-pub(crate) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {

@@ -166,6 +166,21 @@ fn a_limit_keeps_what_was_written() {
 }
 
 #[test]
+fn an_alert_whose_series_have_too_many_labels_never_begins() {
+    let labels = |count: usize| {
+        let labels: Vec<String> = (0..count).map(|n| format!("l{n:02}=\"v\"")).collect();
+        format!("x{{{}}} 1 1", labels.join(","))
+    };
+    let rules = "  rules:\n  - {alert: A, expr: x}\n";
+    // With the alert's name, and two labels more for its series.
+    for (count, begins) in [(61, true), (62, false)] {
+        let outcomes = outcomes(rules, &[&labels(count)], 1);
+        let Outcome { failures, transitions, .. } = &outcomes[0];
+        assert_eq!((failures.is_empty(), !transitions.is_empty()), (begins, begins), "{count}");
+    }
+}
+
+#[test]
 fn no_rule_sees_the_future() {
     let rules = "  rules:\n  - {record: a, expr: x @ 120}\n  - {record: b, expr: x offset -2m}\n";
     let outcomes = outcomes(rules, &["x 1+1x5"], 1);

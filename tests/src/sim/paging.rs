@@ -1,11 +1,13 @@
 //! Alerts and their delivery in the simulator: one collector with rules whose conditions follow
-//! from the time alone, receivers that hang, refuse, rate-limit and answer late, and ends of the
-//! process at any moment.
+//! from the time alone, rules that fail, files that change, receivers that hang, refuse, rate-limit
+//! and answer late, an Alertmanager beside them, and ends of the process at any moment.
 //!
 //! The product's keeper, store, journal, control machine and notifier run; threads, sockets and
 //! the agents are replaced. `model` knows how every alert must stand after each slot that is in
-//! the journal, and `receivers` what must have come, how often and under which id.
+//! the journal, and `receivers` what must have come, how often and under which id; `alertmanager`
+//! is told no end of what fires.
 
+mod alertmanager;
 mod model;
 mod receivers;
 
@@ -19,7 +21,7 @@ use std::time::Duration;
 use bellwether_collector::pure::control::evaluation::GroupKey;
 use bellwether_collector::pure::control::held::HeldRules;
 use bellwether_collector::pure::control::{
-    Control, ControlPlan, Effect, Event, Held, Job, PlannedGroup,
+    Control, ControlPlan, Done, Effect, Event, Held, Job, PlannedGroup,
 };
 use bellwether_collector::pure::entry::Entry;
 use bellwether_collector::pure::keeper::{Batch, EntryClass, JournalClosed, Keeper, KeeperLimits};
@@ -42,6 +44,7 @@ use bellwether_rules::record::SecretKey;
 use bellwether_rules::template::Site;
 use bellwether_store::{FileLimits, Limits as StoreLimits, Store};
 
+use self::alertmanager::Alertmanager;
 use self::model::Slot;
 use self::receivers::{Receivers, plan};
 use super::{Millis, reading};
@@ -99,6 +102,9 @@ struct World {
     /// The journal has no room until then.
     full_until: Millis,
     receivers: Receivers,
+    alertmanager: Alertmanager,
+    /// Of the rules' file.
+    shape: u64,
     counts: Counts,
 }
 
@@ -147,14 +153,16 @@ pub fn run(seed: u64) -> Result<Counts, String> {
         synced: Position(0),
         full_until: 0,
         receivers,
+        alertmanager: Alertmanager::default(),
+        shape: 0,
         counts: Counts::new(),
     };
     world.run().map_err(|what| format!("seed {seed}, at {} ms: {what}", world.now))?;
     Ok(world.counts)
 }
 
-fn rules() -> Vec<PlannedGroup> {
-    let file = file::read("waves.yml", model::RULES).expect("rules").0;
+fn rules(shape: u64) -> Vec<PlannedGroup> {
+    let file = file::read("waves.yml", &model::rules(shape)).expect("rules").0;
     let name = Arc::clone(&file.name);
     let planned = |rules: file::RuleGroup| PlannedGroup {
         key: GroupKey { file: Arc::clone(&name), name: rules.name.as_str().into() },
@@ -162,6 +170,10 @@ fn rules() -> Vec<PlannedGroup> {
         rules: Arc::new(rules),
     };
     file.groups.into_iter().map(planned).collect()
+}
+
+fn planned(shape: u64) -> ControlPlan {
+    ControlPlan { groups: rules(shape), notify: plan(), ..ControlPlan::default() }
 }
 
 impl World {
@@ -178,7 +190,8 @@ impl World {
         }
         self.check()?;
         let owed = model::owed(&self.ledger, &self.slots);
-        let calm = Timestamp::from(reading(CALM_FROM, 0).system);
+        let [calm, end] = [CALM_FROM, END].map(|at| Timestamp::from(reading(at, 0).system));
+        self.alertmanager.finish(end, &owed, &mut self.counts)?;
         self.receivers.finish(&self.ledger, &owed, calm, &mut self.counts)
     }
 
@@ -239,8 +252,7 @@ impl World {
             guard: keeper.guard(),
             key: &SecretKey::new([1; 32]),
         };
-        let plan = ControlPlan { groups: rules(), notify: plan(), ..ControlPlan::default() };
-        let control = Control::new(clock.now(), held, plan);
+        let control = Control::new(clock.now(), held, planned(self.shape));
         self.process = Some(Process {
             control,
             keeper,
@@ -291,6 +303,11 @@ impl World {
         if faulty && self.random.once_in(300) {
             self.count("journal full");
             self.full_until = self.now + self.random.below(4000);
+        }
+        if self.random.once_in(300) {
+            self.count("reload");
+            self.shape = self.random.below(6);
+            self.control(Event::Plan(planned(self.shape)))?;
         }
         if self.now.is_multiple_of(1000) {
             self.keep()?;
@@ -384,7 +401,12 @@ impl World {
         while !effects.is_empty() {
             for effect in std::mem::take(&mut effects) {
                 let event = match effect {
-                    Effect::Evaluate(job) => process.evaluate(job),
+                    Effect::Evaluate(job) => {
+                        let done = process.evaluate(job);
+                        let failed = self.counts.entry("rule failed").or_default();
+                        *failed += done.outcome.failures.len() as u64;
+                        Event::Evaluated(Box::new(done))
+                    }
                     Effect::Record(bytes) => {
                         let Process { keeper, journal, .. } = process;
                         let mut batch = Pushing { journal, ledger: &mut self.ledger, is_full };
@@ -411,18 +433,28 @@ impl World {
 
     fn arrive(&mut self, life: u64, delivery: Delivery, durable: Position) -> Result<(), String> {
         let Delivery { ticket, request } = delivery;
-        let Request::Webhook { to, id, body, repeated } = request else {
-            return Err("something else than a webhook".to_owned());
-        };
-        let is_durable = self.ledger.range(..=durable).any(|(_, bytes)| intends(bytes, &id));
-        if !is_durable && self.life == life {
-            return Err(format!("{id} was sent before it was durable"));
-        }
         let faulty = self.now < FAULTS_UNTIL;
         let (came, outcome, takes) = self.receivers.answer(faulty);
-        if came {
-            self.count(if repeated { "arrived, marked as repeated" } else { "arrived" });
-            self.receivers.take((&to.name, &id), self.now, &body)?;
+        match request {
+            Request::Webhook { to, id, body, repeated } => {
+                let mut known = self.ledger.range(..=durable).map(|(_, bytes)| bytes);
+                if self.life == life && !known.any(|bytes| intends(bytes, &id)) {
+                    return Err(format!("{id} was sent before it was durable"));
+                }
+                if came {
+                    self.count(if repeated { "arrived, marked as repeated" } else { "arrived" });
+                    self.receivers.take((&to.name, &id), self.now, &body)?;
+                }
+            }
+            Request::Push { body, .. } if came => {
+                self.count("pushed");
+                let now = Timestamp::from(reading(self.now, 0).system);
+                self.alertmanager.take(now, &body)?;
+            }
+            Request::Push { .. } => {}
+            Request::Heartbeat { .. } | Request::Signal(_) => {
+                return Err("something else than alerts".to_owned());
+            }
         }
         self.after(takes, Happening::Outcome { life, ticket, outcome });
         Ok(())
@@ -441,11 +473,11 @@ impl Process {
         self.at = now;
     }
 
-    fn evaluate(&self, job: Job) -> Event {
+    fn evaluate(&self, job: Job) -> Done {
         let (stop, site) = (AtomicBool::new(false), Site::default());
         let budget = Budget { samples_max: 10_000, stop: &stop };
         let means = Means { options: QueryOptions::default(), pool: &Serial, budget, site: &site };
         let view = self.store.view(self.clock.now().wall);
-        Event::Evaluated(Box::new(job.run(&view, means, &mut || self.clock.now())))
+        job.run(&view, means, &mut || self.clock.now())
     }
 }

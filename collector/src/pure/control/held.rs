@@ -147,7 +147,8 @@ impl HeldGroup {
             };
             (*identity, state)
         });
-        aligned(group, states.collect())
+        let states = aligned(group, states.collect()).into_iter();
+        GroupState { rules: states.map(Option::unwrap_or_default).collect() }
     }
 
     fn put(&self, out: &mut Vec<u8>) {
@@ -181,12 +182,12 @@ impl HeldGroup {
     }
 }
 
-/// The states of a group's rules out of those of its rules before, by identity.
-pub(super) fn aligned(group: &RuleGroup, before: Vec<(u64, RuleState)>) -> GroupState {
-    let mut known: BTreeMap<u64, Vec<RuleState>> = BTreeMap::new();
+/// What each of a group's rules takes from the rules before, by identity.
+pub(super) fn aligned<T>(group: &RuleGroup, before: Vec<(u64, T)>) -> Vec<Option<T>> {
+    let mut known: BTreeMap<u64, Vec<T>> = BTreeMap::new();
     for (identity, state) in before.into_iter().rev() {
         known.entry(identity).or_default().push(state);
     }
-    let mut of = |rule: &Rule| known.get_mut(&rule.identity())?.pop();
-    GroupState { rules: group.rules.iter().map(|rule| of(rule).unwrap_or_default()).collect() }
+    let of = |rule: &Rule| known.get_mut(&rule.identity())?.pop();
+    group.rules.iter().map(of).collect()
 }

@@ -19,10 +19,14 @@ use super::{PlannedGroup, RuleTime, Shown, telling};
 /// One group.
 pub(super) struct Live {
     pub(super) planned: PlannedGroup,
-    /// Its alerting rules.
-    pub(super) alerting: Vec<RuleRef>,
+    /// Its alerting rules, with their places.
+    pub(super) alerting: Vec<(usize, RuleRef)>,
+    /// By place: the number of each rule, which it keeps at another place.
+    numbers: Vec<usize>,
     pub(super) slots: Slots,
     pub(super) next: Timestamp,
+    /// The last slot that was evaluated, whether it has an entry or not.
+    pub(super) tried: Option<Timestamp>,
     pub(super) is_running: bool,
     pub(super) state: Arc<GroupState>,
     pub(super) recorder: Recorder,
@@ -33,12 +37,24 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn new(planned: PlannedGroup, state: GroupState, since: Timestamp) -> Live {
+        let numbers = (0..planned.rules.rules.len()).collect();
+        Live::numbered(planned, state, since, numbers)
+    }
+
+    fn numbered(
+        planned: PlannedGroup,
+        state: GroupState,
+        since: Timestamp,
+        numbers: Vec<usize>,
+    ) -> Live {
         let slots = Slots::new(&planned.key, planned.interval);
         Live {
-            alerting: telling::alerting(&planned),
+            alerting: telling::alerting(&planned, &numbers),
+            numbers,
             planned,
             slots,
             next: slots.after(since),
+            tried: None,
             is_running: false,
             state: Arc::new(state),
             recorder: Recorder::default(),
@@ -112,13 +128,16 @@ impl Live {
 
     /// The same group with other rules, which take what those of the same identity had.
     pub(super) fn replanned(self, planned: PlannedGroup, now: Timestamp) -> Live {
-        let states: Vec<RuleState> = self.state.rules.clone();
+        let states = self.state.rules.iter().cloned().zip(self.numbers.iter().copied());
         let identities = self.planned.rules.rules.iter().map(|rule| rule.identity());
-        let state = aligned(&planned.rules, identities.zip(states).collect());
+        let mut unused = self.numbers.iter().max().map_or(0, |number| number + 1)..;
+        let aligned = aligned(&planned.rules, identities.zip(states).collect()).into_iter();
+        let mut new = || Some((RuleState::default(), unused.next()?));
+        let (rules, numbers) = aligned.filter_map(|known| known.or_else(&mut new)).unzip();
         let evaluated = self.state.rules.iter().filter_map(|rule| rule.evaluated_at).max();
         let since = evaluated.map_or(now, |slot| slot.max(now));
-        let fresh = Live::new(planned, state, since);
-        Live { evaluated_at: self.evaluated_at, took: self.took, ..fresh }
+        let fresh = Live::numbered(planned, GroupState { rules }, since, numbers);
+        Live { evaluated_at: self.evaluated_at, took: self.took, tried: self.tried, ..fresh }
     }
 
     pub(super) fn shown(&self) -> Arc<Shown> {

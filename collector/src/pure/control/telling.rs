@@ -78,7 +78,7 @@ impl Telling {
         self.take(wanted);
         self.tell_all(now, groups);
         let kept: BTreeSet<RuleRef> =
-            groups.values().flat_map(|live| live.alerting.iter().cloned()).collect();
+            groups.values().flat_map(|live| &live.alerting).map(|(_, rule)| rule.clone()).collect();
         for rule in before.into_iter().filter(|rule| !kept.contains(rule)) {
             self.step(now, event::Event::RuleGone { rule });
         }
@@ -134,7 +134,7 @@ impl Telling {
     ) -> AlertsReport {
         let rows = groups.flat_map(|live| {
             let rows = live.alerting.iter();
-            rows.map(move |reference| Arc::new(row(live, reference.clone())))
+            rows.map(move |(place, reference)| Arc::new(row(live, *place, reference.clone())))
         });
         let others = others.into_iter().map(|(rule, alerts)| Arc::new(other_row(rule, alerts)));
         let rows = rows.chain(others);
@@ -154,12 +154,13 @@ impl Telling {
         groups.values().for_each(|live| self.tell(now, live));
     }
 
-    /// All alerts of a group's rules that were evaluated well at their last slot. A rule that has
+    /// All alerts of a group's rules. A rule that has failed, or whose slot has no entry, has kept
+    /// its states: what fires of it goes on, and existing Alertmanagers hear of it. A rule that has
     /// none and had none has nothing to tell.
-    fn tell(&mut self, now: Now, live: &Live) {
-        for reference in &live.alerting {
-            let Some((rule, state)) = live.rule(reference.number) else { continue };
-            let Some(slot) = state.evaluated_at.filter(|_| state.error.is_none()) else { continue };
+    pub(super) fn tell(&mut self, now: Now, live: &Live) {
+        for (place, reference) in &live.alerting {
+            let Some((rule, state)) = live.rule(*place) else { continue };
+            let Some(slot) = state.evaluated_at.max(live.tried) else { continue };
             let told = || state.alerts.iter().filter(|(_, a)| a.state != AlertState::Pending);
             if told().next().is_none() && !self.notifier.knows(reference) {
                 continue;
@@ -204,12 +205,13 @@ impl Live {
     }
 }
 
-/// The group's alerting rules.
-pub(super) fn alerting(planned: &PlannedGroup) -> Vec<RuleRef> {
-    let rules = planned.rules.rules.iter().enumerate();
-    let reference = |(number, rule): (usize, &Rule)| {
+/// The group's alerting rules, with their places; `numbers` has the number of each rule.
+pub(super) fn alerting(planned: &PlannedGroup, numbers: &[usize]) -> Vec<(usize, RuleRef)> {
+    let rules = planned.rules.rules.iter().zip(numbers).enumerate();
+    let reference = |(place, (rule, number)): (usize, (&Rule, &usize))| {
         let GroupKey { file, name } = planned.key.clone();
-        Some(RuleRef { file, group: name, alert: rule.alert()?.name.as_str().into(), number })
+        let alert = rule.alert()?.name.as_str().into();
+        Some((place, RuleRef { file, group: name, alert, number: *number }))
     };
     rules.filter_map(reference).collect()
 }
@@ -220,8 +222,8 @@ fn generator_url(external_url: &str, rule: &Rule) -> String {
     format!("{external_url}/graph?g0.expr={expr}&g0.tab=1")
 }
 
-fn row(live: &Live, reference: RuleRef) -> RuleRow {
-    let (rule, state) = live.rule(reference.number).unzip();
+fn row(live: &Live, place: usize, reference: RuleRef) -> RuleRow {
+    let (rule, state) = live.rule(place).unzip();
     let alert = rule.and_then(Rule::alert);
     let alerts = state.into_iter().flat_map(|state| state.alerts.iter());
     RuleRow {

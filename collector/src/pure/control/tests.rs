@@ -1,3 +1,5 @@
+mod failing;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 
@@ -41,9 +43,12 @@ fn plan(text: &str) -> ControlPlan {
 struct World {
     control: Control,
     held: HeldRules,
+    notices: NotifyState,
     view: Loaded,
     second: i64,
     position: u64,
+    /// What was sent, and at which second; all of it arrives.
+    sent: Vec<(i64, Delivery)>,
 }
 
 impl World {
@@ -51,8 +56,9 @@ impl World {
         let rows: Vec<_> = rows.iter().map(|row| series::read(row).unwrap()).collect();
         let mut view = Loaded::default();
         view.add(Timestamp(0), Duration::from_secs(1), &rows).unwrap();
-        let control = control(now(0), &HeldRules::default(), plan(text));
-        World { control, held: HeldRules::default(), view, second: -1, position: 0 }
+        let (held, notices) = (HeldRules::default(), NotifyState::default());
+        let control = control(now(0), (&held, &notices), plan(text));
+        World { control, held, notices, view, second: -1, position: 0, sent: Vec::new() }
     }
 
     /// One second; the journal has room or not. Gives the samples written.
@@ -73,8 +79,13 @@ impl World {
                 let event = match effect {
                     Effect::Evaluate(job) => Event::Evaluated(Box::new(self.evaluate(job))),
                     Effect::Record(bytes) => Event::Recorded(self.record(&bytes, has_room)),
+                    Effect::Send { delivery, .. } => {
+                        let ticket = delivery.ticket.clone();
+                        self.sent.push((self.second, delivery));
+                        Event::Delivered { ticket, outcome: Delivered::answered(200, None, "") }
+                    }
                     Effect::Show(_) | Effect::Hide(_) | Effect::GaveUp(_) => continue,
-                    other => panic!("nobody is to be told: {other:?}"),
+                    other => panic!("no rollout is announced: {other:?}"),
                 };
                 if let Event::Evaluated(done) = &event {
                     let samples = done.outcome.samples.iter();
@@ -101,6 +112,7 @@ impl World {
         match Entry::read(bytes).unwrap() {
             Entry::Evaluation(evaluation) => self.held.apply(&evaluation).unwrap(),
             Entry::GroupEnd { group, .. } => self.held.remove(&group),
+            Entry::Notices(records) => records.iter().for_each(|r| self.notices.apply(r)),
             other => panic!("{other:?}"),
         }
         self.position += 1;
@@ -140,13 +152,12 @@ impl World {
     /// The process ends and another begins.
     fn restart(&mut self, text: &str) {
         let now = now(self.second * 1000 + 999);
-        self.control = control(now, &self.held, plan(text));
+        self.control = control(now, (&self.held, &self.notices), plan(text));
     }
 }
 
-fn control(at: Now, rules: &HeldRules, plan: ControlPlan) -> Control {
-    let store = StoreId([7; 16]);
-    let (notify, guard) = (&NotifyState::default(), &GuardState::default());
+fn control(at: Now, held: (&HeldRules, &NotifyState), plan: ControlPlan) -> Control {
+    let (store, (rules, notify), guard) = (StoreId([7; 16]), held, &GuardState::default());
     let key = &SecretKey::new([1; 32]);
     Control::new(at, Held { store, rules, notify, guard, key }, plan)
 }

@@ -48,6 +48,8 @@ pub(super) struct Fed {
 pub(super) struct Changed {
     /// Alerts that begin or cease to fire, with their labels.
     pub(super) alerts: Vec<(u64, LabelSet)>,
+    /// Alerts that fired, which the rule has no more and no other fires.
+    pub(super) gone: Vec<Arc<Fed>>,
     /// Alerts refused.
     pub(super) refused: u64,
     /// Texts cut that were not cut before.
@@ -101,11 +103,12 @@ impl Alerts {
             after.insert(key, Held { alert, pushed_at: same.and_then(|old| old.pushed_at) });
         }
         self.count += after.len();
-        for (key, held) in before {
-            if held.alert.is_firing() {
-                changed.alerts.push((key, held.alert.detail.labels.clone()));
-            }
+        for (key, Held { alert, .. }) in before {
             self.unmark(rule, key);
+            if alert.is_firing() {
+                changed.alerts.push((key, alert.detail.labels.clone()));
+                changed.gone.extend(Some(alert).filter(|_| !self.fires(key)));
+            }
         }
         if !after.is_empty() {
             self.by_rule.insert(rule.clone(), after);
@@ -118,9 +121,13 @@ impl Alerts {
         self.by_rule.contains_key(rule)
     }
 
-    /// The alerts of a rule.
+    /// The alerts of a rule, but for those that it has resolved and another fires.
     pub(super) fn of(&mut self, rule: &RuleRef) -> impl Iterator<Item = &mut Held> {
-        self.by_rule.get_mut(rule).into_iter().flat_map(BTreeMap::values_mut)
+        let Alerts { by_rule, firing, .. } = self;
+        let all = by_rule.get_mut(rule).into_iter().flatten();
+        let is_told =
+            |(key, held): &(&u64, &mut Held)| held.alert.is_firing() || !firing.contains_key(*key);
+        all.filter(is_told).map(|(_, held)| held)
     }
 
     fn mark(&mut self, rule: &RuleRef, key: u64, is_firing: bool) {
@@ -210,8 +217,16 @@ pub(super) fn with_external(labels: &LabelSet, external: &LabelSet) -> LabelSet 
     external.overlaid(labels).unwrap_or_else(|_| labels.clone())
 }
 
+/// The words of an alert. Where they have no room values are cut, and names stay whole.
 fn detail(alert: &AlertNow, labels: LabelSet, cut: &mut u64) -> Detail {
     let mut room = ANNOTATION_BYTES;
+    let named = alert.annotations.iter().take(ANNOTATIONS).filter(|(name, _)| {
+        let left = room.checked_sub(name.len());
+        *cut += u64::from(left.is_none());
+        room = left.unwrap_or(room);
+        left.is_some()
+    });
+    let named: Vec<_> = named.collect();
     let mut text = |text: &str| {
         let kept = prefix(text, room);
         *cut += u64::from(kept.len() < text.len());
@@ -219,9 +234,6 @@ fn detail(alert: &AlertNow, labels: LabelSet, cut: &mut u64) -> Detail {
         kept.to_owned()
     };
     let generator_url = text(&alert.generator_url);
-    let mut annotations = BTreeMap::new();
-    for (name, value) in alert.annotations.iter().take(ANNOTATIONS) {
-        annotations.insert(text(name), text(value));
-    }
-    Detail { labels, annotations, generator_url }
+    let annotations = named.into_iter().map(|(name, value)| (name.clone(), text(value)));
+    Detail { annotations: annotations.collect(), labels, generator_url }
 }

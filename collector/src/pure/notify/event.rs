@@ -20,7 +20,7 @@ pub struct RuleRef {
     pub group: Arc<str>,
     /// The alert's name.
     pub alert: Arc<str>,
-    /// Its place in the group, from 0.
+    /// Its number in the group, which it keeps where a reload moves it to another place.
     pub number: usize,
 }
 
@@ -44,14 +44,15 @@ pub struct AlertNow {
 /// What happens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A rule was evaluated well: all its alerts that fire, or are resolved and remembered. After a
-    /// start the same comes once of each rule, from the restored states.
+    /// A rule's slot: all its alerts that fire, or are resolved and remembered; as they were where
+    /// the rule has failed. After a start the same comes once of each rule, from the restored
+    /// states.
     Rule {
         /// Which rule.
         rule: RuleRef,
         /// Between its evaluations.
         interval: Duration,
-        /// When it was evaluated.
+        /// When it was evaluated, well or not.
         slot: Timestamp,
         /// By labels, each once; never pending.
         alerts: Vec<AlertNow>,

@@ -9,36 +9,69 @@ use bellwether_model::label::LabelSet;
 use bellwether_model::time::Timestamp;
 use bellwether_rules::alert::{Alert, AlertState};
 
-/// Alerts that come and go by themselves.
-pub(super) const RULES: &str = "\
-groups:
-- name: waves
-  interval: 1s
-  rules:
-  - {alert: Quick, expr: 'vector(time() % 40) > 20', labels: {severity: page}}
-  - {alert: Patient, expr: 'vector(time() % 25) > 12', for: 5s, annotations: {at: '{{ $value }}'}}
-  - {alert: Sticky, expr: 'vector(time() % 31) > 25', keep_firing_for: 8s}
-- name: slow
-  interval: 10s
-  rules:
-  - {record: half, expr: 'vector(time() % 100) > 50'}
-  - {alert: Slow, expr: 'half > 50', for: 10s}
-";
+use super::super::START;
+
+/// Alerts that come and go by themselves; some of their rules fail at times, and some from a time
+/// on. A file has other rules above them, and them in another order, for each `shape`.
+pub(super) fn rules(shape: u64) -> String {
+    let mut text = String::from("groups:\n");
+    for (name, header) in [
+        ("waves", "interval: 1s"),
+        ("limited", "interval: 1s\n  limit: 1"),
+        ("slow", "interval: 10s"),
+    ] {
+        text += &format!("- name: {name}\n  {header}\n  rules:\n");
+        for n in 0..shape % 3 {
+            text += &format!("  - {{alert: Quiet{n}, expr: 'vector({n}) > 9'}}\n");
+        }
+        if name == "slow" {
+            text += "  - {record: half, expr: 'vector(time() % 100) > 50'}\n";
+        }
+        let mut waves: Vec<&Wave> = WAVES.iter().filter(|wave| wave.group == name).collect();
+        if shape % 2 == 1 {
+            waves.reverse();
+        }
+        waves.into_iter().for_each(|wave| text += &format!("  - {}\n", wave.rule()));
+    }
+    text
+}
 
 struct Wave {
+    group: &'static str,
+    /// The alert's name, and its severity if it has one.
     name: &'static str,
     period: f64,
     above: f64,
     hold: i64,
     keep: i64,
+    /// The rule fails while the time modulo the first is above the second.
+    fails: (f64, f64),
 }
 
-const WAVES: [Wave; 4] = [
-    Wave { name: "Quick", period: 40.0, above: 20.0, hold: 0, keep: 0 },
-    Wave { name: "Patient", period: 25.0, above: 12.0, hold: 5000, keep: 0 },
-    Wave { name: "Sticky", period: 31.0, above: 25.0, hold: 0, keep: 8000 },
-    Wave { name: "Slow", period: 100.0, above: 50.0, hold: 10_000, keep: 0 },
+/// From then on some rules fail, for longer than an Alertmanager waits.
+#[expect(clippy::cast_precision_loss, reason = "seconds of this era are exact")]
+const BREAKS: f64 = (START / 1000) as f64 + 90.0;
+const EVER: f64 = 1e12;
+const NEVER: (f64, f64) = (1.0, 2.0);
+
+const WAVES: [Wave; 7] = [
+    Wave { fails: (37.0, 30.0), ..wave("waves", "Quick page", (40.0, 20.0), (0, 0)) },
+    wave("waves", "Quick ticket", (33.0, 20.0), (0, 0)),
+    Wave { fails: (61.0, 50.0), ..wave("waves", "Patient", (25.0, 12.0), (5000, 0)) },
+    wave("waves", "Sticky", (31.0, 25.0), (0, 8000)),
+    Wave { fails: (EVER, BREAKS), ..wave("waves", "Broken", (1.0, -1.0), (0, 0)) },
+    Wave { fails: (EVER, BREAKS + 9.0), ..wave("limited", "Limited", (1.0, -1.0), (0, 0)) },
+    wave("slow", "Slow", (100.0, 50.0), (10_000, 0)),
 ];
+
+const fn wave(
+    group: &'static str,
+    name: &'static str,
+    (period, above): (f64, f64),
+    (hold, keep): (i64, i64),
+) -> Wave {
+    Wave { group, name, period, above, hold, keep, fails: NEVER }
+}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Standing {
@@ -47,15 +80,44 @@ struct Standing {
     ended: Option<Timestamp>,
 }
 
+/// Whether the time modulo the first is above the second.
+fn is_above((period, above): (f64, f64), slot: Timestamp) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of this era are exact")]
+    let seconds = slot.0 as f64 / 1000.0;
+    seconds % period > above
+}
+
 impl Wave {
-    fn holds(&self, slot: Timestamp) -> bool {
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of this era are exact")]
-        let seconds = slot.0 as f64 / 1000.0;
-        seconds % self.period > self.above
+    /// The rule of a file. One that fails has two series where one may be; one of a group with a
+    /// limit has two series more.
+    fn rule(&self) -> String {
+        let Wave { period, above, fails, .. } = self;
+        let more = |n: u64| {
+            let one = format!("label_replace(vector(1), \"n\", \"{n}\", \"x\", \".*\")");
+            format!("{one} and on() vector(time() % {}) > {}", fails.0, fails.1)
+        };
+        let expr = match self.group {
+            "slow" => "half > 50".to_owned(),
+            "limited" => {
+                format!("vector(time() % {period}) > {above} or {} or {}", more(1), more(2))
+            }
+            _ => {
+                format!("vector(time() % {period}) * on() (vector(1) or {}) > {above}", more(1))
+            }
+        };
+        let (alert, severity) = self.name.split_once(' ').unwrap_or((self.name, ""));
+        let (hold, keep) = (self.hold, self.keep);
+        format!(
+            "{{alert: {alert}, expr: '{expr}', for: {hold}ms, keep_firing_for: {keep}ms, \
+             labels: {{severity: '{severity}'}}, annotations: {{at: '{{{{ $value }}}}'}}}}"
+        )
     }
 
     fn step(&self, slot: Timestamp, at: &mut Standing) {
-        if self.holds(slot) {
+        if is_above(self.fails, slot) {
+            return;
+        }
+        if is_above((self.period, self.above), slot) {
             let active = *at.active.get_or_insert(slot);
             at.ended = None;
             if slot.0 - active.0 >= self.hold {
@@ -105,7 +167,7 @@ pub(super) fn check(ledger: &BTreeMap<Position, Vec<u8>>, slots: &[Slot]) -> Res
         if last.insert(group, *slot).is_some_and(|last| last >= *slot) {
             return Err(format!("{group} was evaluated twice at {slot}"));
         }
-        let of_group = |wave: &&Wave| (wave.name == "Slow") == (group == "slow");
+        let of_group = |wave: &&Wave| wave.group == group;
         for (wave, standing) in WAVES.iter().zip(&mut expected).filter(|(w, _)| of_group(w)) {
             wave.step(*slot, standing);
         }
@@ -117,7 +179,8 @@ pub(super) fn check(ledger: &BTreeMap<Position, Vec<u8>>, slots: &[Slot]) -> Res
             WAVES.iter().filter(of_group).for_each(|wave| drop(found.remove(wave.name)));
         }
         for change in evaluation.alerts {
-            let name = change.labels.get("alertname").unwrap_or_default().to_owned();
+            let label = |name| change.labels.get(name).unwrap_or_default();
+            let name = format!("{} {}", label("alertname"), label("severity")).trim().to_owned();
             match change.to {
                 Some(alert) => drop(found.insert(name, alert)),
                 None => drop(found.remove(&name)),
@@ -151,6 +214,27 @@ pub(super) struct Owed {
     pub(super) fired: Times,
     /// Alerts and their ends, after which nothing of them was for as long.
     pub(super) ended: Times,
+    /// All runs of all alerts: when they began to fire, and when they ended.
+    runs: BTreeMap<LabelSet, BTreeMap<Timestamp, Option<Timestamp>>>,
+}
+
+impl Owed {
+    /// Whether an alert fired at a time, and had for longer than a step and its sending take.
+    pub(super) fn fires(&self, labels: &LabelSet, at: Timestamp) -> bool {
+        const LATE: i64 = 2000;
+        let mut runs = self.runs.get(labels).into_iter().flatten();
+        runs.any(|(since, until)| {
+            at.millis_since(*since) > LATE && until.is_none_or(|until| until > at)
+        })
+    }
+
+    /// Alerts that fire at the end of all, and since when.
+    pub(super) fn firing(&self) -> impl Iterator<Item = (&LabelSet, Timestamp)> {
+        self.runs.iter().filter_map(|(labels, runs)| {
+            let (since, until) = runs.last_key_value()?;
+            until.is_none().then_some((labels, *since))
+        })
+    }
 }
 
 /// What must be told of all slots in the journal.
@@ -182,6 +266,8 @@ pub(super) fn owed(ledger: &BTreeMap<Position, Vec<u8>>, slots: &[Slot]) -> Owed
                 AlertState::Pending => continue,
             };
             let Some(at) = at else { continue };
+            let since = alert.fired_at.unwrap_or(at);
+            owed.runs.entry(labels.clone()).or_default().insert(since, alert.resolved_at);
             let run = runs.entry((fires, labels.clone(), at)).or_insert((*life, *slot, *slot));
             if run.0 != *life || slot.0 - run.2.0 > interval {
                 *run = (*life, *slot, *slot);

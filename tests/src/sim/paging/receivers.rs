@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_collector::pure::entry::Entry;
-use bellwether_collector::pure::notify::plan::{Endpoint, GroupBy, NotifyPlan, ReceiverPlan};
+use bellwether_collector::pure::notify::plan::{
+    AlertmanagerPlan, Endpoint, GroupBy, NotifyPlan, ReceiverPlan,
+};
 use bellwether_collector::pure::notify::record::{
     Failure, Intent, Outcome, Record, RetryAfter, ToldAlert, Verdict,
 };
@@ -37,21 +39,22 @@ pub(super) struct Receivers {
     seen: Position,
 }
 
-/// Two receivers: one told group by group, one of all alerts together.
+/// Two receivers: one told group by group, one of all alerts together; and an Alertmanager.
 pub(super) fn plan() -> NotifyPlan {
     let by =
         |names: &[&str]| GroupBy::Labels(names.iter().map(|name| (*name).to_owned()).collect());
+    let endpoint = || Endpoint {
+        url: Secret::text("http://receiver.invalid/"),
+        authorization: None,
+        tls: ClientFiles { ca: None, identity: None },
+        way: None,
+        timeout: Duration::from_secs(5),
+    };
     let receivers = [("all", by(&[])), ("each", by(&["alertname"]))];
     let receivers = receivers.map(|(name, group_by)| {
         let plan = ReceiverPlan {
             name: name.into(),
-            endpoint: Endpoint {
-                url: Secret::text("http://receiver.invalid/"),
-                authorization: None,
-                tls: ClientFiles { ca: None, identity: None },
-                way: None,
-                timeout: Duration::from_secs(5),
-            },
+            endpoint: endpoint(),
             secrets: Vec::new(),
             send_resolved: true,
             max_alerts: 0,
@@ -64,7 +67,12 @@ pub(super) fn plan() -> NotifyPlan {
         };
         (Arc::from(name), Arc::new(plan))
     });
-    NotifyPlan { receivers: receivers.into_iter().collect(), ..NotifyPlan::default() }
+    let alertmanager = AlertmanagerPlan { name: "old".into(), endpoint: endpoint() };
+    NotifyPlan {
+        receivers: receivers.into_iter().collect(),
+        alertmanagers: vec![Arc::new(alertmanager)],
+        ..NotifyPlan::default()
+    }
 }
 
 impl Receivers {
@@ -128,8 +136,9 @@ impl Receivers {
     }
 
     /// At the end: every alert that fired was told to each receiver, and the end of each that it
-    /// took for firing; and what is told is not told again under another id before its time. From
-    /// `calm` on nothing stands in the way, so that each end is told by itself and soon.
+    /// took for firing, and no end of what fires; and what is told is not told again under another
+    /// id before its time. From `calm` on nothing stands in the way, so that each end is told by
+    /// itself and soon.
     pub(super) fn finish(
         &self,
         ledger: &BTreeMap<Position, Vec<u8>>,
@@ -162,6 +171,14 @@ impl Receivers {
                         let tried = self.tried(ledger, labels);
                         format!("{name} {what} of {labels} at {end}{tried}")
                     })?;
+            }
+            for (labels, since, end) in self.told(log) {
+                if let Some(end) = end.filter(|end| owed.fires(&labels, *end)) {
+                    let tried = self.tried(ledger, &labels);
+                    return Err(format!(
+                        "{name} was told that {labels} of {since} has ended at {end}{tried}"
+                    ));
+                }
             }
             self.repeats(name, log, &delivered(ledger))?;
         }

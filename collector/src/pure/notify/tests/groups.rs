@@ -279,3 +279,24 @@ fn words_are_made_and_counted_as_cut_once_for_as_long_as_they_are_the_same() {
     rig.feed(0, vec![AlertNow { starts_at: rig.now, ..long("b").remove(0) }]);
     assert_eq!(rig.notifier.stats().texts_cut, 2, "it fires anew");
 }
+
+#[test]
+fn annotations_that_have_no_room_keep_their_names() {
+    let mut rig = Rig::new(plan([]));
+    let texts = [("a", 40_000), ("b", 40_000), ("c", 5), ("runbook_url", 5)];
+    let annotations = texts.map(|(name, count)| (name.to_owned(), "x".repeat(count)));
+    rig.feed(0, vec![AlertNow { annotations: annotations.into(), ..down("x", 0) }]);
+    let key = crate::pure::notify::fingerprint::fingerprint(&down("x", 0).labels);
+    let detail = Arc::clone(&rig.notifier.alerts.firing(key).unwrap().detail);
+    let lengths: Vec<_> =
+        detail.annotations.iter().map(|(name, text)| (&**name, text.len())).collect();
+    let url = detail.generator_url.len();
+    let rest = (64 << 10) - url - "abcrunbook_url".len() - 40_000;
+    assert_eq!(lengths, [("a", 40_000), ("b", rest), ("c", 0), ("runbook_url", 0)]);
+    assert_eq!(rig.notifier.stats().texts_cut, 3);
+    let annotations = BTreeMap::from([("n".repeat(70_000), String::new())]);
+    rig.feed(1, vec![AlertNow { annotations, ..down("y", 0) }]);
+    let key = crate::pure::notify::fingerprint::fingerprint(&down("y", 0).labels);
+    assert!(rig.notifier.alerts.firing(key).unwrap().detail.annotations.is_empty());
+    assert_eq!(rig.notifier.stats().texts_cut, 4);
+}

@@ -68,7 +68,7 @@ fn batches_go_one_after_the_other_and_the_oldest_leave_a_full_queue() {
     }
     assert_eq!((pushed, stats(&rig).failed), (QUEUE - 256, 256));
     // An Alertmanager that hangs does not hang the others or the machine.
-    rig.after(seconds(120));
+    let mut rig = Rig::new(pushing());
     rig.feed(0, many(1));
     rig.others.clear();
     assert_eq!(rig.next(), seconds(40));
@@ -91,6 +91,42 @@ fn nothing_is_pushed_from_restored_states_alone() {
     assert_eq!(batch(&mut rig, status(200))[0]["endsAt"], "2023-11-14T22:13:30Z");
     rig.set_plan(plan([]));
     assert!(rig.notifier.stats().alertmanagers.is_empty());
+}
+
+#[test]
+fn what_another_rule_fires_has_not_ended() {
+    let mut rig = Rig::new(pushing());
+    let x = "alertname=Down,instance=x";
+    rig.feed(0, vec![firing(x, 0)]);
+    batch(&mut rig, status(200));
+    rig.feed(1, vec![firing(x, 0)]);
+    assert_eq!(batch(&mut rig, status(200))[0]["endsAt"], "2023-11-14T22:17:20Z");
+    rig.after(seconds(10));
+    rig.feed(0, vec![resolved(x, 0, 10)]);
+    rig.step(Event::RuleGone { rule: rule(0) });
+    assert!(rig.others.is_empty());
+    rig.step(Event::RuleGone { rule: rule(1) });
+    let pushed = batch(&mut rig, status(200));
+    assert_eq!((pushed.len(), &pushed[0]["endsAt"]), (1, &"2023-11-14T22:13:30Z".into()));
+    assert!(rig.others.is_empty());
+}
+
+#[test]
+fn what_a_rule_has_no_more_ends_at_once() {
+    let mut rig = Rig::new(pushing());
+    rig.feed(0, vec![firing("alertname=Down,severity=page", 0)]);
+    batch(&mut rig, status(200));
+    rig.after(seconds(10));
+    rig.feed(0, vec![firing("alertname=Down,severity=ticket", 10)]);
+    let mut pushed = Vec::new();
+    while !rig.others.is_empty() {
+        pushed.extend(batch(&mut rig, status(200)));
+    }
+    let pushed = pushed.iter().map(|alert| {
+        [&alert["labels"]["severity"], &alert["endsAt"]].map(|text| text.as_str().unwrap())
+    });
+    let expected = [["page", "2023-11-14T22:13:30Z"], ["ticket", "2023-11-14T22:17:30Z"]];
+    assert_eq!(pushed.collect::<Vec<_>>(), expected);
 }
 
 #[test]
