@@ -2,8 +2,8 @@
 //!
 //! One [`Filer`], owned by the thread that writes, appends the blocks that the writer has sealed,
 //! closes files once they are large or old, and syncs them before a checkpoint names them. Files
-//! are only appended to and only removed whole, once no newest checkpoint names them. What lies behind the length that a checkpoint names
-//! means nothing: it is written again.
+//! are only appended to and only removed whole, once no checkpoint to come names them. What lies
+//! behind the length that a checkpoint names means nothing: it is written again.
 
 pub(crate) mod filed;
 pub(crate) mod record;
