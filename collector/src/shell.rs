@@ -1,6 +1,7 @@
 //! The hands of the collector: sockets, threads, files, own metrics.
 pub mod alerts;
 pub mod alerts_cli;
+mod answers;
 mod ask;
 mod auth;
 pub mod blocks;

@@ -45,8 +45,9 @@ pub struct Options {
     pub spares: usize,
     /// What to do when control entries are lost.
     pub loss: Loss,
-    /// Entries up to here are held elsewhere: that they are gone is no loss, and the next entry has
-    /// a higher position. 0 for none.
+    /// Entries up to here are held elsewhere, by something made when they were durable here: gaps
+    /// up to here are no loss. A journal that ends before has lost what followed, and with the loss
+    /// accepted goes on behind this position. 0 for none.
     pub held: Position,
 }
 
@@ -205,6 +206,21 @@ pub enum JournalError {
         path: PathBuf,
         /// The first such range.
         lost: LostRange,
+    },
+    /// The journal ends before a position that is held elsewhere.
+    #[error(
+        "{}: the journal ends with entry {last}, and the checkpoint was made at {held}: the journal \
+         is gone or cut short, and commands and samples with it; bring it back, or go on without \
+         them with --accept-loss",
+        dir.display()
+    )]
+    Ended {
+        /// The journal's directory.
+        dir: PathBuf,
+        /// Its last entry; 0 without any.
+        last: Position,
+        /// The position that is held elsewhere.
+        held: Position,
     },
     /// The segment was written by a later version of this program.
     #[error("{}: journal format {version} is newer than this program reads", path.display())]

@@ -3,13 +3,14 @@
 //! Everything a client can make large or slow has a bound here: connections, header bytes, streams,
 //! the time for a head, for a request, for taking the answer, and the time a connection may idle.
 //! What is over a bound is closed or refused, and counted. Handlers find a [`Peer`] in the
-//! request's extensions; bodies are read through [`Bodies`]. Who may do what is `principal`'s to
-//! say, and the routes are the service's.
+//! request's extensions; bodies are read through [`Bodies`], and answers that may be large are held
+//! by [`Answers`]. Who may do what is `principal`'s to say, and the routes are the service's.
 //!
 //! Beyond loopback nothing listens without both TLS and callers who are known ([`Safeguards`]). The
 //! certificate is looked at again each second, and exchanged without a pause.
 
 mod activity;
+mod answers;
 mod body;
 mod connection;
 mod secure;
@@ -35,6 +36,7 @@ use crate::principal::Reach;
 use crate::stop::Stop;
 use crate::tls::{ServerTls, Wire};
 
+pub use answers::Answers;
 pub use body::{Bodies, BodyError, BodyLimit, HeldBody};
 pub use secure::SPEAKS_TLS;
 pub use service::{ServiceFn, service_fn};
@@ -60,6 +62,8 @@ pub struct Limits {
     pub request_time: Duration,
     /// For the client to take the answer, on top of `request_time`; later it is cut off.
     pub answer_time: Duration,
+    /// For the client to take any more of what waits for it; later it is cut off.
+    pub stall_time: Duration,
     /// From the end of one request to the beginning of the next.
     pub idle_time: Duration,
     /// After the stop, for requests under way; later they are cut off.
@@ -75,6 +79,7 @@ impl Default for Limits {
             header_time: Duration::from_secs(10),
             request_time: Duration::from_secs(120),
             answer_time: Duration::from_secs(60),
+            stall_time: Duration::from_secs(30),
             // Longer than the one minute at which most scrape.
             idle_time: Duration::from_secs(90),
             grace: Duration::from_secs(10),

@@ -1,4 +1,4 @@
-//! A stream whose incoming bytes are looked at as they come.
+//! A stream whose incoming bytes are looked at as they come, and whose outgoing ones as they go.
 
 use std::io;
 use std::pin::Pin;
@@ -6,10 +6,28 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Looks at bytes that came in.
+/// Looks at bytes that came in, and whether those that go out are taken.
 pub trait Watcher: Unpin {
     /// Some bytes came; never none.
     fn came(&self, bytes: &[u8]);
+
+    /// Bytes went out, or wait for the other end.
+    fn went(&self, _: Progress) {}
+}
+
+/// Whether a write went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The other end took something.
+    Went,
+    /// It has to take something first.
+    Waits,
+}
+
+impl Progress {
+    fn of<T>(polled: &Poll<T>) -> Progress {
+        if polled.is_ready() { Progress::Went } else { Progress::Waits }
+    }
 }
 
 /// A stream with its watcher.
@@ -42,11 +60,15 @@ impl<I: AsyncWrite + Unpin, W: Watcher> AsyncWrite for Watched<I, W> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.watcher.went(Progress::of(&polled));
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        let polled = Pin::new(&mut self.io).poll_flush(context);
+        self.watcher.went(Progress::of(&polled));
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -58,7 +80,9 @@ impl<I: AsyncWrite + Unpin, W: Watcher> AsyncWrite for Watched<I, W> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+        let polled = Pin::new(&mut self.io).poll_write_vectored(context, slices);
+        self.watcher.went(Progress::of(&polled));
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -9,6 +9,7 @@ mod apply;
 pub mod checkpoint;
 mod command;
 mod replay;
+mod retention;
 mod rules;
 mod stats;
 
@@ -24,6 +25,7 @@ use bellwether_model::wire::envelope::{Envelope, EnvelopeError, Skip};
 use bellwether_model::wire::frame::{Frame, FrameError, Inflater};
 use bellwether_store::{Source, Writer};
 
+use self::retention::Retention;
 use super::control::evaluation::GroupKey;
 use super::control::held::HeldRules;
 use super::entry::{self, Snapshot, UpEntry};
@@ -141,6 +143,7 @@ pub struct Keeper {
     held: Position,
     /// Frames that replay has missed.
     losses: Vec<FramesLost>,
+    retention: Retention,
 }
 
 /// Frames that were acknowledged and are gone, as replay finds them missing.
@@ -201,6 +204,7 @@ impl Keeper {
             is_new: false,
             held: Position(0),
             losses: Vec::new(),
+            retention: Retention::default(),
         }
     }
 
@@ -498,9 +502,7 @@ impl Keeper {
             let position = batch.push(EntryClass::Data, &self.entry)?;
             self.up(now, &up, position);
         }
-        self.writer.retain(now.wall);
-        self.rest(now, self.limits.retention);
-        self.drop_sessions(now);
+        self.expire(now);
         self.stats.hosts_late = self.presence.late(now.wall);
         Ok(())
     }

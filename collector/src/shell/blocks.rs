@@ -25,7 +25,7 @@ const CHECKPOINT_RETRY: Duration = Duration::from_secs(60);
 pub struct Job {
     /// The time by which files are closed.
     pub now: Timestamp,
-    /// Files to remove.
+    /// Files to drop.
     pub gone: Vec<u32>,
     /// Blocks to append.
     pub filing: Filing,
@@ -68,13 +68,17 @@ impl BlockWriter {
     /// # Errors
     /// The disk failed: the process must end.
     pub fn write(&mut self, job: Job) -> Result<Done, DiskError> {
-        self.filer.remove(&job.gone)?;
+        self.filer.forget(&job.gone);
         let placed = self.filer.append(job.now, job.filing)?;
         let checkpoint = match job.capture {
             None => None,
             Some(_) if placed.is_full() => Some(CheckpointOutcome::NoSpace),
             Some(capture) => Some(self.checkpoint(&capture)?),
         };
+        // No checkpoint names what it drops; without space for one, space comes first.
+        if checkpoint.is_some() || placed.is_full() {
+            self.filer.unlink()?;
+        }
         Ok(Done { placed, checkpoint, cut: self.checkpoints.cut() })
     }
 

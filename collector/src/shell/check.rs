@@ -8,17 +8,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, bail};
-use bellwether_model::diagnostic::{Diagnostic, Diagnostics, Severity};
+use bellwether_model::diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 use bellwether_platform::log::complain;
+use bellwether_platform::principal::Principals;
 use bellwether_platform::surroundings::read_text;
+use bellwether_platform::tls::ServerTls;
 use serde_json::{Value, json};
 
 use super::cli::{CheckConfig, Output};
 use super::{program, rule_files, service_files, startup};
-use crate::pure::config::{self, FileKind, Overrides, Surroundings};
+use crate::pure::config::{self, FileKind, Overrides, Plan, Surroundings};
 
 const FINDINGS: u8 = 1;
 const COULD_NOT_RUN: u8 = 2;
+
+/// What the file names cannot be used.
+const UNUSABLE: Code = Code { name: "col006", meaning: "a token or certificate cannot be used" };
 
 /// What was found in one file.
 struct Checked {
@@ -85,10 +90,20 @@ fn collectors(file: &str, text: &str, around: &Surroundings) -> Diagnostics {
             problems.extend(found);
             let (Ok((_, found)) | Err(found)) = service_files::load(&plan, &around.environment);
             problems.extend(found);
+            let found = secrets(&plan).into_iter();
+            found.for_each(|what| problems.push(Diagnostic::error(UNUSABLE, None, what)));
             problems
         }
         Err(problems) => problems,
     }
+}
+
+/// What is wrong with tokens and the certificate, which are taken here as a start takes them.
+fn secrets(plan: &Plan) -> Vec<String> {
+    let principals = Principals::new(plan.principals.clone(), plan.anonymous);
+    let wrong = principals.err().into_iter().flatten().map(|error| error.to_string());
+    let tls = plan.tls.clone().and_then(|files| ServerTls::open(files).err());
+    wrong.chain(tls.map(|error| format!("the certificate: {error}"))).collect()
 }
 
 /// Has the agent's program check its file.
@@ -175,6 +190,30 @@ mod tests {
     #[test]
     fn findings_are_shown_with_their_lines() {
         insta::assert_snapshot!(shown(&checked(), Output::Table).unwrap());
+    }
+
+    #[test]
+    fn tokens_are_read_as_a_start_reads_them() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = std::env::temp_dir().join(format!("bellwether-check-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("directory")).unwrap();
+        for (name, mode) in [("good", 0o600), ("open", 0o644)] {
+            let file = dir.join(name);
+            std::fs::write(&file, format!("{name}-0123456789abcdef0123456789abcdef")).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let found = |name: &str| {
+            let file = dir.join(name).display().to_string();
+            let text = format!("principals: {{a: {{token_file: {file}, scopes: [ingest]}}}}\n");
+            let problems = collectors("a.yaml", &text, &Surroundings::default());
+            problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(found("good"), Vec::<String>::new());
+        for name in ["open", "directory", "missing"] {
+            let [problem] = &*found(name) else { panic!("{name}: {:?}", found(name)) };
+            assert!(problem.starts_with("the token of the principal \"a\": "), "{problem}");
+        }
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

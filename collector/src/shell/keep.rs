@@ -12,7 +12,7 @@ use bellwether_platform::journal::Class;
 use bellwether_platform::journal::commit::{CommitQueue, PushError};
 use bellwether_platform::listener::HeldBody;
 use tokio::sync::oneshot;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::blocks::Blocks;
 use crate::pure::entry::ENTRY_BYTES_MAX;
@@ -211,6 +211,7 @@ pub struct KeeperThread {
     jobs: Receiver<Job>,
     stats: Arc<Mutex<(KeeperStats, usize)>>,
     blocks: Blocks,
+    doubted: bool,
 }
 
 /// Makes the thread's two ends.
@@ -224,7 +225,7 @@ pub fn keeper_thread(
     let (sender, jobs) = sync_channel(QUEUE);
     let stats = Arc::new(Mutex::new((keeper.stats().clone(), keeper.sessions())));
     let handle = KeeperHandle { jobs: sender, stats: Arc::clone(&stats) };
-    (handle, KeeperThread { keeper, clock, queue, jobs, stats, blocks })
+    (handle, KeeperThread { keeper, clock, queue, jobs, stats, blocks, doubted: false })
 }
 
 /// Pushes into the journal's queue and counts the bytes.
@@ -322,9 +323,25 @@ impl KeeperThread {
                 "samples in a chunk file are damaged and missing"
             );
         }
+        self.tell_doubt();
         let stats = (self.keeper.stats().clone(), self.keeper.sessions());
         *self.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
         Ok(())
+    }
+
+    /// Says when the date is doubted, and when it is not any more.
+    fn tell_doubt(&mut self) {
+        let doubted = self.keeper.stats().date_doubted;
+        if doubted != std::mem::replace(&mut self.doubted, doubted) {
+            if doubted {
+                warn!(
+                    "the date is over an hour ahead of what it was: no sample expires by it for \
+                       a day; if it is wrong, set it right and start the collector again"
+                );
+            } else {
+                info!("samples expire by the date again");
+            }
+        }
     }
 
     fn hosts(&self, now: Timestamp) -> Vec<HostRow> {

@@ -3,7 +3,7 @@
 
 use bellwether_model::time::Timestamp;
 use bellwether_platform::journal::commit::CommitQueue;
-use bellwether_platform::listener::{Bodies, Figure, FigureKind, ListenerStats};
+use bellwether_platform::listener::{Answers, Bodies, Figure, FigureKind, ListenerStats};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::deliver::figures::NotifyMetrics;
 use super::guard_figures::GuardMetrics;
+use super::recover::StartDamage;
 use super::serve::Watch;
 use crate::pure::keeper::KeeperStats;
 use bellwether_model::wire::answer::{Case, RefusedReason};
@@ -28,6 +29,10 @@ pub struct Sources {
     pub listener: Arc<ListenerStats>,
     /// Request bodies.
     pub bodies: Bodies,
+    /// Answers.
+    pub answers: Answers,
+    /// What the start found gone.
+    pub damage: StartDamage,
 }
 
 impl Sources {
@@ -36,10 +41,17 @@ impl Sources {
     pub fn new(
         watch: &Watch,
         queue: &CommitQueue,
-        listener: Arc<ListenerStats>,
-        bodies: &Bodies,
+        (bodies, answers): (&Bodies, &Answers),
+        (listener, damage): (Arc<ListenerStats>, StartDamage),
     ) -> Sources {
-        Sources { watch: watch.clone(), queue: queue.clone(), listener, bodies: bodies.clone() }
+        Sources {
+            watch: watch.clone(),
+            queue: queue.clone(),
+            listener,
+            bodies: bodies.clone(),
+            answers: answers.clone(),
+            damage,
+        }
     }
 }
 
@@ -131,6 +143,7 @@ impl Collector for Pulled {
         self.rules(&stats).into_iter().for_each(&mut put);
         self.0.listener.figures().into_iter().for_each(&mut put);
         self.0.bodies.figures().into_iter().for_each(&mut put);
+        self.0.answers.figures().into_iter().for_each(&mut put);
         families.extend(skipped(&stats));
         families.extend(refused(&stats));
         families.extend(self.seconds(&stats));
@@ -233,7 +246,7 @@ impl Pulled {
         ]
     }
 
-    fn keeper(&self, stats: &KeeperStats, sessions: usize) -> [Figure; 10] {
+    fn keeper(&self, stats: &KeeperStats, sessions: usize) -> [Figure; 11] {
         [
             counter("bellwether_collector_frames_total", "Frames applied.", stats.frames),
             counter(
@@ -273,6 +286,11 @@ impl Pulled {
                 stats.checkpoints_failed,
             ),
             gauge(
+                "bellwether_collector_date_doubted",
+                "1 while the date is too far ahead of what it was for samples to expire by it.",
+                u64::from(stats.date_doubted),
+            ),
+            gauge(
                 "bellwether_collector_sessions",
                 "Streams of agents that are known.",
                 u64::try_from(sessions).unwrap_or(u64::MAX),
@@ -288,6 +306,11 @@ impl Pulled {
             gauge("bellwether_store_lanes", "Column groups held.", size(stats.lanes)),
             gauge("bellwether_store_blocks", "Sealed blocks held.", size(stats.blocks)),
             gauge("bellwether_store_files", "Chunk files held.", size(stats.files)),
+            counter(
+                "bellwether_store_files_gone_total",
+                "Chunk files that the start found gone; their samples are lost.",
+                self.0.damage.files,
+            ),
             counter(
                 "bellwether_store_blocks_damaged_total",
                 "Blocks in chunk files that were found damaged; their samples are missing.",
@@ -347,6 +370,11 @@ impl Pulled {
                 "bellwether_journal_groups_total",
                 "Groups of entries written and synced.",
                 status.groups,
+            ),
+            counter(
+                "bellwether_journal_losses_total",
+                "Parts of the journal that the start needed and found gone or damaged.",
+                self.0.damage.journal,
             ),
             gauge(
                 "bellwether_journal_synced_position",

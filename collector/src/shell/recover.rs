@@ -9,7 +9,7 @@ use bellwether_model::time::Now;
 use bellwether_platform::disk::{Disk, DiskError};
 use bellwether_platform::journal::{self, Journal, JournalError, Loss, Options, Recovery};
 use bellwether_store::checkpoint::{CheckpointError, Checkpoints};
-use bellwether_store::{FileLimits, Limits, Restoring, Store};
+use bellwether_store::{FileLimits, GoneFile, Limits, Restoring, Store};
 
 use super::blocks::BlockWriter;
 use crate::pure::keeper::checkpoint::KeeperRestoring;
@@ -48,10 +48,41 @@ pub struct Recovered {
     pub held: Position,
     /// Checkpoints that were damaged and are removed, each with what is wrong.
     pub damaged: Vec<String>,
-    /// Chunk files that went after the checkpoint was written.
-    pub files_gone: usize,
+    /// Entries that the state needs and that are gone, which a person has accepted.
+    pub journal_gone: Option<JournalGone>,
+    /// Chunk files with rows within retention that are gone.
+    pub files_gone: Vec<GoneFile>,
     /// Chunk files whose index is damaged, with what is wrong.
     pub files_broken: Vec<(u32, &'static str)>,
+}
+
+/// What of a journal is gone as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalGone {
+    /// It begins with an entry that does not follow what is held.
+    Beginning(Position),
+    /// It ends with an entry before the checkpoint's; 0 without any.
+    End(Position),
+}
+
+/// How often a start found something gone that the state needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StartDamage {
+    /// Gaps in the journal, its beginning or its end.
+    pub journal: u64,
+    /// Chunk files.
+    pub files: u64,
+}
+
+impl Recovered {
+    /// What is gone, counted.
+    #[must_use]
+    pub fn damage(&self) -> StartDamage {
+        let gaps = self.recovery.lost.iter().filter(|lost| lost.last > self.held).count();
+        let journal = gaps + usize::from(self.journal_gone.is_some());
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        StartDamage { journal: count(journal), files: count(self.files_gone.len()) }
+    }
 }
 
 /// Why there is no start.
@@ -111,11 +142,11 @@ pub fn recover(
     let found = newest(&mut checkpoints, &start)?;
     let held = found.held;
     let oldest = journal::oldest(&**disk, &dir.join(JOURNAL))?;
-    let reaches_back = oldest.is_some_and(|oldest| oldest.0 <= held.0 + 1);
+    let begins = oldest.map_or(held, |oldest| Position(oldest.0.saturating_sub(1)));
     // Without a checkpoint a journal may begin anywhere, unless one is known to be gone.
     let lost = match held {
-        Position(0) => !found.damaged.is_empty() && !reaches_back,
-        _ => oldest.is_some() && !reaches_back,
+        Position(0) => !found.damaged.is_empty() && (oldest.is_none() || begins > held),
+        _ => begins > held,
     };
     if lost && start.journal.loss == Loss::Refuse {
         return Err(RecoverError::Missing { dir: dir.to_owned(), damaged: found.damaged });
@@ -124,6 +155,9 @@ pub fn recover(
         checkpoints.discard(*number)?;
     }
     let restored = found.store.finish(Arc::clone(disk), &dir.join(CHUNKS), start.files)?;
+    let horizon = start.now.wall.saturating_sub(start.store.retention);
+    let mut files_gone = restored.files_gone;
+    files_gone.retain(|file| file.ended.is_none_or(|ended| ended >= horizon));
     let mut keeper = found.keeper.finish(start.now, held, start.id, restored.writer);
     let mut each = |position: Position, bytes: &[u8]| {
         if position > held {
@@ -135,6 +169,11 @@ pub fn recover(
     let dir = dir.join(JOURNAL);
     let (journal, recovery) = Journal::open(Arc::clone(disk), &dir, options, &mut each)?;
     keeper.replayed(start.now);
+    let journal_gone = if recovery.last < held {
+        Some(JournalGone::End(recovery.last))
+    } else {
+        lost.then_some(JournalGone::Beginning(recovery.first))
+    };
     Ok(Recovered {
         keeper,
         store: restored.store,
@@ -143,7 +182,8 @@ pub fn recover(
         recovery,
         held,
         damaged: found.damaged,
-        files_gone: restored.files_gone,
+        journal_gone,
+        files_gone,
         files_broken: restored.files_broken,
     })
 }

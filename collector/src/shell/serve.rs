@@ -3,6 +3,7 @@
 //! Start: lock, state, the three threads, the listener. End: the listener drains, then the
 //! keeper, then the journal. The first that fails stops all, and nothing is acknowledged after it.
 
+mod open_files;
 mod routes;
 mod state;
 
@@ -19,14 +20,15 @@ use bellwether_platform::clock::Clock;
 use bellwether_platform::disk::{Disk, DiskError, Lock, LockError, RealDisk, lock, make_dir};
 use bellwether_platform::journal::commit::{CommitQueue, Committer, commit_queue};
 use bellwether_platform::journal::{JournalError, Loss};
-use bellwether_platform::listener::{self, BindError, Bodies, Callers, Listener, Safeguards};
+use bellwether_platform::listener::{
+    self, Answers, BindError, Bodies, Callers, Listener, Safeguards,
+};
 use bellwether_platform::principal::{PrincipalError, Principals};
 use bellwether_platform::stop::{Stop, Stopper};
 use bellwether_platform::tls::{ServerTls, TlsError};
 use bellwether_rules::template::Site;
 use bellwether_store::Store;
 use prometheus::Registry;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
@@ -52,8 +54,8 @@ use crate::pure::services::Services;
 const RECORDS: &str = "records";
 /// Bytes of request bodies held at a time (DESIGN §4).
 const BODY_BYTES: u32 = 64 << 20;
-/// Connections beside those of agents: queries, scrapes, people.
-const OTHER_CONNECTIONS: usize = 1024;
+/// Bytes of answers that wait for their clients: four of the largest.
+const ANSWER_BYTES: u32 = 256 << 20;
 /// Token files are looked at this often.
 const TOKENS_EVERY: Duration = Duration::from_secs(1);
 
@@ -107,6 +109,17 @@ pub enum ServeError {
     /// Tokens that cannot be used.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Principals(Vec<PrincipalError>),
+    /// There is no room for connections.
+    #[error(
+        "the limit of open files is {limit}, and at least {least} are needed: raise it \
+         (ulimit -Hn, LimitNOFILE)"
+    )]
+    OpenFiles {
+        /// The limit.
+        limit: u64,
+        /// The lowest that allows a start.
+        least: u64,
+    },
     /// A thread ended without a word.
     #[error("the {0} thread panicked")]
     Panicked(&'static str),
@@ -159,10 +172,11 @@ impl Collector {
     pub fn open(serve: ServePlan, stopper: &Stopper) -> Result<Collector, ServeError> {
         let plan = serve.source.plan.clone();
         let (groups, services) = (groups(&plan)?, services(&plan)?);
-        let guard = guard_plan(&plan, &services);
-        let clock = Clock::collector();
+        let connections = open_files::open_files(plan.keeper.agents)?;
+        let (guard, clock) = (guard_plan(&plan, &services), Clock::collector());
         let about = about(&plan, clock.now().wall);
         let Taken { lock, principals, recovered, listener } = take(&serve, &clock)?;
+        let damage = recovered.damage();
         let Recovered { keeper, store, blocks, journal, .. } = recovered;
         let at = (listener.scheme(), listener.address());
         let site = site(&plan, at.0, at.1);
@@ -188,8 +202,9 @@ impl Collector {
         threads.control = ruled;
         let control = ruling.clone();
         let watch = Watch { keeper: handle.clone(), store, board, control, clock: clock.clone() };
-        let bodies = Bodies::new(BODY_BYTES);
-        let counts = metrics::Sources::new(&watch, &queue, listener.stats(), &bodies);
+        let (bodies, held) = (Bodies::new(BODY_BYTES), Answers::new(ANSWER_BYTES));
+        let counts =
+            metrics::Sources::new(&watch, &queue, (&bodies, &held), (listener.stats(), damage));
         let (registry, answers) = metrics::registry(counts);
         threads.sending = Some(send(deliveries, &queue, &ruling, (&clock, &registry))?);
         let parts = Parts {
@@ -197,6 +212,7 @@ impl Collector {
             principals: &principals,
             queue: &queue,
             bodies: &bodies,
+            held: &held,
             records: serve.data_dir.join(RECORDS),
             registry,
         };
@@ -221,7 +237,7 @@ impl Collector {
             queue,
             threads,
             counting,
-            connections: open_files(plan.keeper.agents.saturating_add(OTHER_CONNECTIONS)),
+            connections,
             _lock: lock,
         })
     }
@@ -390,23 +406,6 @@ fn about(plan: &Plan, now: Timestamp) -> About {
         rule_interval: plan.rules.interval,
         external_labels: plan.external_labels.clone(),
     }
-}
-
-/// Raises the limit of open files towards what so many connections need; gives how many it allows.
-fn open_files(connections: usize) -> usize {
-    /// Files, pipes and sockets that are not connections: chunk files mostly.
-    const OWN: u64 = 1024;
-    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OWN);
-    let mut limit = getrlimit(Resource::Nofile);
-    let allowed = limit.maximum.unwrap_or(u64::MAX).min(wanted);
-    if limit.current.is_some_and(|current| current < allowed) {
-        limit.current = Some(allowed);
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            warn!(%error, "the limit of open files stays as it is");
-        }
-    }
-    let granted = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).min(wanted);
-    usize::try_from(granted.saturating_sub(OWN)).unwrap_or(usize::MAX).min(connections)
 }
 
 fn start(

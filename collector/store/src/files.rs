@@ -2,8 +2,8 @@
 //!
 //! One [`Filer`], owned by the thread that writes, appends the blocks that the writer has sealed,
 //! closes files once they are large or old, and syncs them before a checkpoint names them. Files
-//! are only appended to and only removed whole. What lies behind the length that a checkpoint names
-//! means nothing: it is written again.
+//! are only appended to and only removed whole, once no checkpoint to come names them. What lies
+//! behind the length that a checkpoint names means nothing: it is written again.
 
 pub(crate) mod filed;
 pub(crate) mod record;
@@ -103,6 +103,8 @@ pub struct Filer {
     live: Option<u32>,
     next: u32,
     dir_dirty: bool,
+    /// Dropped, and still on the disk.
+    leaving: Vec<u32>,
 }
 
 /// A file that is kept.
@@ -146,7 +148,7 @@ impl Named {
 
 impl Filer {
     /// Opens the directory, made if missing, with the files that a checkpoint names; all others are
-    /// removed. Gives those that are gone, by number: they went after the checkpoint was written.
+    /// removed. Gives them in the order of their numbers, those that are gone among them.
     ///
     /// # Errors
     /// The disk failed.
@@ -166,6 +168,7 @@ impl Filer {
             live: None,
             next: 0,
             dir_dirty: true,
+            leaving: Vec::new(),
         };
         let numbers: Vec<u32> = named.iter().map(|named| named.number).collect();
         for name in filer.disk.list(dir)? {
@@ -186,7 +189,7 @@ impl Filer {
         let file = match self.disk.open(&path, Access::Read) {
             Ok(file) => file,
             Err(error) if error.is_missing() => {
-                return Ok(Opened { number, file: None, entries, broken: None });
+                return Ok(Opened { number, begun, file: None, entries, broken: None });
             }
             Err(error) => return Err(error),
         };
@@ -218,7 +221,7 @@ impl Filer {
             dirty: false,
         };
         self.files.insert(number, kept);
-        Ok(Opened { number, file: Some(file), entries, broken })
+        Ok(Opened { number, begun, file: Some(file), entries, broken })
     }
 
     pub(crate) fn damages(&self) -> Arc<Damages> {
@@ -353,18 +356,27 @@ impl Filer {
         Ok(())
     }
 
-    /// Removes files. One that comes back after a power cut is known to no checkpoint that follows.
-    ///
-    /// # Errors
-    /// The disk failed.
-    pub fn remove(&mut self, numbers: &[u32]) -> Result<(), DiskError> {
+    /// Drops files: no checkpoint names them from now on. They stay on the disk until
+    /// [`Filer::unlink`], so that a file that a checkpoint names and that is gone is damage.
+    pub fn forget(&mut self, numbers: &[u32]) {
         for number in numbers {
             if self.files.remove(number).is_some() {
                 self.live = self.live.filter(|live| live != number);
-                match self.disk.remove(&self.path(*number)) {
-                    Err(error) if !error.is_missing() => return Err(error),
-                    _ => {}
-                }
+                self.leaving.push(*number);
+            }
+        }
+    }
+
+    /// Removes the files that were dropped: a checkpoint without them is durable, or the disk is
+    /// full. One that comes back after a power cut is known to no checkpoint that follows.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn unlink(&mut self) -> Result<(), DiskError> {
+        for number in std::mem::take(&mut self.leaving) {
+            match self.disk.remove(&self.path(number)) {
+                Err(error) if !error.is_missing() => return Err(error),
+                _ => {}
             }
         }
         Ok(())
@@ -399,11 +411,37 @@ impl Filer {
 /// A file that a checkpoint names, as it was found.
 pub(crate) struct Opened {
     pub(crate) number: u32,
+    begun: Timestamp,
     /// `None` if it is gone.
     pub(crate) file: Option<Arc<ChunkFile>>,
     pub(crate) entries: Vec<Entry>,
     /// What is wrong with its index: its blocks are those up to the first damaged header.
     pub(crate) broken: Option<&'static str>,
+}
+
+/// A file that a checkpoint names and that is gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoneFile {
+    /// Its name in the directory.
+    pub name: String,
+    /// When it was begun; its first rows are older by the time that a block takes to fill.
+    pub begun: Timestamp,
+    /// When the next one was begun: its rows are not newer. `None` if it was the last.
+    pub ended: Option<Timestamp>,
+}
+
+impl GoneFile {
+    pub(crate) fn all(opened: &[Opened]) -> Vec<GoneFile> {
+        let next = opened.iter().skip(1).map(|next| Some(next.begun)).chain([None]);
+        let gone = opened.iter().zip(next).filter(|(opened, _)| opened.file.is_none());
+        let named = |number| format!("{number:08x}{SUFFIX}");
+        gone.map(|(opened, ended)| GoneFile {
+            name: named(opened.number),
+            begun: opened.begun,
+            ended,
+        })
+        .collect()
+    }
 }
 
 impl Kept {

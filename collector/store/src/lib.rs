@@ -30,7 +30,7 @@ mod writer;
 
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub use files::{Damage, FileLimits, Filer, Filing, Placed};
+pub use files::{Damage, FileLimits, Filer, Filing, GoneFile, Placed};
 pub use lane::LaneId;
 pub use liveness::{GRACE, PROMPT};
 pub use stats::Stats;

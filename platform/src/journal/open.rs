@@ -46,6 +46,11 @@ pub(super) fn open(
     let mut found = replay.finish()?;
     let last = found.expected - 1;
     found.recovery.last = Position(last);
+    let is_short = last < options.held.0;
+    if is_short && options.loss == Loss::Refuse {
+        let (dir, last) = (dir.to_path_buf(), Position(last));
+        return Err(JournalError::Ended { dir, last, held: options.held });
+    }
     for name in names.iter().filter(|name| is_spare(name)) {
         disk.remove(&dir.join(name))?;
     }
@@ -66,14 +71,16 @@ pub(super) fn open(
         poisoned: false,
     };
     journal.settle(&numbers, &found.ends, found.claimed, &mut found.recovery)?;
-    if last < options.held.0 {
+    if is_short {
         journal.restart(options.held)?;
     }
     // Without space the journal still opens; it then has no room.
     match journal.prepare_spares() {
-        Err(JournalError::Disk(error)) if !error.is_full() => Err(error.into()),
-        _ => Ok((journal, found.recovery)),
+        Err(JournalError::Disk(error)) if !error.is_full() => return Err(error.into()),
+        Ok(()) if is_short => journal.stand()?,
+        _ => {}
     }
+    Ok((journal, found.recovery))
 }
 
 /// What reading found, beside the entries it gave away.
@@ -330,7 +337,8 @@ impl Replaying<'_> {
 }
 
 impl Journal {
-    /// Goes on behind a position that is held elsewhere, without the segments, which end before it.
+    /// Goes on behind a position that is held elsewhere, without the segments, which end before it:
+    /// a person has accepted the loss of what was between.
     fn restart(&mut self, held: Position) -> Result<(), JournalError> {
         let live = self.live.take().map(|live| live.number);
         let closed = self.closed.drain(..).map(|segment| segment.number);

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Class, Journal, JournalError, Loss, Options, Recovery};
+use crate::disk::Disk;
 use crate::disk::sim::SimDisk;
 use bellwether_model::id::Position;
 
@@ -100,7 +101,7 @@ fn entries_come_back_in_order_over_segments_and_restarts() {
 }
 
 #[test]
-fn a_journal_goes_on_behind_what_is_held_elsewhere() {
+fn a_journal_that_ends_before_what_is_held_elsewhere_goes_on_behind_it_if_that_is_accepted() {
     let disk = SimDisk::new(3);
     let (mut journal, ..) = open(&disk);
     for _ in 0..30 {
@@ -108,13 +109,25 @@ fn a_journal_goes_on_behind_what_is_held_elsewhere() {
     }
     drop(journal);
     let held = |position| Options { held: Position(position), ..SMALL };
+    let accept = |position| Options { loss: Loss::Accept, ..held(position) };
     disk.kill();
     let (journal, ..) = open_with(&disk, held(60)).unwrap();
     assert_eq!((journal.first(), journal.next()), (Position(1), Position(61)), "all is there");
     drop(journal);
     disk.kill();
-    let (mut journal, recovery, entries) = open_with(&disk, held(75)).unwrap();
+    let before = disk.list(Path::new(DIR)).unwrap();
+    let refused = open_with(&disk, held(61)).err().unwrap();
+    assert!(refused.to_string().contains("--accept-loss"), "{refused}");
+    let JournalError::Ended { last: Position(60), held: Position(61), .. } = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(disk.list(Path::new(DIR)).unwrap(), before, "nothing is touched");
+    let (journal, recovery, entries) = open_with(&disk, accept(75)).unwrap();
     assert_eq!((entries.len(), recovery.last), (60, Position(60)));
+    drop(journal);
+    disk.power_cut(3);
+    // Where it stands is durable before the first entry.
+    let (mut journal, ..) = open_with(&disk, held(75)).unwrap();
     assert_eq!((journal.first(), journal.next()), (Position(76), Position(76)));
     assert_eq!(commit(&mut journal, &[5]), Position(76));
     drop(journal);

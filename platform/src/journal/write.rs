@@ -131,6 +131,12 @@ impl Journal {
         }
     }
 
+    /// Makes the position durable by an empty segment of its name.
+    pub(super) fn stand(&mut self) -> Result<(), JournalError> {
+        self.open_segment()?;
+        self.sync_names()
+    }
+
     /// Makes spare segments up to the number wanted. To be called beside the commits, not in them.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 //!
 //! While requests are under way, that of the oldest one; else that of the head being sent, or of
 //! idling. The deadlines are timers rather than times, so that no clock is read here.
-//! Invariant: at every moment exactly one timer runs for the connection.
+//! Invariant: at every moment exactly one such timer runs for the connection; a second one beside
+//! it while bytes wait that the client does not take.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -12,6 +13,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
+
+use crate::watched::Progress;
 
 /// What a connection did not do in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub(super) struct Times {
     pub(super) idle: Duration,
     /// A request from its head to the last of its answer.
     pub(super) request: Duration,
+    /// Without a byte of what waits being taken.
+    pub(super) stall: Duration,
 }
 
 /// What one connection is doing; shared by its reader, its requests and the one who closes it.
@@ -55,6 +60,8 @@ struct State {
     requests: VecDeque<(u64, Timer)>,
     next_number: u64,
     quiet: Quiet,
+    /// While bytes wait.
+    stall: Option<Timer>,
     waker: Option<Waker>,
 }
 
@@ -72,7 +79,8 @@ impl Activity {
     pub(super) fn new(times: Times) -> Arc<Activity> {
         let timer = Box::pin(sleep(times.head));
         let quiet = Quiet { late: Late::Head, timer, multiplexed: false };
-        let state = State { requests: VecDeque::new(), next_number: 0, quiet, waker: None };
+        let requests = VecDeque::new();
+        let state = State { requests, next_number: 0, quiet, stall: None, waker: None };
         Arc::new(Activity { times, state: Mutex::new(state) })
     }
 
@@ -86,6 +94,19 @@ impl Activity {
         let between = state.requests.is_empty() && state.quiet.late == Late::Idle;
         if between && !state.quiet.multiplexed {
             state.be_quiet(Late::Head, self.times.head);
+        }
+    }
+
+    /// Bytes went out, or wait.
+    pub(super) fn sent(&self, progress: Progress) {
+        let mut state = self.state();
+        match progress {
+            Progress::Went => state.stall = None,
+            Progress::Waits if state.stall.is_none() => {
+                state.stall = Some(Box::pin(sleep(self.times.stall)));
+                state.wake();
+            }
+            Progress::Waits => {}
         }
     }
 
@@ -126,6 +147,9 @@ impl State {
 
     fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Late> {
         self.waker = Some(context.waker().clone());
+        if self.stall.as_mut().is_some_and(|timer| timer.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(Late::Answer);
+        }
         match self.requests.front_mut() {
             Some((_, timer)) => timer.as_mut().poll(context).map(|()| Late::Answer),
             None => self.quiet.timer.as_mut().poll(context).map(|()| self.quiet.late),

@@ -22,7 +22,7 @@ use tower_service::Service;
 use super::activity::{Activity, Late, Times, UnderWay};
 use super::{Limits, ListenerStats, Peer};
 use crate::stop::Stop;
-use crate::watched::{Watched, Watcher};
+use crate::watched::{Progress, Watched, Watcher};
 
 /// hyper asks for at least this much room for a head.
 const HEADER_BYTES_MIN: u32 = 8 << 10;
@@ -69,6 +69,7 @@ pub(super) async fn drive<I, S, B>(
     let activity = Activity::new(Times {
         head: limits.header_time,
         idle: limits.idle_time,
+        stall: limits.stall_time,
         request: limits.request_time.saturating_add(limits.answer_time),
     });
     let guarded = Guarded {
@@ -230,5 +231,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
 impl Watcher for Arc<Activity> {
     fn came(&self, _: &[u8]) {
         self.received();
+    }
+
+    fn went(&self, progress: Progress) {
+        self.sent(progress);
     }
 }

@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, yield_now};
 use super::*;
 use crate::stop::{Stopper, stop};
 
+mod answers;
 mod bodies;
 mod tls;
 
@@ -366,6 +367,7 @@ fn addresses_that_cannot_be_are_refused_in_words() {
 fn figures_have_names_of_their_own() {
     let mut names: Vec<_> = ListenerStats::default().figures().iter().map(|f| f.name).collect();
     names.extend(Bodies::new(1).figures().map(|f| f.name));
+    names.extend(Answers::new(1).figures().map(|f| f.name));
     let all = names.len();
     names.sort_unstable();
     names.dedup();

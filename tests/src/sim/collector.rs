@@ -229,7 +229,16 @@ impl CollectorNode {
         };
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let Recovered {
-            keeper, store, blocks, journal, recovery, held, damaged, files_broken, ..
+            keeper,
+            store,
+            blocks,
+            journal,
+            recovery,
+            held,
+            damaged,
+            files_gone,
+            files_broken,
+            ..
         } = recover(&disk, Path::new(DATA), start, &mut seen)?;
         let last = recovery.last.max(held);
         if let Some(wrong) = wrong {
@@ -238,6 +247,9 @@ impl CollectorNode {
         if held > recovery.last || !damaged.is_empty() || !files_broken.is_empty() {
             let what = format!("a checkpoint of {held} over {recovery:?}: {damaged:?}");
             return Err(End::Violation(format!("{what}, {files_broken:?}")));
+        }
+        if !files_gone.is_empty() {
+            return Err(End::Violation(format!("a checkpoint of {held} names {files_gone:?}")));
         }
         if last < self.synced || recovery.lost_entries > 0 {
             let synced = self.synced;

@@ -182,6 +182,7 @@ impl KeeperRestoring {
         let Some((next_source, control)) = self.control else { return keeper };
         (keeper.store, keeper.next_source) = (control.store, next_source);
         (keeper.held, keeper.believes) = (at, true);
+        keeper.retention.restore(now, control.taken);
         keeper.sources = self.agents.into_iter().collect();
         keeper.ups = self.ups.into_iter().collect();
         (keeper.groups, keeper.rules) = (self.groups.into_iter().collect(), self.rules);
@@ -217,7 +218,7 @@ impl Keeper {
             .map(|((agent, stream), held)| (*agent, *stream, held.seen, held.decoder.clone()));
         KeeperCapture {
             sessions: sessions.collect(),
-            control: self.control(now),
+            control: self.control(self.retention.last(now)),
             next_source: self.next_source,
             agents: self.sources.iter().map(|(agent, source)| (*agent, *source)).collect(),
             ups: self.ups.iter().map(|(up, source)| (up.clone(), *source)).collect(),

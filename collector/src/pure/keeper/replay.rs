@@ -128,6 +128,7 @@ impl Keeper {
 
     fn replay_snapshot(&mut self, now: Now, snapshot: &Snapshot) {
         self.store = snapshot.store;
+        self.retention.restore(now, snapshot.taken);
         let known: Vec<_> = snapshot.sessions.iter().map(|(a, s, ..)| (*a, *s)).collect();
         self.sessions.retain(|key, _| known.contains(key));
         for (agent, stream, session, recount) in &snapshot.sessions {
@@ -148,7 +149,7 @@ impl Keeper {
         self.believes = true;
         self.presence.started(now);
         self.stats.hosts_late = self.presence.late(now.wall);
-        self.writer.retain(now.wall);
+        self.writer.retain(self.retention.time(now));
     }
 
     /// Whether the store is new: a snapshot must be its first entry.

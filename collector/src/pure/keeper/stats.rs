@@ -29,6 +29,8 @@ pub struct KeeperStats {
     pub refused_series: u64,
     /// Hosts whose agents live by their last word, and are behind.
     pub hosts_late: u64,
+    /// Whether the date is too far ahead of what it was for samples to expire by it.
+    pub date_doubted: bool,
     /// Checkpoints written.
     pub checkpoints: u64,
     /// Checkpoints put off for want of space.

@@ -205,16 +205,53 @@ fn without_a_good_checkpoint_the_start_is_refused_unless_the_loss_is_accepted() 
 }
 
 #[test]
-fn a_journal_that_ends_before_the_checkpoint_goes_on_behind_it() {
+fn a_journal_that_is_gone_or_ends_before_the_checkpoint_refuses_the_start() {
+    let whole: fn(&SimDisk, &Path) = |disk, path| disk.remove(path).unwrap();
+    let cut: fn(&SimDisk, &Path) = |disk, path| disk.alter(path, Vec::clear);
+    let zeros: fn(&SimDisk, &Path) = |disk, path| disk.alter(path, |bytes| bytes.fill(0));
+    let half: fn(&SimDisk, &Path) = |disk, path| disk.alter(path, |b| b.truncate(b.len() / 8));
+    for (harm, last) in [(whole, 0), (cut, 0), (zeros, 0), (half, 7)] {
+        let mut bench = Bench::new();
+        bench.run(50);
+        bench.checkpoint();
+        bench.run(20);
+        bench.disk.kill();
+        let segment = bench.newest(JOURNAL).with_file_name("0000000000000001.journal");
+        harm(&bench.disk, &segment);
+        let refused = start(&bench.disk, bench.second, Loss::Refuse).err().unwrap().to_string();
+        assert!(refused.contains("--accept-loss") && refused.contains("made at 51"), "{refused}");
+        bench.disk.power_cut(5);
+        bench.now = start(&bench.disk, bench.second, Loss::Accept).unwrap();
+        assert_eq!(bench.now.journal_gone, Some(JournalGone::End(Position(last))));
+        bench.second = 50;
+        assert_eq!(bench.counts(), [50; 20]);
+        assert_eq!(bench.now.journal.next(), Position(52));
+        bench.restart().unwrap();
+        assert_eq!((bench.now.journal_gone, bench.now.journal.next()), (None, Position(52)));
+    }
+}
+
+#[test]
+fn a_journal_that_ends_with_the_checkpoint_is_whole() {
     let mut bench = Bench::new();
     bench.run(50);
     bench.checkpoint();
-    let segment = bench.newest(JOURNAL);
-    let segment = segment.with_file_name("0000000000000001.journal");
-    bench.disk.alter(&segment, |bytes| bytes.fill(0));
     bench.restart().unwrap();
-    assert_eq!(bench.counts(), [50; 20]);
+    assert_eq!((bench.counts(), bench.now.journal_gone), (vec![50; 20], None));
     assert_eq!(bench.now.journal.next(), Position(52));
+    for seconds in [100, 70] {
+        bench.run(seconds);
+        bench.checkpoint();
+    }
+    // All but the segment being written is gone behind the checkpoints.
+    let mut journal = bench.now.journal;
+    journal.roll().unwrap();
+    journal.remove_before(journal.next()).unwrap();
+    journal.sync(SyncPoint::JournalCommit).unwrap();
+    assert_eq!(journal.segment_count(), 1);
+    bench.disk.power_cut(5);
+    bench.now = start(&bench.disk, bench.second, Loss::Refuse).unwrap();
+    assert_eq!((bench.counts(), bench.now.journal_gone), (vec![220; 20], None));
     bench.run(4);
     bench.restart().unwrap();
     assert_eq!(bench.counts(), [54; 20]);
@@ -282,6 +319,60 @@ fn damage_in_a_chunk_file_takes_one_page_and_is_told_with_its_agent() {
 }
 
 #[test]
+fn a_chunk_file_that_is_gone_is_told_unless_its_rows_were_past_retention() {
+    let bench = || {
+        let mut bench = Bench::new();
+        bench.run(50);
+        bench.checkpoint();
+        bench.second += 3 * 3600;
+        bench.run(20);
+        bench.checkpoint();
+        bench
+    };
+    let name = |number: u32| format!("{number:08x}.chunks");
+    for number in [0, 1] {
+        let mut bench = bench();
+        bench.disk.kill();
+        bench.disk.remove(&Path::new(DIR).join(CHUNKS).join(name(number))).unwrap();
+        bench.restart().unwrap();
+        let gone: Vec<_> = bench.now.files_gone.iter().map(|gone| gone.name.clone()).collect();
+        assert_eq!(gone, [name(number)]);
+        assert_eq!(bench.now.damage(), StartDamage { journal: 0, files: 1 });
+        // The next checkpoint names it no more.
+        bench.checkpoint();
+        bench.restart().unwrap();
+        assert_eq!(bench.now.damage(), StartDamage::default());
+    }
+    let mut late = bench();
+    late.disk.kill();
+    late.disk.remove(&Path::new(DIR).join(CHUNKS).join(name(0))).unwrap();
+    late.second += 47 * 3600;
+    late.restart().unwrap();
+    assert_eq!(late.now.files_gone, []);
+}
+
+#[test]
+fn a_file_that_is_dropped_stays_until_no_checkpoint_names_it() {
+    let mut bench = Bench::new();
+    bench.run(50);
+    bench.checkpoint();
+    bench.second += 3 * 3600;
+    bench.run(20);
+    bench.checkpoint();
+    let job = |gone| Job { now: now(0).wall, gone, ..Job::default() };
+    bench.now.blocks.write(job(vec![0])).unwrap();
+    let file = Path::new(DIR).join(CHUNKS).join("00000000.chunks");
+    assert!(bench.disk.exists(&file).unwrap());
+    bench.restart().unwrap();
+    assert_eq!((bench.now.files_gone.len(), bench.counts()), (0, vec![71; 20]));
+    bench.now.blocks.write(job(vec![0])).unwrap();
+    bench.checkpoint();
+    assert!(!bench.disk.exists(&file).unwrap());
+    bench.restart().unwrap();
+    assert_eq!((bench.now.files_gone.len(), bench.counts()), (0, vec![22; 20]));
+}
+
+#[test]
 fn a_closed_file_with_a_damaged_index_is_read_block_by_block() {
     let mut bench = Bench::new();
     bench.run(50);
@@ -296,6 +387,29 @@ fn a_closed_file_with_a_damaged_index_is_read_block_by_block() {
     assert_eq!(bench.now.files_broken.len(), 1);
     // The silence between the two ends the series once.
     assert_eq!(bench.counts(), [71; 20]);
+}
+
+#[test]
+fn a_date_that_leaps_for_a_while_takes_no_samples() {
+    const YEAR: i64 = 365 * 24 * 3600;
+    let mut bench = Bench::new();
+    bench.run(50);
+    for second in 51..60 {
+        let leapt = Now { wall: now(second + YEAR).wall, ..now(second) };
+        let Recovered { keeper, journal, .. } = &mut bench.now;
+        keeper.tick(leapt, &mut Pushing(journal)).unwrap();
+        journal.write().unwrap();
+        journal.sync(SyncPoint::JournalCommit).unwrap();
+    }
+    assert!(bench.now.keeper.stats().date_doubted);
+    assert_eq!(bench.counts(), [50; 20]);
+    bench.checkpoint();
+    // A start with such a date goes on from where the checkpoint was.
+    bench.disk.kill();
+    bench.now = start(&bench.disk, 60 + YEAR, Loss::Refuse).unwrap();
+    assert_eq!(bench.counts(), [50; 20]);
+    bench.restart().unwrap();
+    assert_eq!(bench.counts(), [50; 20]);
 }
 
 /// A signal that is open outlives its entry: the checkpoint has it, and what followed is replayed.

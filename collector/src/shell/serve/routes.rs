@@ -9,7 +9,7 @@ use axum::{Router, middleware};
 use bellwether_model::exposition::Writer;
 use bellwether_model::label::LabelSet;
 use bellwether_platform::journal::commit::CommitQueue;
-use bellwether_platform::listener::Bodies;
+use bellwether_platform::listener::{Answers, Bodies};
 use bellwether_platform::principal::Principals;
 use bellwether_platform::process;
 use bellwether_platform::stop::Stop;
@@ -26,7 +26,7 @@ use crate::shell::hooks::{self, SignalBoard};
 use crate::shell::reload::Levers;
 use crate::shell::services::Described;
 use crate::shell::{
-    alerts, api, auth, federate, forms, metrics, push, rollouts, runbooks, services,
+    alerts, answers, api, auth, federate, forms, metrics, push, rollouts, runbooks, services,
 };
 
 const INDEX: &str = "Bellwether collector\n\n\
@@ -45,6 +45,8 @@ pub(super) struct Parts<'a> {
     pub(super) principals: &'a Principals,
     pub(super) queue: &'a CommitQueue,
     pub(super) bodies: &'a Bodies,
+    /// The budget of answers.
+    pub(super) held: &'a Answers,
     /// Where decision records lie.
     pub(super) records: PathBuf,
     pub(super) registry: Registry,
@@ -144,6 +146,8 @@ impl Parts<'_> {
             .route("/-/ready", get(|| async { "Bellwether is Ready.\n" }));
         let budgeted = middleware::from_fn_with_state(self.bodies.clone(), forms::budgeted);
         let reads = reads.layer(budgeted);
+        let held = middleware::from_fn_with_state(self.held.clone(), answers::budgeted);
+        let reads = reads.layer(held);
         let reads = reads.layer(middleware::from_fn_with_state(principals(), auth::reads));
         reads.merge(administers).merge(health)
     }

@@ -10,7 +10,7 @@ use bellwether_platform::journal::{Loss, Options};
 use bellwether_store::{FileLimits, Limits as StoreLimits};
 use tracing::{error, info, warn};
 
-use super::super::recover::{self, Recovered, Start, recover};
+use super::super::recover::{self, JournalGone, Recovered, Start, recover};
 use super::ServeError;
 use crate::pure::keeper::KeeperLimits;
 
@@ -81,6 +81,21 @@ fn report(found: &mut Recovered) {
     }
     for (file, what) in &found.files_broken {
         error!(file, what, "the index of a chunk file is damaged: read block by block");
+    }
+    for gone in &found.files_gone {
+        let file = &gone.name;
+        error!(file, "a chunk file is gone: the samples in it are lost");
+    }
+    let checkpoint = found.held;
+    match found.journal_gone {
+        None => {}
+        Some(JournalGone::Beginning(first)) => {
+            error!(%checkpoint, %first, "entries of the journal behind the checkpoint are lost");
+        }
+        Some(JournalGone::End(last)) => {
+            error!(%checkpoint, %last, "the journal ended before the checkpoint: what came \
+                                        after the checkpoint is lost");
+        }
     }
     for lost in &recovery.lost {
         let (first, last) = (lost.first, lost.last);

@@ -415,7 +415,7 @@ impl Both {
 
     fn file(&mut self) {
         let Some(files) = &mut self.files else { return };
-        files.filer.remove(&self.writer.take_gone()).unwrap();
+        files.filer.forget(&self.writer.take_gone());
         let filing = self.writer.take_filing();
         self.writer.filed(files.filer.append(Timestamp(self.clock), filing).unwrap());
     }
@@ -424,7 +424,7 @@ impl Both {
     fn restart(&mut self) {
         self.publish();
         let Some(files) = &mut self.files else { return };
-        files.filer.remove(&self.writer.take_gone()).unwrap();
+        files.filer.forget(&self.writer.take_gone());
         let mut capture = self.writer.capture();
         let filing = capture.take_filing();
         files.filer.append(Timestamp(self.clock), filing).unwrap();
@@ -432,6 +432,7 @@ impl Both {
         let filer = &files.filer;
         let at = capture.position();
         files.checkpoints.write(at, |sections| capture.put(filer, sections)).unwrap();
+        files.filer.unlink().unwrap();
         let before = dump(&self.store.view(Timestamp(self.clock)), ALL);
         files.disk.power_cut(self.position);
         let disk = Arc::new(files.disk.clone());

@@ -2,8 +2,8 @@
 //!
 //! Every record is checked as it is read: bytes of a damaged checkpoint make an error, never a
 //! store
-//! that breaks its invariants. Files that are gone went after the checkpoint was written; files
-//! that it does not name are removed.
+//! that breaks its invariants. Files that are gone are told; files that it does not name are
+//! removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -27,7 +27,7 @@ use crate::births::Births;
 use crate::block::open::{Layout, OPEN_ROWS, Open};
 use crate::block::{Block, Names};
 use crate::chunk::ROWS_MAX;
-use crate::files::{FileLimits, Filer, Named, Opened};
+use crate::files::{FileLimits, Filer, GoneFile, Named, Opened};
 use crate::index::Index;
 use crate::lane::{KEPT, Lane, LaneId, Sealed};
 use crate::liveness::{Front, Intervals, Marks};
@@ -60,7 +60,7 @@ pub struct Restored {
     /// The writing end of its files.
     pub filer: Filer,
     /// Files that the checkpoint names and that are gone.
-    pub files_gone: usize,
+    pub files_gone: Vec<GoneFile>,
     /// Files whose index is damaged, by number, with what is wrong: they were read record by
     /// record, and blocks behind a damaged one are lost.
     pub files_broken: Vec<(u32, &'static str)>,
@@ -167,9 +167,8 @@ impl Restoring {
             damages: filer.damages(),
         };
         writer.files = Some(files);
-        let (mut files_gone, mut files_broken) = (0, Vec::new());
+        let (files_gone, mut files_broken) = (GoneFile::all(&opened), Vec::new());
         for file in opened {
-            files_gone += usize::from(file.file.is_none());
             files_broken.extend(file.broken.map(|what| (file.number, what)));
             writer.take_file(file);
         }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -9,11 +10,11 @@ use std::time::Duration;
 
 use bellwether_model::wire::answer::{Case, PUSH_PATH, RefusedReason};
 use bellwether_platform::clock::Clock;
-use bellwether_tests::harness::{Folder, LightAgent, Pushing, get, until};
+use bellwether_tests::harness::{Folder, LightAgent, Process, Pushing, free_port, get, until};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::super::daemons::{Agent, Collector, TOKEN, token_file};
-use super::super::query;
+use super::super::{START, query, says};
 use super::{is_undisturbed, watched};
 
 /// The columns over an agent's limit, as the collector's page counts them.
@@ -31,6 +32,8 @@ const HANGING: usize = 25;
 /// Readers that do not read, and how often each asks for all series: more than a socket buffers.
 const READERS: usize = 5;
 const PAGES: usize = 6;
+/// A page of the collector's own metrics is smaller.
+const PAGE_BYTES: u64 = 1 << 20;
 /// A head has 10 s, a body 30 s, an answer 30 s.
 const LATE: Duration = Duration::from_secs(60);
 
@@ -201,5 +204,32 @@ fn crowds_floods_and_connections_that_hang_hold_up_nobody() {
     half_open.catches_up();
     collector.is_whole("half-open");
     is_undisturbed(&watched, &collector);
-    drop(readers);
+    until("readers that do not read cut off", LATE, || {
+        let late = collector.figure("bellwether_listener_answers_late_total");
+        (late == readers.len() as u64).then_some(())
+    });
+    assert!(collector.figure("bellwether_listener_answers_bytes") < PAGE_BYTES);
+}
+
+#[test]
+fn a_low_limit_of_open_files_leaves_fewer_connections_or_refuses_the_start() {
+    let folder = Folder::new("open-files");
+    let config = folder.write("collector.yaml", "");
+    let limited = |limit: u32| {
+        let address = format!("127.0.0.1:{}", free_port());
+        let serve = Collector::command(&address, &folder.join("data"), &config);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]);
+        command.arg(serve.get_program()).args(serve.get_args());
+        (address, Process::start("bellwether", &mut command))
+    };
+    let (address, process) = limited(1024);
+    let _listening = process.line("bellwether: listening on http://", START);
+    says(&process, "the limit of open files leaves fewer connections", START);
+    let open: Vec<_> = (0..100).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    assert_eq!(get(&address, "/-/healthy").unwrap().status, 200);
+    drop((open, process));
+    let (_, mut process) = limited(300);
+    says(&process, "the limit of open files is 300, and at least 320 are needed", START);
+    assert_eq!(process.end(START).code(), Some(2));
 }
