@@ -21,12 +21,12 @@ use bellwether_platform::journal::commit::{CommitQueue, Committer, commit_queue}
 use bellwether_platform::journal::{JournalError, Loss};
 use bellwether_platform::listener::{self, BindError, Bodies, Callers, Listener, Safeguards};
 use bellwether_platform::principal::{PrincipalError, Principals};
+use bellwether_platform::process::raise_open_files;
 use bellwether_platform::stop::{Stop, Stopper};
 use bellwether_platform::tls::{ServerTls, TlsError};
 use bellwether_rules::template::Site;
 use bellwether_store::Store;
 use prometheus::Registry;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
@@ -397,15 +397,7 @@ fn open_files(connections: usize) -> usize {
     /// Files, pipes and sockets that are not connections: chunk files mostly.
     const OWN: u64 = 1024;
     let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OWN);
-    let mut limit = getrlimit(Resource::Nofile);
-    let allowed = limit.maximum.unwrap_or(u64::MAX).min(wanted);
-    if limit.current.is_some_and(|current| current < allowed) {
-        limit.current = Some(allowed);
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            warn!(%error, "the limit of open files stays as it is");
-        }
-    }
-    let granted = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).min(wanted);
+    let granted = raise_open_files(wanted);
     usize::try_from(granted.saturating_sub(OWN)).unwrap_or(usize::MAX).min(connections)
 }
 
