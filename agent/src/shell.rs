@@ -1,6 +1,7 @@
 //! The agent's hands: files, threads, sockets, the command line.
 
 pub mod apart;
+mod at_work;
 pub mod calls;
 pub mod cli;
 pub mod collection;

@@ -1,15 +1,30 @@
-//! What this process costs: the `process_*` metrics that both daemons show on their pages. Read
-//! from
-//! `/proc/self` when the page is asked for; what cannot be read is left out.
+//! What this process costs: the `process_*` metrics that both daemons show on their pages, read
+//! from `/proc/self` when the page is asked for; what cannot be read is left out. And how many
+//! files it may open.
 
 use std::fs;
 
 use bellwether_model::exposition::Writer;
 use bellwether_model::series::MetricType::{self, Counter, Gauge};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tracing::warn;
 
 /// Clock ticks in a second, fixed in the kernel's interface.
 const HERTZ: f64 = 100.0;
+
+/// Raises the limit of open files towards `wanted`, as far as the system allows it; gives how many
+/// of them there may be.
+pub fn raise_open_files(wanted: u64) -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    let allowed = limit.maximum.unwrap_or(u64::MAX).min(wanted);
+    if limit.current.is_some_and(|current| current < allowed) {
+        limit.current = Some(allowed);
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            warn!(%error, "the limit of open files stays as it is");
+        }
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).min(wanted)
+}
 
 /// Appends the metrics of this process.
 pub fn write(page: &mut Writer<'_>) {

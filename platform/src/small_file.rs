@@ -1,11 +1,11 @@
-//! Files that people put there and that are small: tokens, secrets, certificates, keys, lists of
-//! targets.
+//! Files that people put there and that are small: configuration, tokens, secrets, certificates,
+//! keys, lists of targets.
 //!
 //! They are opened without blocking, so that a pipe in a file's place is refused instead of waited
 //! for, and read up to a bound.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -60,5 +60,40 @@ impl SmallFile {
         let most = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
         self.file.take(most).read_to_end(&mut bytes).map_err(Unread::Io)?;
         if bytes.len() > bytes_max { Err(Unread::TooLarge) } else { Ok(bytes) }
+    }
+}
+
+/// Reads the text of a regular file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// It cannot be read, is something else, longer, or not UTF-8.
+pub fn read_text(path: &Path, bytes_max: usize) -> io::Result<String> {
+    let bytes = SmallFile::open(path)?.read(bytes_max).map_err(|reason| match reason {
+        Unread::Io(error) => error,
+        Unread::TooLarge => io::Error::new(ErrorKind::FileTooLarge, reason),
+        Unread::NotAFile => io::Error::new(ErrorKind::InvalidInput, reason),
+    })?;
+    String::from_utf8(bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+    use crate::tls::tests::Scratch;
+
+    #[test]
+    fn text_comes_from_regular_files_of_some_bytes_alone() {
+        let scratch = Scratch::new();
+        assert_eq!(read_text(&scratch.write("most", "1234"), 4).unwrap(), "1234");
+        let kind = |path: &Path| read_text(path, 4).unwrap_err().kind();
+        assert_eq!(kind(&scratch.write("longer", "12345")), ErrorKind::FileTooLarge);
+        let pipe = scratch.path("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        for odd in [&*pipe, &scratch.path("."), Path::new("/dev/zero")] {
+            assert_eq!(kind(odd), ErrorKind::InvalidInput, "{odd:?}");
+        }
+        assert_eq!(kind(&scratch.path("gone")), ErrorKind::NotFound);
     }
 }

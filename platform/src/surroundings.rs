@@ -3,16 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use crate::small_file;
+
 /// The directory of all state of a system's service.
 const STATE: &str = "/var/lib/bellwether";
-/// Bytes of a configuration file read; longer ones are refused by the reader.
-const CONFIG_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of a configuration file; longer ones are refused.
+const CONFIG_BYTES_MAX: usize = 16 << 20;
 
 /// A configuration file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,14 +39,12 @@ pub fn config_file(named: Option<&Path>, default: &str) -> Result<(String, Strin
     Ok((path.display().to_string(), text))
 }
 
-/// Reads a configuration file.
+/// Reads a configuration file. Never waits for a pipe.
 ///
 /// # Errors
-/// It cannot be read, or is not UTF-8.
+/// It cannot be read, is no regular file, or not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(CONFIG_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
+    small_file::read_text(path, CONFIG_BYTES_MAX)
 }
 
 /// The environment variables that are text.

@@ -15,6 +15,7 @@ mod faults;
 mod hook;
 mod host_agrees;
 mod judge;
+mod odd_files;
 mod pair;
 mod peers;
 mod probe;

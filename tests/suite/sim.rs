@@ -202,12 +202,15 @@ fn what_was_promised_survives_power_cuts() {
 
 /// Each sync of the product, left out, breaks a promise. Two show only in journals that are damaged
 /// or emptied in certain ways: the journal's own test of this kind finds them. Those of the hook's
-/// ledger, which is not here, are left out in the hook's tests.
+/// ledger, which is not here, are left out in the hook's tests. A spool outlives the loss of its
+/// identity file: the test of `replace_file` itself finds its two.
 #[test]
 fn every_sync_is_needed() {
-    const ELSEWHERE: [SyncPoint; 6] = [
+    const ELSEWHERE: [SyncPoint; 8] = [
         SyncPoint::JournalTruncate,
         SyncPoint::JournalRemove,
+        SyncPoint::ReplaceData,
+        SyncPoint::ReplaceDir,
         SyncPoint::LedgerOpen,
         SyncPoint::LedgerBeginData,
         SyncPoint::LedgerBeginDir,

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use bellwether_model::id::BootId;
 use bellwether_platform::clock::Clock;
 use bellwether_platform::disk::{DiskError, Lock, LockError, RealDisk, lock, make_dir};
+use bellwether_platform::process::raise_open_files;
+use bellwether_platform::small_file::read_text;
 use bellwether_platform::stop::{self, Stop, Stopper};
 use tracing::info;
 
@@ -21,9 +23,15 @@ use crate::shell::host::Roots;
 use crate::shell::metrics::Metrics;
 use crate::shell::reload::{self, Reloader};
 use crate::shell::run::{Agent, RunError, Shared, catch_signals};
-use crate::shell::ship::{BadUrl, Frames, Ship, ShipMetrics, frames, random};
+use crate::shell::ship::{Ask, BadUrl, Frames, Ship, ShipMetrics, frames, random};
 use crate::shell::spool::{Setup, Spool, SpoolError};
 use crate::shell::startup;
+
+/// Open files that an agent may need: 400 of inputs, a connection to each of 1,400 targets with
+/// what opens it, the page's connections, and few besides.
+const OPEN_FILES: u64 = 4096;
+/// Bytes of a file that says one thing of the host.
+const LINE_FILE_BYTES: usize = 4096;
 
 /// Why the agent does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +71,7 @@ impl Daemon {
     /// # Errors
     /// [`DaemonError`].
     pub fn open(plan: Plan, settings: &Settings, clock: Clock) -> Result<Daemon, DaemonError> {
+        raise_open_files(OPEN_FILES);
         let roots = settings.roots();
         let disk = Arc::new(RealDisk);
         let dir = &plan.agent.state_dir;
@@ -124,6 +133,7 @@ impl Daemon {
             tokio::join!(status.serve(&state_dir, telling), reloader.run(hangup, reloading));
         };
         ship.ask_time().await;
+        let asks = ship.asks();
         let shipping_ends = stopper.on_return();
         let ship = async move {
             let shipped = ship.run(stopper).await;
@@ -133,6 +143,10 @@ impl Daemon {
         let collect = async {
             // The sink's end is the end of the frames, which lets the shipping end.
             let collected = agent.run(stopper, stop).await;
+            if collected.is_err() {
+                // A sampler that hangs has it still. Shipping that has ended needs no telling.
+                asks.send(Ask::End).await.ok();
+            }
             collected.map(drop)
         };
         let (collected, shipped, ()) = tokio::join!(collect, ship, beside);
@@ -172,7 +186,7 @@ pub fn run(plan: Plan, settings: &Settings, ends: Ends) -> Result<(), DaemonErro
 
 /// The first line of a small file; empty if it cannot be read.
 fn line(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = read_text(path, LINE_FILE_BYTES).unwrap_or_default();
     text.lines().next().unwrap_or_default().trim().chars().take(256).collect()
 }
 

@@ -5,15 +5,16 @@
 //! What may hang is read by threads of its own, see [`crate::shell::apart`].
 
 use std::collections::BTreeMap;
-use std::fs::File as OpenFile;
+use std::fs::{File as OpenFile, OpenOptions};
 use std::io::{Error, ErrorKind};
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::time::Mono;
 use bellwether_platform::clock::Clock;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::pure::files::{
@@ -224,7 +225,7 @@ impl Host {
                 Err(_) => self.close(number),
             }
         }
-        let opened = OpenFile::open(self.roots.path(file.root(), file.path()))?;
+        let opened = open(&self.roots.path(file.root(), file.path()))?;
         replace(file.buffer(), read_whole(&opened, is_proc, &mut self.buffer)?);
         if file.refresh() == Refresh::EachRow {
             self.keep(number, Kept { serial: file.serial(), file: opened });
@@ -256,14 +257,20 @@ impl Host {
     }
 }
 
+/// Opens without waiting for whoever writes into a pipe; a pipe cannot be read at an offset then.
+fn open(path: &Path) -> Result<OpenFile, Error> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
 fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) {
     buffer.clear();
     buffer.extend_from_slice(bytes);
 }
 
 /// Reads a file of a device's property, a page at most.
-fn read_small(path: &std::path::Path) -> Result<Vec<u8>, Error> {
-    let file = OpenFile::open(path)?;
+fn read_small(path: &Path) -> Result<Vec<u8>, Error> {
+    let file = open(path)?;
     let mut buffer = [0; BUFFER_BYTES];
     let bytes = file.read_at(&mut buffer, 0)?;
     Ok(buffer.get(..bytes).unwrap_or_default().to_vec())
@@ -355,5 +362,23 @@ mod tests {
         let mut buffer = vec![0; 16];
         let text = read_whole(&maps, true, &mut buffer).unwrap();
         assert!(text.len() > 1000 && text.ends_with(b"\n"));
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_an_error_at_once() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let dir = std::env::temp_dir().join(format!("bellwether-host-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let pipe = dir.join("loadavg");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let roots = roots(dir.to_str().unwrap());
+        let mut host = Host::new(roots, Calls::system(), Clock::agent());
+        let mut files = Files::default();
+        let load = Asks::new(&mut files, 0).ask(Root::Proc, "loadavg", Refresh::EachRow);
+        host.read(&mut files, 0, 1, Mono::default());
+        let no_seeking = ReadError::System(Errno::SPIPE.raw_os_error());
+        assert_eq!(Asks::new(&mut files, 0).bytes(load), Err(no_seeking));
+        assert_eq!(read_small(&pipe).unwrap_err().raw_os_error(), Some(29));
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

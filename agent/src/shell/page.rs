@@ -50,8 +50,32 @@ const INDEX: &str = "<!doctype html><html lang=\"en\"><head><title>Bellwether ag
 #[derive(Clone, Debug)]
 pub struct Readers {
     principals: Principals,
-    /// Whether whoever reaches the page may read it.
-    is_open: bool,
+    /// Who may read without a token.
+    open: OpenTo,
+}
+
+/// Who may read the page without a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OpenTo {
+    Nobody,
+    /// To this machine.
+    Loopback,
+    /// To whoever has come through the handshake, with a certificate.
+    Certified,
+}
+
+impl OpenTo {
+    fn of(plan: &ExporterPlan) -> OpenTo {
+        match &plan.token {
+            Some(_) => OpenTo::Nobody,
+            None if plan.has_readers() => OpenTo::Certified,
+            None => OpenTo::Loopback,
+        }
+    }
+
+    fn is_to(self, reach: Reach) -> bool {
+        self == OpenTo::Certified || (self == OpenTo::Loopback && reach == Reach::Loopback)
+    }
 }
 
 /// A token of the page cannot be used.
@@ -75,7 +99,7 @@ impl Readers {
         });
         let principals = Principals::new(specs.collect(), Anonymous::Nothing);
         let principals = principals.map_err(BadReaders)?;
-        Ok(Readers { principals, is_open: plan.token.is_none() })
+        Ok(Readers { principals, open: OpenTo::of(plan) })
     }
 }
 
@@ -103,9 +127,10 @@ impl Page {
             RELOAD => Scope::Admin,
             _ => Scope::Read,
         };
-        let Readers { principals, is_open } = self.readers.borrow().clone();
+        let Readers { principals, open } = self.readers.borrow().clone();
+        let reach = request.extensions().get::<Peer>().map_or(Reach::Remote, Peer::reach);
         let is_health = path.starts_with("/-/") && path != RELOAD;
-        if is_health || is_open && needed == Scope::Read {
+        if is_health || needed == Scope::Read && open.is_to(reach) {
             return Ok(());
         }
         for change in principals.refresh(self.clock.now().mono) {
@@ -115,7 +140,6 @@ impl Page {
                 Err(error) => warn!(name, %error, "token of the page unusable"),
             }
         }
-        let reach = request.extensions().get::<Peer>().map_or(Reach::Remote, Peer::reach);
         principals.authorize(needed, request.headers(), reach).map(drop)
     }
 
@@ -216,5 +240,31 @@ impl Service<Request<Incoming>> for Page {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let page = self.clone();
         Box::pin(async move { Ok(page.answer(request).await) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_platform::principal::{TokenHash, TokenSource};
+    use bellwether_platform::tls::{IdentityFiles, ServerFiles};
+
+    use super::*;
+
+    #[test]
+    fn without_a_token_this_machine_reads_and_no_other() {
+        let listen = ([0, 0, 0, 0], 9100).into();
+        let plan = ExporterPlan { listen, tls: None, token: None, reload_token: None };
+        let token = Some(TokenSource::Hash(TokenHash::of(b"0123456789abcdef")));
+        let identity = IdentityFiles { cert: "/c".into(), key: "/k".into() };
+        let files = |client_ca| Some(ServerFiles { identity: identity.clone(), client_ca });
+        for (plan, here, elsewhere) in [
+            (plan.clone(), true, false),
+            (ExporterPlan { tls: files(None), ..plan.clone() }, true, false),
+            (ExporterPlan { tls: files(Some("/a".into())), ..plan.clone() }, true, true),
+            (ExporterPlan { token, ..plan.clone() }, false, false),
+        ] {
+            let open = OpenTo::of(&plan);
+            assert_eq!((open.is_to(Reach::Loopback), open.is_to(Reach::Remote)), (here, elsewhere));
+        }
     }
 }

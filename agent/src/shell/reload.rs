@@ -4,7 +4,6 @@
 //! can fail is built before anything is swapped. What only a start can change is told by name.
 
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 
 use bellwether_model::diagnostic::Diagnostics;
 use bellwether_platform::clock::Clock;
@@ -21,6 +20,7 @@ use crate::shell::collection::Collection;
 use crate::shell::host::Host;
 use crate::shell::metrics::Metrics;
 use crate::shell::page::Readers;
+use crate::shell::sampler::Handover;
 use crate::shell::ship::{Ask, BadUrl, Changed, Client};
 use crate::shell::startup;
 use crate::shell::targets::Targets;
@@ -57,7 +57,7 @@ pub struct Reloader {
     /// The same.
     pub facts: Facts,
     /// The sampler, between whose ticks inputs change.
-    pub inputs: SyncSender<Collection>,
+    pub inputs: Handover,
     /// Shipping.
     pub ship: mpsc::Sender<Ask>,
     /// Who may read the page.
@@ -119,13 +119,12 @@ impl Reloader {
         let (mut plan, warnings) =
             startup::plan(&self.settings).map_err(|error| refused(error.to_string()))?;
         let needs_restart = keep(&self.plan, &mut plan);
+        stays_guarded(&plan).map_err(refused)?;
         let built = self.build(&plan).map_err(refused)?;
         warn_of(&warnings);
         let ended = |_| refused("the agent is stopping".to_owned());
         let ship = self.ship.reserve().await.map_err(ended)?;
-        self.inputs
-            .try_send(built.collection)
-            .map_err(|_| refused("an earlier reload is still being taken up".to_owned()))?;
+        self.inputs.put(built.collection);
         let bounds = Bounds { bytes_max: plan.spool.bytes_max, age_max: plan.spool.age_max };
         let (collectors, sync) = (built.collectors, plan.spool.sync);
         ship.send(Ask::Change(Changed { collectors, bounds, sync }));
@@ -168,6 +167,18 @@ fn keep(old: &Plan, new: &mut Plan) -> Vec<&'static str> {
     keys
 }
 
+/// Refuses a plan that is sound by itself, and not with the address and TLS that are in use.
+fn stays_guarded(plan: &Plan) -> Result<(), String> {
+    let listen = plan.exporter.listen;
+    let open = || {
+        format!(
+            "until a restart the page listens on {listen}, which is reachable from other machines: \
+             it needs `exporter.token_file` as long"
+        )
+    };
+    if plan.exporter.is_open_to_the_network() { Err(open()) } else { Ok(()) }
+}
+
 fn warn_of(warnings: &Diagnostics) {
     for warning in warnings {
         warn!(%warning, "configuration");
@@ -195,5 +206,27 @@ mod tests {
         let keys = keep(&old, &mut new);
         assert_eq!(keys, ["agent.data_dir", "exporter.listen", "exporter.tls"]);
         assert_eq!((new.agent, new.exporter), (old.agent, old.exporter));
+    }
+
+    #[test]
+    fn a_page_that_the_network_reaches_keeps_its_token_until_a_restart() {
+        let plan = |text: &str| {
+            let around = Surroundings { host_name: "h".to_owned(), ..Surroundings::default() };
+            read("agent.yaml", text, &around, &Overrides::default()).unwrap().0
+        };
+        let token = "token: 0123456789abcdef0123456789abcdef";
+        let tls = "tls: {cert_file: /c, key_file: /k}";
+        let old = plan(&format!("exporter: {{listen: '0.0.0.0:9100', {tls}, {token}}}\n"));
+        for (text, is_taken) in [
+            ("exporter: {listen: '127.0.0.1:9100'}\n".to_owned(), false),
+            (format!("exporter: {{listen: '127.0.0.1:9100', {tls}}}\n"), false),
+            (format!("exporter: {{listen: '127.0.0.1:9100', {token}}}\n"), true),
+        ] {
+            let mut new = plan(&text);
+            keep(&old, &mut new);
+            let stays = stays_guarded(&new);
+            assert_eq!(stays.is_ok(), is_taken, "{text}");
+            assert!(stays.err().is_none_or(|reason| reason.contains("0.0.0.0:9100")), "{text}");
+        }
     }
 }

@@ -5,8 +5,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bellwether_model::label::LabelError;
 use bellwether_platform::clock::Clock;
@@ -14,10 +14,11 @@ use bellwether_platform::listener::{BindError, Callers, Limits, Listener, Safegu
 use bellwether_platform::stop::{Signals, Stop, Stopper};
 use bellwether_platform::tls::{ServerTls, TlsError};
 use tokio::sync::{Notify, mpsc, watch};
-use tracing::info;
+use tracing::{error, info};
 
 use crate::pure::config::{ExporterPlan, Plan};
 use crate::pure::input::Facts;
+use crate::shell::at_work::AtWork;
 use crate::shell::calls::Calls;
 use crate::shell::collection::Collection;
 use crate::shell::host::{Host, Roots};
@@ -25,10 +26,17 @@ use crate::shell::latest::Latest;
 use crate::shell::metrics::Metrics;
 use crate::shell::page::{BadReaders, Page, Readers};
 use crate::shell::reload::Requests;
-use crate::shell::sampler::{Sampler, Sink};
+use crate::shell::sampler::{Handover, Sampler, Sink};
 use crate::shell::ship::Ask;
 use crate::shell::status::StatusSource;
 use crate::shell::targets::Targets;
+
+/// Readers of the page at once: few scrape an agent, and its own files must have room.
+const CONNECTIONS: usize = 64;
+/// After the stop, so long may the row under way take.
+const ENDS_WITHIN: Duration = Duration::from_secs(3);
+/// From one look at the sampler to the next.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Why the agent does not run.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +59,9 @@ pub enum RunError {
     /// The sampler's thread panicked.
     #[error("the sampler ended unexpectedly")]
     Sampler,
+    /// The sampler's thread does not end.
+    #[error("the input {0} hangs and was not waited for")]
+    Hangs(&'static str),
 }
 
 /// Page and sampler, bound and built but not started.
@@ -81,7 +92,7 @@ pub struct Levers {
     /// The labels that `status` shows.
     pub labels: watch::Sender<String>,
     /// The inputs.
-    pub inputs: SyncSender<Collection>,
+    pub inputs: Handover,
 }
 
 impl Agent {
@@ -110,6 +121,7 @@ impl Agent {
             labels: shown,
             page: format!("{}://{}", listener.scheme(), listener.address()),
             metrics: metrics.clone(),
+            clock: clock.clone(),
         };
         let page = Page {
             latest: Arc::clone(&latest),
@@ -119,7 +131,8 @@ impl Agent {
             status,
             reload,
         };
-        let (inputs, changed) = sync_channel(1);
+        let inputs = Handover::default();
+        let changed = inputs.clone();
         let sampler = Sampler { collection, clock, latest, metrics, sink, changed };
         Ok((Agent { listener, page, sampler }, Levers { readers, labels, inputs }))
     }
@@ -145,15 +158,21 @@ impl Agent {
     /// Collects and serves until stopped; returns the sink after the last row.
     ///
     /// # Errors
-    /// The system refuses a thread or a socket, or the sampler panicked.
+    /// The system refuses a thread or a socket, or the sampler panicked or hangs.
     pub async fn run(self, stopper: &Stopper, stop: Stop) -> Result<Box<dyn Sink>, RunError> {
         let Agent { listener, page, sampler } = self;
         let guard = stopper.on_return();
         info!(address = %listener.address(), "page listens");
+        let (clock, latest) = (page.clock.clone(), Arc::clone(&page.latest));
+        let at_work = latest.at_work();
         let thread = sampler.start(stop.clone(), stopper.on_return())?;
-        let served = listener.serve(page, Limits::default(), stop).await;
+        let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
+        let served = tokio::select! {
+            served = listener.serve(page, limits, stop) => served,
+            never = at_work.tell(&clock) => match never {},
+        };
         drop(guard);
-        let sink = join(thread);
+        let sink = ended(thread, at_work, ENDS_WITHIN).await;
         served?;
         sink
     }
@@ -165,9 +184,25 @@ fn listen(plan: &ExporterPlan) -> Result<Listener, RunError> {
     Ok(Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?)
 }
 
-/// The sampler has been told to stop and ends after the row under way.
-fn join(thread: JoinHandle<Box<dyn Sink>>) -> Result<Box<dyn Sink>, RunError> {
-    thread.join().map_err(|_| RunError::Sampler)
+/// The sampler has been told to stop and ends after the row under way, if no input hangs.
+async fn ended(
+    thread: JoinHandle<Box<dyn Sink>>,
+    at_work: &AtWork,
+    within: Duration,
+) -> Result<Box<dyn Sink>, RunError> {
+    for _ in 0..within.as_millis() / LOOK.as_millis() {
+        if thread.is_finished() {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    match at_work.input() {
+        Some(input) if !thread.is_finished() => {
+            error!(input, "input hangs; the end does not wait for it");
+            Err(RunError::Hangs(input))
+        }
+        _ => thread.join().map_err(|_| RunError::Sampler),
+    }
 }
 
 /// Lets the signals of the system stop the agent, for as long as the runtime runs. Gives what
@@ -180,4 +215,51 @@ pub fn catch_signals(stopper: &Stopper) -> io::Result<Arc<Notify>> {
     let hangup = Arc::new(Notify::new());
     tokio::spawn(signals.run(stopper.clone(), Arc::clone(&hangup)));
     Ok(hangup)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use bellwether_model::label::LabelSet;
+    use bellwether_platform::stop;
+
+    use super::*;
+    use crate::pure::config::InputPlan;
+    use crate::pure::input::INPUTS;
+
+    #[tokio::test]
+    async fn the_end_does_not_wait_for_an_input_that_hangs() {
+        let (begins, begun) = channel();
+        let (release, released) = channel::<()>();
+        let hang = std::sync::Mutex::new((begins, released));
+        let hang = move || {
+            let hang = hang.lock().unwrap();
+            hang.0.send(()).unwrap();
+            hang.1.recv().map_err(io::Error::other)?;
+            Ok(Vec::new())
+        };
+        let (space, clock) = (Calls::system().space, Clock::agent());
+        let host =
+            Host::new(Roots::default(), Calls { space, clock: Arc::new(hang) }, clock.clone());
+        let plan = InputPlan::new(INPUTS.iter().find(|spec| spec.name == "timex").unwrap());
+        let (labels, facts) = (LabelSet::default(), Facts::default());
+        let collection = Collection::new(&[plan], &labels, host, clock.clone(), facts).unwrap();
+        let latest = Arc::new(Latest::default());
+        let sampler = Sampler {
+            collection,
+            clock,
+            latest: Arc::clone(&latest),
+            metrics: Metrics::new(["timex"]),
+            sink: Box::new(|_, _: &mut [_]| {}),
+            changed: Handover::default(),
+        };
+        let (stopper, stop) = stop::stop();
+        let thread = sampler.start(stop, stopper.on_return()).unwrap();
+        begun.recv().unwrap();
+        stopper.stop();
+        let result = ended(thread, latest.at_work(), LOOK).await;
+        assert!(matches!(result, Err(RunError::Hangs("timex"))));
+        drop(release);
+    }
 }

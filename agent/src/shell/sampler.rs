@@ -5,8 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use bellwether_platform::clock::Clock;
@@ -34,6 +33,25 @@ impl<F: FnMut(Tick, &mut [Group]) + Send> Sink for F {
     }
 }
 
+/// Where the inputs of a changed configuration wait for the next tick. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Handover(Arc<Mutex<Option<Collection>>>);
+
+impl Handover {
+    /// Puts inputs there, in the place of those that wait.
+    pub fn put(&self, collection: Collection) {
+        self.replace(Some(collection));
+    }
+
+    fn take(&self) -> Option<Collection> {
+        self.replace(None)
+    }
+
+    fn replace(&self, collection: Option<Collection>) -> Option<Collection> {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), collection)
+    }
+}
+
 /// The sampler, ready to run.
 pub struct Sampler {
     /// What it collects.
@@ -47,7 +65,7 @@ pub struct Sampler {
     /// Where rows go.
     pub sink: Box<dyn Sink>,
     /// Inputs of a changed configuration, which take over between two ticks.
-    pub changed: Receiver<Collection>,
+    pub changed: Handover,
 }
 
 impl Sampler {
@@ -67,9 +85,10 @@ impl Sampler {
     fn run(mut self, stop: &Stop) -> Box<dyn Sink> {
         let mut ticks = Ticks::after(self.clock.now().wall, self.collection.base());
         let mut failing = BTreeSet::new();
+        self.collection.show_work(self.latest.at_work());
         self.collection.prime();
         loop {
-            if let Some(changed) = self.changed.try_iter().last() {
+            if let Some(changed) = self.changed.take() {
                 ticks = ticks.turned(self.clock.now().wall, changed.base());
                 self.take_over(changed);
                 failing.clear();
@@ -102,6 +121,7 @@ impl Sampler {
         self.collection.succeed(old);
         self.sink.begin_anew();
         self.latest.begin_anew();
+        self.collection.show_work(self.latest.at_work());
         self.collection.prime();
     }
 }

@@ -50,6 +50,8 @@ pub enum Ask {
     Report(oneshot::Sender<ShipReport>),
     /// To go on by a changed configuration.
     Change(Changed),
+    /// To end: no frames come any more, even if their sender is there.
+    End,
 }
 
 /// What a changed configuration says of shipping.
@@ -167,12 +169,15 @@ impl Ship {
         }
     }
 
-    fn ask(&mut self, ask: Ask) {
+    fn ask(&mut self, ask: Ask) -> Result<(), SpoolError> {
         match ask {
             // Whoever has gone needs no answer.
             Ask::Report(reply) => drop(reply.send(self.report())),
             Ask::Change(changed) => self.change(changed),
+            Ask::End if self.until.is_none() => self.ending()?,
+            Ask::End => {}
         }
+        Ok(())
     }
 
     /// Goes on by a changed configuration; requests that are out come to their end.
@@ -244,7 +249,7 @@ impl Ship {
                     None => self.ending()?,
                 },
                 Some(outcome) = self.outcomes.1.recv() => self.outcome(outcome)?,
-                Some(ask) = self.asks.1.recv() => self.ask(ask),
+                Some(ask) = self.asks.1.recv() => self.ask(ask)?,
                 () = tokio::time::sleep(pause) => self.wake()?,
             }
         }

@@ -13,6 +13,7 @@
 //! when the oldest that is neither acknowledged nor synced is over ten seconds old: a power cut of
 //! the host takes at most that and one tick. A cursor lost is only a repeat.
 
+mod adopt;
 mod books;
 mod identity;
 mod load;
@@ -149,11 +150,23 @@ impl Spool {
                 let old = load(&disk, &setup, held.agent)?;
                 Spool::new_identity(disk, setup, random, (held.agent, &old.backlog), old.state)
             }
-            None => {
-                let none = (random.agent, &Backlog::default());
-                Spool::new_identity(disk, setup, random, none, State::default())
-            }
+            None => Spool::without_identity(disk, setup, random),
         }
+    }
+
+    /// Goes on with the newest journal, or begins one.
+    fn without_identity(
+        disk: Arc<dyn Disk>,
+        setup: Setup,
+        random: Random,
+    ) -> Result<Spool, SpoolError> {
+        let Some((agent, loaded)) = adopt::newest(&disk, &setup)? else {
+            let none = (random.agent, &Backlog::default());
+            return Spool::new_identity(disk, setup, random, none, State::default());
+        };
+        let spool = Spool::begin(disk, setup, agent, random.nonce, loaded)?;
+        identity::write(&*spool.disk, &spool.setup.dir, agent, &spool.setup.machine)?;
+        Ok(spool)
     }
 
     /// Goes on under a new id after 410: the backlog stays on disk, set aside, and is declared; one

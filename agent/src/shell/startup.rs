@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use bellwether_model::diagnostic::Diagnostics;
+use bellwether_platform::small_file::SmallFile;
 use bellwether_platform::surroundings::{self, Unreadable};
 
 use crate::pure::config::{self, Overrides, Plan, Surroundings};
@@ -14,6 +15,9 @@ use crate::shell::host::Roots;
 
 /// Read if the command line names no other and it exists.
 const CONFIG: &str = "/etc/bellwether/agent.yaml";
+
+/// Bytes of a host's name and a newline.
+const NAME_BYTES: usize = 4096;
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +69,8 @@ fn around(roots: &Roots) -> Surroundings {
 
 /// The name of the host whose `/proc` is given, else of this one.
 fn host_name(roots: &Roots) -> String {
-    let file = std::fs::read(roots.proc.join("sys/kernel/hostname")).unwrap_or_default();
+    let file = SmallFile::open(&roots.proc.join("sys/kernel/hostname"));
+    let file = file.ok().and_then(|file| file.read(NAME_BYTES).ok()).unwrap_or_default();
     match scan::trim(&file) {
         b"" => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         name => String::from_utf8_lossy(name).into_owned(),

@@ -1,14 +1,14 @@
 //! Files that a configuration or a command line names: found, and read.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use bellwether_platform::small_file::read_text;
 
 /// Bytes of a file; the readers' own bounds are below.
-const FILE_BYTES: u64 = 64 << 20;
+const FILE_BYTES: usize = 64 << 20;
 /// Directories within directories, and files of one star.
 const DEPTH: usize = 8;
 const MATCHES_MAX: usize = 10_000;
@@ -30,19 +30,12 @@ pub(super) fn found(pattern: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// A file's text, as far as it may be long.
+/// A file's text. Never waits for a pipe.
 ///
 /// # Errors
-/// It cannot be read.
+/// It cannot be read, is no regular file, or too long.
 pub(super) fn text(path: &Path) -> anyhow::Result<String> {
-    let about = || path.display().to_string();
-    let mut text = String::new();
-    File::open(path)
-        .with_context(about)?
-        .take(FILE_BYTES)
-        .read_to_string(&mut text)
-        .with_context(about)?;
-    Ok(text)
+    read_text(path, FILE_BYTES).with_context(|| path.display().to_string())
 }
 
 /// The files that a path stands for, those of a directory in order, without hidden ones.

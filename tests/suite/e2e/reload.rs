@@ -113,3 +113,25 @@ fn a_collector_takes_up_principals_limits_and_labels() {
         (collector["state"] == "refused").then_some(())
     });
 }
+
+#[test]
+fn of_two_reloads_within_one_tick_the_newer_counts() {
+    let mut pair = Pair::new("reload-twice", "", TOKENS);
+    let slow = |name: &str, cut: &str| {
+        format!(
+            "{TOKENS}labels: {{rack: '{name}'}}\ninputs: {{interval: 5s, {cut}: {{enabled: false}}}}\n"
+        )
+    };
+    pair.write_agent(&slow("1", "entropy"));
+    pair.start_agent();
+    for (name, cut) in [("2", "filefd"), ("3", "uname")] {
+        pair.write_agent(&slow(name, cut));
+        let taken = reload(&pair.page, Some(ADMIN));
+        assert_eq!((taken.status, taken.body.as_str()), (200, "reloaded\n"));
+    }
+    until("the inputs of the newer file", SOON, || {
+        let inputs = pair.told()?["inputs"].clone();
+        let names: Vec<_> = inputs.as_array()?.iter().map(|i| i["name"].clone()).collect();
+        (names.contains(&"filefd".into()) && !names.contains(&"uname".into())).then_some(())
+    });
+}

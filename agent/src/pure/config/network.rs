@@ -97,9 +97,7 @@ pub(super) fn exporter(f: &mut Fields<'_>, over: &Overrides) -> ExporterPlan {
     let tls = f.optional_section("tls", ServerFiles::describe);
     let listen = over.listen.unwrap_or(listen);
     let plan = ExporterPlan { listen, tls, token, reload_token };
-    let is_local = plan.listen.ip().to_canonical().is_loopback();
-    let is_guarded = plan.tls.is_some() && plan.has_readers();
-    if !is_local && !is_guarded {
+    if plan.is_open_to_the_network() {
         let (what, place) = match over.listen {
             Some(_) => ("--listen", None),
             None => ("`listen`", f.place_of("listen")),
@@ -137,6 +135,14 @@ impl ExporterPlan {
     pub fn has_readers(&self) -> bool {
         let certified = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         self.token.is_some() || certified
+    }
+
+    /// Whether other machines reach the page and nothing is asked of them.
+    #[must_use]
+    pub fn is_open_to_the_network(&self) -> bool {
+        let is_local = self.listen.ip().to_canonical().is_loopback();
+        let is_guarded = self.tls.is_some() && self.has_readers();
+        !(is_local || is_guarded)
     }
 }
 

@@ -142,9 +142,9 @@ impl Input for Filesystem {
         };
         if files.needed(file)? != self.text {
             let mounts = mounts::list(files.needed(file)?, path)?;
+            self.follow(mounts, files, row)?;
             self.text.clear();
             self.text.extend_from_slice(files.needed(file)?);
-            self.follow(mounts, files, row)?;
         }
         for (key, followed) in &mut self.mounts {
             followed.show(key, &self.families, files, row)?;

@@ -375,6 +375,18 @@ fn mounts_come_go_fail_and_recover() {
 }
 
 #[test]
+fn too_many_mounts_are_an_error_of_each_row() {
+    let line = |n: usize| format!("1 1 8:1 / /{n} rw shared:1 - ext4 /dev/a rw\n");
+    let list: String = (0..=crate::pure::roster::NAMES_MAX).map(line).collect();
+    let mut world = World::new("filesystem", &[("1/mountinfo", &list)]);
+    for _ in 0..2 {
+        assert_eq!(world.row().unwrap_err(), InputError::TooManyDevices);
+    }
+    world.write("1/mountinfo", line(0));
+    assert!(world.row().is_ok());
+}
+
+#[test]
 fn the_state_of_an_interface_changes_its_info_and_nothing_else() {
     let list = format!("{HEADINGS}{}", interface("a", 1));
     let mut world = World::new("netclass", &[("net/dev", &list)]);

@@ -45,14 +45,13 @@ fn rows_are_stamped_with_whole_ticks_and_missed_ones_are_counted() {
         }
     };
     let guard = stop::stop().0.on_return();
-    let (_inputs, changed) = mpsc::sync_channel(1);
     let sampler = Sampler {
         collection,
         clock,
         latest: Arc::clone(&latest),
         metrics,
         sink: Box::new(sink),
-        changed,
+        changed: Handover::default(),
     };
     let thread = sampler.start(stop, guard).unwrap();
     // The first tick is a second or less ahead of whenever the thread read the clock.
@@ -77,4 +76,20 @@ fn rows_are_stamped_with_whole_ticks_and_missed_ones_are_counted() {
     assert!(rest.iter().all(|row| row.1));
     assert_eq!([first.2[2], rest[0].2[2], rest[1].2[2]], [1.0, 2.0, 3.0]);
     assert!(latest.is_filled());
+}
+
+#[test]
+fn of_two_changes_before_one_tick_the_newer_is_taken_up() {
+    let changed = |seconds| {
+        let clock = Clock::agent();
+        let plan = InputPlan::new(INPUTS.iter().find(|spec| spec.name == "loadavg").unwrap());
+        let plan = InputPlan { interval: Duration::from_secs(seconds), ..plan };
+        let host = Host::new(Roots::default(), Calls::system(), clock.clone());
+        Collection::new(&[plan], &LabelSet::default(), host, clock, Facts::default()).unwrap()
+    };
+    let handover = Handover::default();
+    handover.put(changed(2));
+    handover.put(changed(3));
+    assert_eq!(handover.take().map(|taken| taken.base()), Some(Duration::from_secs(3)));
+    assert!(handover.take().is_none());
 }

@@ -190,7 +190,18 @@ impl Client {
         })
     }
 
+    /// Sends once more at once where it turns out that the server speaks HTTP/1.1.
     async fn exchange(&mut self, body: Bytes) -> Result<Answered, SendError> {
+        if let Some(answered) = self.attempt(body.clone()).await? {
+            return Ok(answered);
+        }
+        self.connection = None;
+        let confused = || "it answers HTTP/2 in HTTP/1.1".to_owned();
+        self.attempt(body).await?.ok_or_else(|| SendError::Unreachable(confused()))
+    }
+
+    /// `None` if the server does not speak the version of HTTP in which it was asked.
+    async fn attempt(&mut self, body: Bytes) -> Result<Option<Answered>, SendError> {
         let (mut request, token) = (self.request(body)?, self.token()?);
         let connection = match self.connection.take().filter(|held| !held.is_closed()) {
             Some(held) => self.connection.insert(held),
@@ -205,11 +216,9 @@ impl Client {
             request.headers_mut().insert(name, value);
         }
         match connection.send(request).await {
-            Ok(response) => read(response).await,
-            Err(error) => {
-                self.dialer.broke(connection);
-                Err(SendError::Unreachable(causes(&error)))
-            }
+            Ok(response) => read(response).await.map(Some),
+            Err(_) if self.dialer.broke(connection) => Ok(None),
+            Err(error) => Err(SendError::Unreachable(causes(&error))),
         }
     }
 }

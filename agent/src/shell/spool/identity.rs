@@ -5,7 +5,7 @@ use std::path::Path;
 use bellwether_model::id::AgentId;
 use bellwether_platform::disk::{Disk, DiskError, read_file, replace_file};
 
-const FILE: &str = "identity";
+pub(super) const FILE: &str = "identity";
 const BYTES_MAX: usize = 4096;
 
 /// What the identity file holds: two lines, `agent` and `machine`.
@@ -14,7 +14,7 @@ pub(super) struct Identity {
     pub(super) machine: String,
 }
 
-/// `None` if there is no file, or nothing that can be read: then a new id is made.
+/// `None` if there is no file, or nothing that can be read.
 pub(super) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, DiskError> {
     let bytes = read_file(disk, &dir.join(FILE), BYTES_MAX)?;
     Ok(bytes.and_then(|bytes| parse(&bytes)))

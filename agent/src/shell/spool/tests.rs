@@ -334,3 +334,31 @@ fn what_was_refused_is_owed_again_to_a_collector_that_was_wiped() {
     assert_eq!((tally.dropped_total().frames, tally.acked.frames), (0, 0));
     assert_eq!(tally.returned.frames, 2);
 }
+
+#[test]
+fn a_damaged_identity_costs_nothing_that_is_held() {
+    for damage in [Some(&b""[..]), Some(b"agent 12\nmachine m\n"), None] {
+        let mut bench = Bench::new(1 << 20, 3);
+        (0..2).for_each(|_| drop(bench.append(false)));
+        bench.spool.renew(random(2)).unwrap();
+        bench.encoder = Encoder::new(bench.spool.origin());
+        (0..4).for_each(|_| drop(bench.append(false)));
+        let (account, held) = (bench.spool.account().clone(), bench.spool.held(COLLECTOR));
+        assert_eq!(held, Count { frames: 4, samples: 12 });
+        bench.disk.kill();
+        let file = setup(0).dir.join(identity::FILE);
+        match damage {
+            Some(bytes) => replace_file(&bench.disk, &file, bytes).unwrap(),
+            None => bench.disk.remove(&file).unwrap(),
+        }
+        bench.reopen(1 << 20, 3);
+        assert_eq!(bench.spool.agent(), random(2).agent);
+        assert_eq!(bench.spool.origin().incarnation, Incarnation(3));
+        assert_eq!((bench.spool.account(), bench.spool.held(COLLECTOR)), (&account, held));
+        let aside = setup(0).dir.join(random(1).agent.to_string());
+        assert!(!bench.disk.list(&aside).unwrap().is_empty());
+        bench.disk.kill();
+        bench.reopen(1 << 20, 4);
+        assert_eq!(bench.spool.agent(), random(2).agent, "the file is whole again");
+    }
+}

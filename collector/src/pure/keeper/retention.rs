@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_start_goes_on_from_the_checkpoint() {
         let mut retention = Retention::default();
-        retention.restore(now(5, 0), Timestamp(START));
+        retention.restore(now(5, 0), Timestamp(START + 5000));
         assert_eq!(ahead(&mut retention, 5, HOUR), HOUR);
         retention.restore(now(6, 0), Timestamp(START + 6000));
         assert_eq!(ahead(&mut retention, 7, YEAR), 0);

@@ -1,6 +1,6 @@
 //! How many files may be open, and how many connections that leaves.
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use bellwether_platform::process::raise_open_files;
 use tracing::warn;
 
 use super::ServeError;
@@ -22,15 +22,7 @@ const CONNECTIONS_MIN: u64 = 64;
 pub(super) fn open_files(agents: usize) -> Result<usize, ServeError> {
     let wanted = agents.saturating_add(OTHER_CONNECTIONS);
     let files = u64::try_from(wanted).unwrap_or(u64::MAX).saturating_add(OWN);
-    let mut limit = getrlimit(Resource::Nofile);
-    let allowed = limit.maximum.unwrap_or(u64::MAX).min(files);
-    if limit.current.is_some_and(|current| current < allowed) {
-        limit.current = Some(allowed);
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            warn!(%error, "the limit of open files stays as it is");
-        }
-    }
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX).min(files);
+    let limit = raise_open_files(files);
     let connections = connections(limit, wanted)
         .ok_or(ServeError::OpenFiles { limit, least: OWN_MIN + CONNECTIONS_MIN })?;
     if connections < wanted {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bellwether_model::wire::answer::{Case, PUSH_PATH, RefusedReason};
 use bellwether_platform::clock::Clock;
 use bellwether_tests::harness::{Folder, LightAgent, Process, Pushing, free_port, get, until};
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 use super::super::daemons::{Agent, Collector, TOKEN, token_file};
 use super::super::{START, query, says};
@@ -159,6 +159,27 @@ fn copy(mut from: TcpStream, mut to: TcpStream) {
         std::io::copy(&mut from, &mut to).ok();
         to.shutdown(Shutdown::Both).ok();
     });
+}
+
+#[test]
+fn idle_connections_to_the_page_of_an_agent_cost_nobody_else_anything() {
+    /// More than the files that an agent may open by default.
+    const IDLE: usize = 1100;
+    assert!(open_files(), "this process may not open {IDLE} files");
+    let folder = Folder::new("idle");
+    let collector = Collector::start(&folder, "");
+    let watched = watched(&folder, &collector);
+    let pid = i32::try_from(watched.process.id()).ok().and_then(Pid::from_raw);
+    let most = Some(1024);
+    prlimit(pid, Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+    let idle: Vec<_> = (0..IDLE).map(|_| TcpStream::connect(&watched.page).unwrap()).collect();
+    let numbers = || collector.numbers("watched").len();
+    let before = numbers();
+    until("rows that go on", LATE, || (numbers() > before + 50).then_some(()));
+    let files = std::fs::read_dir(format!("/proc/{}/fd", watched.process.id())).unwrap().count();
+    assert!(files < 200, "{files}");
+    drop(idle);
+    is_undisturbed(&watched, &collector);
 }
 
 #[test]

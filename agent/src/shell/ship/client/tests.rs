@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 
 use bellwether_model::id::StoreId;
@@ -105,6 +106,38 @@ async fn a_collectors_answer_is_taken_directly_and_through_a_proxy() {
             assert!(client.connection.is_some(), "one connection is kept");
         }
     }
+}
+
+/// Answers one connection after the other in HTTP/1.1, as one that does not know any other.
+fn serve_http_one(answer: Vec<u8>) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let bad = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\n\r\n",
+        answer.len()
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut asked) = (stream.unwrap(), [0; 4096]);
+            let length = stream.read(&mut asked).unwrap();
+            if asked[..length].starts_with(b"PRI * HTTP/2.0") {
+                stream.write_all(bad).unwrap();
+            } else {
+                stream.write_all(&[head.as_bytes(), &answer].concat()).unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_server_of_http_one_is_no_trouble() {
+    let address = serve_http_one(answer(Case::Applied, ""));
+    let mut client = client(&format!("http://{address}"), Way::Direct);
+    let answered = client.post(Bytes::from_static(b"body")).await.unwrap();
+    assert_eq!(answered.answer.case, Case::Applied);
+    assert!(client.troubles.0.is_empty());
 }
 
 #[tokio::test]
