@@ -27,8 +27,9 @@
 //! arms (`dispersion.rs`), and is late for the trains under way. Two trains that meet the canary
 //! before the baseline shows one, or the first has ended, can fail it: where two trains of single
 //! clients come in each half-hour, and meet a small canary as often as the baseline, some two in a
-//! thousand healthy rollouts fail at α = 0.001 (at 0.01 and 0.05 α holds). `tests/suite/rollouts.rs`
-//! holds each scenario to its α, and `rules/BENCHMARK.md` has the figures.
+//! thousand healthy rollouts fail at α = 0.001 (at 0.01 and 0.05 α holds).
+//! `tests/suite/rollouts.rs` holds each scenario to its α, and `rules/BENCHMARK.md` has the
+//! figures.
 //!
 //! More bad requests of the canary never lower the evidence while the temper stands still. With the
 //! guard they can: requests that come together ask for a higher temper, by which all of them say

@@ -1,9 +1,9 @@
 //! What the hot paths ask of the allocator in steady state, counted over the whole process: so it
 //! runs alone, without the test harness and its threads.
 //!
-//! The agent's sampling and encoding of a tick, and the collector's admission of a delta frame, ask
-//! for nothing, nor does judging a second of a rollout. What is beside them has a named bound: the frame that leaves the sampler's thread,
-//! and a part that the store seals every 16th row.
+//! The agent's sampling and encoding of a tick, the collector's admission of a delta frame, and the
+//! judging of a rollout's second ask for nothing. What is beside them has a named bound: the frame
+//! that leaves the sampler's thread, and a part that the store seals every 16th row.
 #![allow(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,

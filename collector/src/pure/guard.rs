@@ -403,7 +403,7 @@ impl Guard {
         if !open.watch.is_restored() {
             return;
         }
-        // Before the hook has said that it does it, a version that serves nothing may be down, not replaced.
+        // Before the hook has said that it does it, a version that serves nothing may be down.
         let is_it = |open: &&lane::state::Open| {
             let intent = &open.intent;
             let answer = open.answer.as_ref().map(|(answer, _)| answer.status);

@@ -169,8 +169,8 @@ fn what_does_not_come_as_a_page_fails_in_words() {
     assert_eq!(told, "Timeout: not done within 50ms");
 }
 
-/// Only a connection that is refused says that nobody is there; one that is closed comes of a handler
-/// that panics too, and a proxy's end tells nothing of the target.
+/// Only a connection that is refused says that nobody is there; one that is closed comes of a
+/// handler that panics too, and a proxy's end tells nothing of the target.
 #[test]
 fn what_is_closed_without_an_answer_is_not_refused() {
     let told = |answer: &'static str, keys: &str| {

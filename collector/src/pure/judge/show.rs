@@ -74,8 +74,8 @@ pub(super) fn power(log: f64) -> String {
     format!("10^{log10:.1}")
 }
 
-/// The evidence of each second as powers of ten, drawn. What lies further below 1 than the threshold
-/// lies above it is drawn at the foot: that far down only its sign matters.
+/// The evidence of each second as powers of ten, drawn. What lies further below 1 than the
+/// threshold lies above it is drawn at the foot: that far down only its sign matters.
 pub(super) fn drawn(path: &[(i64, f64)], needed: f64, screen: Screen) -> String {
     let tens = |log: f64| log / std::f64::consts::LN_10;
     let foot = -tens(needed);

@@ -1,5 +1,5 @@
-//! `up --demo`: backends behind nginx or a proxy, traffic, a receiver, a hook, a deploy and a fault beside
-//! the collector and its agent.
+//! `up --demo`: backends behind nginx or a proxy, traffic, a receiver, a hook, a deploy and a fault
+//! beside the collector and its agent.
 //!
 //! All of it is made here and lives on loopback; everything that it makes in the store has
 //! `job="demo"`. What happens is decided by `pure/demo.rs`; the alert, its page and its end, the
