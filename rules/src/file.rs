@@ -210,10 +210,11 @@ struct Limit(usize);
 impl FromStr for Limit {
     type Err = ();
 
-    #[expect(clippy::cast_possible_truncation, reason = "what is too large stays the largest")]
+    #[expect(clippy::cast_possible_truncation, reason = "within its bounds")]
     fn from_str(text: &str) -> Result<Limit, ()> {
         let whole: Option<i64> = text.parse().ok();
-        let number = || text.parse().ok().filter(|number: &f64| number.is_finite());
+        let is_whole = |number: &f64| number.abs() < i64::MAX as f64;
+        let number = || text.parse().ok().filter(is_whole);
         let limit = whole.or_else(|| number().map(|number| number as i64)).ok_or(())?;
         Ok(Limit(usize::try_from(limit).unwrap_or(0)))
     }

@@ -52,7 +52,7 @@ fn a_limit_is_read_as_prometheus_reads_it() {
         let text = format!("groups:\n- {{name: g, limit: {written}, rules: []}}\n");
         assert_eq!(read("f.yml", &text).unwrap().0.groups[0].limit, limit, "{written}");
     }
-    for written in ["many", ".nan", "[1]"] {
+    for written in ["many", ".nan", "[1]", "99999999999999999999"] {
         let text = format!("groups:\n- {{name: g, limit: {written}, rules: []}}\n");
         assert!(read("f.yml", &text).is_err(), "{written}");
     }

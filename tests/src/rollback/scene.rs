@@ -72,9 +72,7 @@ impl Scene {
         agent.args(["run", "--listen", "127.0.0.1:0"]).arg("--data-dir").arg(folder.join("data"));
         agent.arg("--config").arg(folder.join("agent.yaml"));
         processes.push(started("bellwether-agent", &mut agent, "listening on http://"));
-        let mut hook = Command::new(bin.join("bellwether-hook"));
-        hook.arg("run").arg("--config").arg(folder.join("hook.yaml"));
-        processes.push(Process::start("bellwether-hook", &mut hook));
+        processes.push(hook(bin, &folder));
         let load = Load::start(front, rate);
         Some(Scene {
             bin: bin.to_owned(),
@@ -113,6 +111,20 @@ impl Scene {
         let collector = self.processes.get_mut(1).expect("invariant: the second");
         collector.kill();
         *collector = serve(&self.bin, &self.folder, &self.collector);
+    }
+
+    /// Ends the runner of hooks as nothing can be refused.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn kill_hook(&mut self) {
+        self.processes.last_mut().expect("invariant: the last").kill();
+    }
+
+    /// Starts it again.
+    pub fn start_hook(&mut self) {
+        let hook = hook(&self.bin, &self.folder);
+        *self.processes.last_mut().expect("invariant: the last") = hook;
     }
 
     /// Has the hook's program wait before it does anything, in seconds.
@@ -362,6 +374,12 @@ fn serve(bin: &Path, folder: &Folder, listen: &str) -> Process {
     serve.args(["serve", "--listen", listen]).arg("--data-dir").arg(folder.join("data"));
     serve.arg("--config").arg(folder.join("collector.yaml"));
     started("bellwether", &mut serve, "bellwether: listening on http://")
+}
+
+fn hook(bin: &Path, folder: &Folder) -> Process {
+    let mut hook = Command::new(bin.join("bellwether-hook"));
+    hook.arg("run").arg("--config").arg(folder.join("hook.yaml"));
+    Process::start("bellwether-hook", &mut hook)
 }
 
 fn started(name: &str, command: &mut Command, mark: &str) -> Process {

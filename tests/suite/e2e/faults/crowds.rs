@@ -120,8 +120,9 @@ fn parts(address: &str, part: &str, count: usize) -> Vec<TcpStream> {
 
 /// Readers that ask for everything and read nothing.
 fn slow_readers(address: &str) -> Vec<TcpStream> {
-    let ask =
-        format!("GET /federate?match[]=%7Bjob=%22light%22%7D HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    // Ended ones among them, which `/federate` leaves out.
+    let series = "/api/v1/series?match[]=%7Bjob=%22light%22%7D";
+    let ask = format!("GET {series} HTTP/1.1\r\nhost: {address}\r\n\r\n");
     parts(address, &ask.repeat(PAGES), READERS)
 }
 
