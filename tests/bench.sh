@@ -28,7 +28,8 @@ told:
   judges    10,000 rollouts, each judged every second, on one core
   rollback  from the first bad request of a canary (a twentieth of 200 requests a second through
             nginx) to the hook and to traffic on the old version, 20 trials: 20 % and 5 % bad, soon
-            after the announce; BELLWETHER_HEALTH=SECONDS lets it be well for so long before
+            after the announce; BELLWETHER_HEALTH=SECONDS lets it be well for so long before, and
+            BELLWETHER_TRAIN_REQUESTS=0 says that the service's requests fail alone
 END
 }
 

@@ -258,11 +258,15 @@ impl Files<'_> {
                 at("key")
             ),
         );
+        let trains = std::env::var("BELLWETHER_TRAIN_REQUESTS");
+        let trains = trains.map(|most| format!("train_requests: {most}\n")).unwrap_or_default();
         self.folder.write(
             "service.yaml",
-            "service: checkout\nowner: tests\nmode: act\nhook: switch\nslis:\n  errors:\n    \
-             total: http_requests_total{job=\"checkout\"}\n    \
-             bad: http_requests_total{job=\"checkout\",code=~\"5..\"}\n",
+            &format!(
+                "service: checkout\nowner: tests\nmode: act\nhook: switch\n{trains}slis:\n  \
+                 errors:\n    total: http_requests_total{{job=\"checkout\"}}\n    \
+                 bad: http_requests_total{{job=\"checkout\",code=~\"5..\"}}\n"
+            ),
         );
         let [old, new] = self.backends.each_ref().map(Backend::address);
         self.folder.write(
