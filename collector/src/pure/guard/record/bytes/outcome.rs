@@ -45,7 +45,8 @@ fn put_number(out: &mut Vec<u8>, number: f64) {
 }
 
 fn take_number(reader: &mut Reader<'_>) -> Result<f64, Malformed> {
-    Ok(f64::from_le_bytes(reader.array()?))
+    let number = f64::from_le_bytes(reader.array()?);
+    if number.is_nan() { Err(reader.malformed("no number")) } else { Ok(number) }
 }
 
 pub(super) fn put_verdict(out: &mut Vec<u8>, verdict: Verdict) {

@@ -195,6 +195,10 @@ fn numbers_and_lengths_out_of_their_bounds_are_refused() {
         retry: false,
     };
     refused(Record::Answered { signal: 1, answer, at: Timestamp(1) }, "no key of a signal");
+    let grounds = Arc::new(Outcome { log_e: f64::NAN, ..grounds(Verdict::Fail) });
+    let (rollout, sli, record) = (name("r"), name("errors"), Hash([4; 32]));
+    let (verdict, at) = (Verdict::Fail, Timestamp(13));
+    refused(Record::Decided { rollout, sli, verdict, grounds, record, at }, "no number");
     let unknown = Record::read(&mut Reader::new(&[99])).unwrap_err();
     assert_eq!(unknown.what, "no such record of the guard");
 }
