@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+mod codec;
 mod formats;
 mod guard;
 mod hook;

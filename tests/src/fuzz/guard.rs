@@ -23,32 +23,26 @@ use bellwether_rules::record::Hash;
 use bellwether_rules::service::{Mode, Risk, Strategy};
 use bellwether_rules::verdict::{self, Arm, Missing, Verdict};
 
+use super::codec::Codec;
+
 const KEY: &str = "9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f";
 
-/// Reads records; those that can be read are written as they were, and folded into a state that can
-/// be read again.
+const RECORDS: Codec<Record> = Codec { read: Record::read, put: Record::put };
+const STATE: Codec<LanesState> = Codec { read: LanesState::take, put: LanesState::put };
+
+/// Reads records and folds them into a state.
 pub(super) fn read_records(bytes: &[u8]) {
     let mut reader = Reader::new(bytes);
     let mut state = LanesState::default();
-    while let Ok(record) = Record::read(&mut reader) {
-        let mut out = Vec::new();
-        record.put(&mut out);
-        assert_eq!(Record::read(&mut Reader::new(&out)).as_ref(), Ok(&record));
+    while let Some(record) = RECORDS.read(&mut reader) {
         state.apply(&record);
     }
-    let mut out = Vec::new();
-    state.put(&mut out);
-    assert_eq!(LanesState::take(&mut Reader::new(&out)), Ok(state));
+    STATE.comes_back(&state);
 }
 
 /// Reads a state, which the machine takes up.
 pub(super) fn read_state(bytes: &[u8]) {
-    if let Ok(state) = LanesState::take(&mut Reader::new(bytes)) {
-        let mut out = Vec::new();
-        state.put(&mut out);
-        assert_eq!(LanesState::take(&mut Reader::new(&out)).as_ref(), Ok(&state));
-        take_up(state);
-    }
+    STATE.read(&mut Reader::new(bytes)).into_iter().for_each(take_up);
 }
 
 /// Whatever a hook answers is taken.

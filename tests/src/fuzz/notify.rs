@@ -14,29 +14,24 @@ use bellwether_model::time::Timestamp;
 use bellwether_model::wire::bytes::Reader;
 use bellwether_platform::sign::SigningKey;
 
-/// Reads records; those that can be read are written as they were, and folded into a state that can
-/// be read again.
+use super::codec::Codec;
+
+const RECORDS: Codec<Record> = Codec { read: Record::read, put: Record::put };
+const STATE: Codec<NotifyState> = Codec { read: NotifyState::take, put: NotifyState::put };
+
+/// Reads records and folds them into a state.
 pub(super) fn read_records(bytes: &[u8]) {
     let mut reader = Reader::new(bytes);
     let mut state = NotifyState::default();
-    while let Ok(record) = Record::read(&mut reader) {
-        let mut out = Vec::new();
-        record.put(&mut out);
-        assert_eq!(Record::read(&mut Reader::new(&out)).as_ref(), Ok(&record));
+    while let Some(record) = RECORDS.read(&mut reader) {
         state.apply(&record);
     }
-    let mut out = Vec::new();
-    state.put(&mut out);
-    assert_eq!(NotifyState::take(&mut Reader::new(&out)), Ok(state));
+    STATE.comes_back(&state);
 }
 
 /// Reads a state.
 pub(super) fn read_state(bytes: &[u8]) {
-    if let Ok(state) = NotifyState::take(&mut Reader::new(bytes)) {
-        let mut out = Vec::new();
-        state.put(&mut out);
-        assert_eq!(NotifyState::take(&mut Reader::new(&out)), Ok(state));
-    }
+    drop(STATE.read(&mut Reader::new(bytes)));
 }
 
 /// Reads texts of the configuration, of command lines and of answers.

@@ -318,20 +318,22 @@ fn damage_in_a_chunk_file_takes_one_page_and_is_told_with_its_agent() {
     assert_eq!(bench.counts().iter().max(), Some(&54), "nothing else is disturbed");
 }
 
+/// One whose first chunk file is closed, the second being written three hours later.
+fn two_files() -> Bench {
+    let mut bench = Bench::new();
+    bench.run(50);
+    bench.checkpoint();
+    bench.second += 3 * 3600;
+    bench.run(20);
+    bench.checkpoint();
+    bench
+}
+
 #[test]
 fn a_chunk_file_that_is_gone_is_told_unless_its_rows_were_past_retention() {
-    let bench = || {
-        let mut bench = Bench::new();
-        bench.run(50);
-        bench.checkpoint();
-        bench.second += 3 * 3600;
-        bench.run(20);
-        bench.checkpoint();
-        bench
-    };
     let name = |number: u32| format!("{number:08x}.chunks");
     for number in [0, 1] {
-        let mut bench = bench();
+        let mut bench = two_files();
         bench.disk.kill();
         bench.disk.remove(&Path::new(DIR).join(CHUNKS).join(name(number))).unwrap();
         bench.restart().unwrap();
@@ -343,7 +345,7 @@ fn a_chunk_file_that_is_gone_is_told_unless_its_rows_were_past_retention() {
         bench.restart().unwrap();
         assert_eq!(bench.now.damage(), StartDamage::default());
     }
-    let mut late = bench();
+    let mut late = two_files();
     late.disk.kill();
     late.disk.remove(&Path::new(DIR).join(CHUNKS).join(name(0))).unwrap();
     late.second += 49 * 3600;
@@ -353,12 +355,7 @@ fn a_chunk_file_that_is_gone_is_told_unless_its_rows_were_past_retention() {
 
 #[test]
 fn a_file_that_is_dropped_stays_until_no_checkpoint_names_it() {
-    let mut bench = Bench::new();
-    bench.run(50);
-    bench.checkpoint();
-    bench.second += 3 * 3600;
-    bench.run(20);
-    bench.checkpoint();
+    let mut bench = two_files();
     let job = |gone| Job { now: now(0).wall, gone, ..Job::default() };
     bench.now.blocks.write(job(vec![0])).unwrap();
     let file = Path::new(DIR).join(CHUNKS).join("00000000.chunks");
@@ -374,12 +371,7 @@ fn a_file_that_is_dropped_stays_until_no_checkpoint_names_it() {
 
 #[test]
 fn a_closed_file_with_a_damaged_index_is_read_block_by_block() {
-    let mut bench = Bench::new();
-    bench.run(50);
-    bench.checkpoint();
-    bench.second += 3 * 3600;
-    bench.run(20);
-    bench.checkpoint();
+    let mut bench = two_files();
     let file = Path::new(DIR).join(CHUNKS).join("00000000.chunks");
     let len = bench.disk.content(&file).unwrap().len() as u64;
     bench.disk.corrupt(&file, len - 1);
