@@ -33,7 +33,7 @@ use bellwether_rules::record::SecretKey;
 
 use action::Action;
 use announce::Announce;
-use count::{Counting, Read};
+use count::{Counting, Dropped, Read};
 use event::{Ask, CountJob, Counted, Effect, Event, GuardPlan, Reply};
 use keeping::Keeping;
 use lane::Lanes;
@@ -52,6 +52,8 @@ const TICKS_MAX: usize = bellwether_rules::record::TICKS_MAX
     - count::SECONDS_PER_READ * bellwether_rules::verdict::Tick::STRATA_MAX as usize;
 /// Counts in one record of the journal.
 const COUNTS_MAX: usize = 50_000;
+/// From one look at a second whose targets are being read to the next.
+const EARLY_MS: i64 = 100;
 /// The longest time that a second may wait for its data.
 const PATIENCE_MS: i64 = 2000;
 
@@ -97,6 +99,8 @@ pub struct Stats {
     pub refused: u64,
     /// Rollouts failed.
     pub failed: u64,
+    /// What was not counted.
+    pub dropped: Dropped,
     /// Decision records that have no file and cannot be made again, the key being another one.
     pub records_lost: u64,
 }
@@ -327,8 +331,13 @@ impl Guard {
         for second in &read.seconds {
             open.watch.take(second);
         }
-        open.next = open.after(now.wall);
+        open.next = open.after(now.wall, read.seconds.is_empty());
         self.stats.seconds += read.seconds.len() as u64;
+        self.stats.dropped.add(&read.dropped);
+        // Nothing takes a failed verdict back: that its canary goes on is told by what was seen.
+        if self.state.rollouts.get(&rollout).is_some_and(|known| known.failure().is_some()) {
+            read.seconds.iter_mut().for_each(|second| second.counts.clear());
+        }
         if !read.seconds.is_empty() {
             self.judged(&rollout, read, out);
             self.conclude(now, &rollout, out);
@@ -438,10 +447,11 @@ impl Open {
         }
     }
 
-    /// The end of the second after the last one judged, but not in the past.
-    fn after(&self, now: Timestamp) -> Timestamp {
-        let next = self.watch.last().map_or(now.0, |last| (last + 1) * 1000);
-        Timestamp(next.max(now.0 + 1))
+    /// The end of the second after the last one judged, but not in the past; a while from now if
+    /// that has passed, and its targets were not read yet.
+    fn after(&self, now: Timestamp, was_early: bool) -> Timestamp {
+        let next = self.watch.last().map_or(now.0, |last| (last + 2) * 1000);
+        Timestamp(next.max(now.0 + if was_early { EARLY_MS } else { 1 }))
     }
 }
 

@@ -45,7 +45,14 @@ impl GuardMetrics {
             ("signals_bare_total", "Answers 2xx that said nothing.", lanes.bare),
             ("signals_refused_total", "Signals for which there was no room.", lanes.full),
         ];
+        let reasons = stats.dropped.reasons().into_iter().collect();
         let labelled = [
+            (
+                "rollout_counts_dropped_total",
+                "What rollouts' seconds leave out: samples, series, requests or seconds.",
+                "reason",
+                &reasons,
+            ),
             ("signals_intended_total", "Signals decided.", "kind", &lanes.intended),
             ("signals_failed_attempts_total", "Attempts that failed.", "reason", &lanes.failed),
             ("signals_answers_total", "Answers of hooks.", "status", &lanes.answers),

@@ -101,7 +101,7 @@ impl World {
         World {
             guard: Guard::new(GuardState::default(), plan.clone(), key()),
             folded: GuardState::default(),
-            second: BEGAN,
+            second: BEGAN - 1,
             posted: Vec::new(),
             files: BTreeMap::new(),
             jobs: Vec::new(),
@@ -121,7 +121,7 @@ impl World {
 
     fn step(&mut self, event: Event) {
         let mut out = Vec::new();
-        self.guard.step(now(self.second), event, &mut out);
+        self.guard.step(self.now(), event, &mut out);
         let mut kept = Vec::new();
         for effect in out {
             match effect {
@@ -149,7 +149,12 @@ impl World {
 
     fn tick(&mut self) {
         self.second += 1;
-        self.step(Event::Tick { complete: now(self.second).wall });
+        self.step(Event::Tick { complete: self.now().wall });
+    }
+
+    /// The second after the one that is counted has begun.
+    fn now(&self) -> Now {
+        now(self.second + 1)
     }
 
     /// From the bytes of a checkpoint.
@@ -175,7 +180,12 @@ impl World {
 
     fn announce(&mut self, text: &str) -> Reply {
         match Announce::read(text.as_bytes()) {
-            Ok(announce) => self.ask(Ask::Announce(Box::new(announce))),
+            Ok(announce) => {
+                let reply = self.ask(Ask::Announce(Box::new(announce)));
+                // What is left of its own second is not judged.
+                self.second += 1;
+                reply
+            }
             Err(problems) => Reply::Wrong(problems),
         }
     }
@@ -220,8 +230,7 @@ impl World {
     }
 
     fn second(&mut self, canary: Sight, baseline: Sight, counts: Vec<Count>) {
-        self.second += 1;
-        self.step(Event::Tick { complete: now(self.second).wall });
+        self.tick();
         let second = Second { second: self.second, canary, baseline, counts };
         let strata = if self.folded.rollouts.values().all(|one| one.strata.is_empty()) {
             vec![String::new()]
@@ -248,7 +257,7 @@ impl World {
     }
 
     fn alerts(&self) -> impl Iterator<Item = AlertNow> {
-        let alerts = self.guard.alerts(now(self.second).wall, "http://c");
+        let alerts = self.guard.alerts(self.now().wall, "http://c");
         alerts.into_iter().flat_map(|(_, alerts)| alerts)
     }
 
@@ -343,6 +352,29 @@ fn what_a_version_did_before_its_announce_is_not_held_against_it() {
     while world.posted.is_empty() {
         world.count((10, 10), (190, 0));
     }
+}
+
+#[test]
+fn a_second_is_counted_once_its_targets_are_read_and_not_all_the_time() {
+    let mut world = World::announced(Mode::Act, "");
+    world.count((10, 0), (190, 0));
+    let end = (world.second + 2) * 1000;
+    let next = |world: &World| world.guard.next_wakeup().unwrap().0;
+    assert_eq!(next(&world), end, "nothing is to be counted before");
+    // It has ended, and nothing is read yet.
+    world.tick();
+    let job = world.jobs.pop().unwrap();
+    world.step(Event::Counted(Box::new(Counted { job, read: Read::default() })));
+    assert_eq!(next(&world), world.now().wall.0 + 100);
+}
+
+#[test]
+fn what_comes_after_the_failure_is_not_kept() {
+    let mut world = World::announced(Mode::Act, ",\"irreversible\":true");
+    (0..60).for_each(|_| world.count((10, 10), (190, 0)));
+    let counted = world.rollout().seconds.iter().filter(|second| !second.counts.is_empty());
+    assert_eq!(counted.count(), world.rollout().decided[0].seconds);
+    assert_eq!(world.rollout().seconds.len(), 60);
 }
 
 #[test]
@@ -533,7 +565,7 @@ fn a_report_tells_people_what_happened() {
     {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
-    let list = view::list(&world.guard.report(now(world.second).wall));
+    let list = view::list(&world.guard.report(world.now().wall));
     let one = list.rollouts.first().unwrap();
     assert!(one.hold && one.reason.starts_with("errors: "), "{one:?}");
 }
