@@ -119,8 +119,6 @@ pub struct ArmState {
     pub series: usize,
     /// How many more there are, for which there is no room. With any the arm is blind.
     pub refused: usize,
-    /// The newest sample by which the number of its requests rose.
-    pub grew: Option<Timestamp>,
 }
 
 /// Which arm.
@@ -251,7 +249,6 @@ impl Counting {
             targets: self.targets.states(side, self.closed),
             series: self.series.values().filter(|series| series.side == side).count(),
             refused: *self.refused.of(side),
-            grew: self.targets.grew(side),
         };
         Arms { canary: arm(Side::Canary), baseline: arm(Side::Baseline) }
     }
@@ -361,9 +358,6 @@ impl Counting {
             for role in &followed.roles {
                 let key = bucket::Key { sli: role.sli, stratum: followed.stratum };
                 self.buckets.add(second, key, followed.side, role.part, by);
-                if role.part == bucket::Part::All && second > self.closed {
-                    target.grew(followed.side, *time);
-                }
             }
         }
     }

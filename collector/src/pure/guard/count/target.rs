@@ -85,7 +85,6 @@ struct Presence {
     rows: Rows,
     /// It was scraped without them after their newest row.
     left: bool,
-    grew: Option<Timestamp>,
 }
 
 /// All targets of both arms.
@@ -111,11 +110,6 @@ impl Target {
             Some((same, before)) if *same == time => *before = scraped.max(*before),
             _ => self.scrapes.insert(at, (time, scraped)),
         }
-    }
-
-    pub(super) fn grew(&mut self, side: Side, time: Timestamp) {
-        let grew = &mut self.arms.of_mut(side).grew;
-        *grew = (*grew).max(Some(time));
     }
 
     /// Whether the seconds of an interval are known as well as they are of the target's others.
@@ -338,10 +332,6 @@ impl Targets {
             Some(TargetState { job, instance, sight, read, interval_seconds })
         };
         self.numbers.values().filter_map(|number| state(self.all.get(number)?)).collect()
-    }
-
-    pub(super) fn grew(&self, side: Side) -> Option<Timestamp> {
-        self.all.values().filter_map(|target| target.arms.of(side).grew).max()
     }
 
     /// Forgets rows before the end of a second, and targets of which nothing is heard any more,
