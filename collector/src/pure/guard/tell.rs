@@ -127,11 +127,12 @@ impl Guard {
             let intent = &finished.signal.intent;
             intent.kind == Kind::Rollback && intent.rollout == known.announced.rollout
         };
-        self.state.lanes.closed().rev().find(is_it)
+        self.lanes.state().closed().rev().find(is_it)
     }
 
     fn not_undone(&self, known: &Rollout) -> Option<AlertNow> {
         let announced = &known.announced;
+        known.failure()?;
         let Finished { outcome, at, detail, .. } = self.rollback(known)?;
         if matches!(outcome, Close::Restored | Close::Withdrawn) {
             return None;
