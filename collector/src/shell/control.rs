@@ -219,8 +219,10 @@ enum Task {
 
 /// What is to be done by each kind of evaluator.
 struct Queues {
-    /// Seconds of rollouts and their records, which wait for no rule.
+    /// Seconds of rollouts, which wait for no rule and no disk.
     guard: Sender<Task>,
+    /// Decision records.
+    records: Sender<Task>,
     /// Rule groups.
     groups: Sender<Task>,
     /// Rule groups that took long.
@@ -268,10 +270,12 @@ pub fn start(
     control.shown().for_each(|shown| board.show(shown));
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let (guard, for_guard) = channel();
+    let (records, for_records) = channel();
     let (groups, for_groups) = channel();
     let (slow, for_slow) = channel();
     let (mut watched, mut threads) = (Vec::new(), Vec::new());
-    let kinds = [(for_guard, 1), (for_groups, EVALUATORS.max(cores - 1)), (for_slow, 1)];
+    let groups_at_once = EVALUATORS.max(cores - 1);
+    let kinds = [(for_guard, 1), (for_records, 1), (for_groups, groups_at_once), (for_slow, 1)];
     for (queue, count) in kinds {
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..count {
@@ -290,7 +294,7 @@ pub fn start(
             })?);
         }
     }
-    let jobs = Queues { guard, groups, slow };
+    let jobs = Queues { guard, records, groups, slow };
     let thread = ControlThread {
         control,
         shared,
@@ -454,7 +458,7 @@ impl ControlThread {
                 queue.send(Task::Evaluate(job)).ok()
             }
             Effect::Count(job) => self.jobs.guard.send(Task::Count(job)).ok(),
-            Effect::Keep(job) => self.jobs.guard.send(Task::Keep(job)).ok(),
+            Effect::Keep(job) => self.jobs.records.send(Task::Keep(job)).ok(),
             Effect::Reply { ticket, reply, after } => {
                 self.answer(ticket, reply, after);
                 Some(())
