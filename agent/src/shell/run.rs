@@ -60,7 +60,7 @@ pub enum RunError {
     #[error("the sampler ended unexpectedly")]
     Sampler,
     /// The sampler's thread does not end.
-    #[error("the input {0} hangs and was not waited for")]
+    #[error("the sampler hangs (at input: {0}) and was not waited for")]
     Hangs(&'static str),
 }
 
@@ -196,13 +196,12 @@ async fn ended(
         }
         tokio::time::sleep(LOOK).await;
     }
-    match at_work.input() {
-        Some(input) if !thread.is_finished() => {
-            error!(input, "input hangs; the end does not wait for it");
-            Err(RunError::Hangs(input))
-        }
-        _ => thread.join().map_err(|_| RunError::Sampler),
+    if thread.is_finished() {
+        return thread.join().map_err(|_| RunError::Sampler);
     }
+    let input = at_work.input().unwrap_or("none");
+    error!(input, "the sampler hangs; the end does not wait for it");
+    Err(RunError::Hangs(input))
 }
 
 /// Lets the signals of the system stop the agent, for as long as the runtime runs. Gives what
