@@ -30,14 +30,32 @@ pub enum Unread {
     Io(io::Error),
 }
 
+impl From<Unread> for io::Error {
+    fn from(reason: Unread) -> io::Error {
+        match reason {
+            Unread::Io(error) => error,
+            Unread::TooLarge => io::Error::new(ErrorKind::FileTooLarge, reason),
+            Unread::NotAFile => io::Error::new(ErrorKind::InvalidInput, reason),
+        }
+    }
+}
+
+/// Opens what a path leads to, without waiting for whoever writes into a pipe.
+///
+/// # Errors
+/// The operating system does not let us.
+pub fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
 impl SmallFile {
     /// Opens what a path leads to.
     ///
     /// # Errors
     /// The operating system does not let us.
     pub fn open(path: &Path) -> io::Result<SmallFile> {
-        let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let file = open_at_once(path)?;
         let meta = file.metadata()?;
         Ok(SmallFile { file, meta })
     }
@@ -68,11 +86,7 @@ impl SmallFile {
 /// # Errors
 /// It cannot be read, is something else, longer, or not UTF-8.
 pub fn read_text(path: &Path, bytes_max: usize) -> io::Result<String> {
-    let bytes = SmallFile::open(path)?.read(bytes_max).map_err(|reason| match reason {
-        Unread::Io(error) => error,
-        Unread::TooLarge => io::Error::new(ErrorKind::FileTooLarge, reason),
-        Unread::NotAFile => io::Error::new(ErrorKind::InvalidInput, reason),
-    })?;
+    let bytes = SmallFile::open(path)?.read(bytes_max)?;
     String::from_utf8(bytes).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 

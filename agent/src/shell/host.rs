@@ -5,16 +5,16 @@
 //! What may hang is read by threads of its own, see [`crate::shell::apart`].
 
 use std::collections::BTreeMap;
-use std::fs::{File as OpenFile, OpenOptions};
+use std::fs::File as OpenFile;
 use std::io::{Error, ErrorKind};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::time::Mono;
 use bellwether_platform::clock::Clock;
-use rustix::fs::OFlags;
+use bellwether_platform::small_file::open_at_once;
 use rustix::io::Errno;
 
 use crate::pure::files::{
@@ -225,7 +225,7 @@ impl Host {
                 Err(_) => self.close(number),
             }
         }
-        let opened = open(&self.roots.path(file.root(), file.path()))?;
+        let opened = open_at_once(&self.roots.path(file.root(), file.path()))?;
         replace(file.buffer(), read_whole(&opened, is_proc, &mut self.buffer)?);
         if file.refresh() == Refresh::EachRow {
             self.keep(number, Kept { serial: file.serial(), file: opened });
@@ -257,12 +257,6 @@ impl Host {
     }
 }
 
-/// Opens without waiting for whoever writes into a pipe; a pipe cannot be read at an offset then.
-fn open(path: &Path) -> Result<OpenFile, Error> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
-}
-
 fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) {
     buffer.clear();
     buffer.extend_from_slice(bytes);
@@ -270,7 +264,7 @@ fn replace(buffer: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Reads a file of a device's property, a page at most.
 fn read_small(path: &Path) -> Result<Vec<u8>, Error> {
-    let file = open(path)?;
+    let file = open_at_once(path)?;
     let mut buffer = [0; BUFFER_BYTES];
     let bytes = file.read_at(&mut buffer, 0)?;
     Ok(buffer.get(..bytes).unwrap_or_default().to_vec())

@@ -1,14 +1,14 @@
 //! From the command line to a plan, and what of the plan lies outside the file: programs and the
 //! key.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use bellwether_model::config::{Secret, SecretSource};
 use bellwether_model::diagnostic::{Diagnostic, Diagnostics};
 use bellwether_platform::sign::SigningKey;
+use bellwether_platform::small_file::SmallFile;
 use bellwether_platform::surroundings;
 use rustix::fs::{Access, access};
 
@@ -18,7 +18,7 @@ use crate::shell::startup::StartError;
 
 /// Read if the command line names no other.
 const CONFIG: &str = "/etc/bellwether/hook.yaml";
-const KEY_BYTES_MAX: u64 = 1024;
+const KEY_BYTES_MAX: usize = 1024;
 
 /// The plan, with warnings about it.
 ///
@@ -84,11 +84,10 @@ pub fn key(secret: &Secret) -> Result<SigningKey, KeyError> {
     };
     let shown = || path.display().to_string();
     let unreadable = |error| KeyError::Unreadable { path: shown(), error };
-    let file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.mode() & 0o007 != 0 {
+    let file = SmallFile::open(path).map_err(unreadable)?;
+    if file.meta().mode() & 0o007 != 0 {
         return Err(KeyError::OpenToOthers(shown()));
     }
-    let mut text = String::new();
-    file.take(KEY_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
-    Ok(SigningKey::parse(&text)?)
+    let bytes = file.read(KEY_BYTES_MAX).map_err(|reason| unreadable(reason.into()))?;
+    Ok(SigningKey::parse(&String::from_utf8_lossy(&bytes))?)
 }
