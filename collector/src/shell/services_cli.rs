@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use bellwether_platform::log::complain;
 use form_urlencoded::Serializer;
-use hyper::{Method, StatusCode};
 
-use super::ask::{AskError, Form, ask, refused};
+use super::ask::{AskError, answer};
 use super::cli::{CheckRollout, Output, Service, Target};
 use super::files::collect_within;
 use super::services::PATH;
@@ -51,14 +50,7 @@ pub(super) async fn report(
             format!("{PATH}?{query}")
         },
     );
-    let (status, body) = ask(target, Method::GET, &path, Form::None).await?;
-    if status != StatusCode::OK {
-        return Err(refused(target, status, &body));
-    }
-    serde_json::from_slice(&body).map_err(|error| {
-        let reason = format!("not an answer of a collector: {error}");
-        AskError::Unreachable { url: target.url.clone(), reason }
-    })
+    answer(target, &path).await
 }
 
 /// Checks files of services and environments, all of them together.

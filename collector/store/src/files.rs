@@ -404,8 +404,12 @@ impl Filer {
     }
 
     fn path(&self, number: u32) -> PathBuf {
-        self.dir.join(format!("{number:08x}{SUFFIX}"))
+        self.dir.join(name_of(number))
     }
+}
+
+fn name_of(number: u32) -> String {
+    format!("{number:08x}{SUFFIX}")
 }
 
 /// A file that a checkpoint names, as it was found.
@@ -434,9 +438,8 @@ impl GoneFile {
     pub(crate) fn all(opened: &[Opened]) -> Vec<GoneFile> {
         let next = opened.iter().skip(1).map(|next| Some(next.begun)).chain([None]);
         let gone = opened.iter().zip(next).filter(|(opened, _)| opened.file.is_none());
-        let named = |number| format!("{number:08x}{SUFFIX}");
         gone.map(|(opened, ended)| GoneFile {
-            name: named(opened.number),
+            name: name_of(opened.number),
             begun: opened.begun,
             ended,
         })
@@ -494,5 +497,5 @@ fn scan(number: u32, file: &dyn File, end: u64) -> Result<Vec<Entry>, DiskError>
 fn number_of(name: &str) -> Option<u32> {
     let digits = name.strip_suffix(SUFFIX)?;
     let number = u32::from_str_radix(digits, 16).ok()?;
-    (format!("{number:08x}") == digits).then_some(number)
+    (name_of(number) == name).then_some(number)
 }

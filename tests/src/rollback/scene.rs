@@ -33,6 +33,7 @@ pub struct Scene {
     /// The weights of both in nginx.
     weights: [u32; 2],
     nginx: PathBuf,
+    /// The collector is the second, the runner of hooks the last.
     processes: Vec<Process>,
     load: Load,
 }
@@ -96,11 +97,6 @@ impl Scene {
     #[must_use]
     pub fn answers(&self) -> (u64, u64) {
         self.load.counts()
-    }
-
-    /// The processes, the collector's second.
-    pub fn processes(&mut self) -> &mut [Process] {
-        &mut self.processes
     }
 
     /// Ends the collector as nothing can be refused, and starts it again.

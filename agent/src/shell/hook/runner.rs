@@ -243,12 +243,6 @@ impl<P: Programs> Runner<P> {
         &mut self.programs
     }
 
-    /// The entries of the allow-list, by the numbers of their lanes.
-    #[must_use]
-    pub fn allow(&self) -> &[AllowPlan] {
-        &self.allow
-    }
-
     fn lane(&mut self, at: usize) -> &mut LaneState {
         self.lanes.get_mut(at).expect("invariant: a lane for each entry")
     }

@@ -101,7 +101,7 @@ impl Writer {
         self.stats.files = files.held.len();
     }
 
-    /// The files that were dropped, for [`crate::Filer::unlink`].
+    /// The files that were dropped, for [`crate::Filer::forget`].
     pub fn take_gone(&mut self) -> Vec<u32> {
         self.files.as_mut().map(|files| std::mem::take(&mut files.gone)).unwrap_or_default()
     }
