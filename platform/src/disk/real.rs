@@ -236,6 +236,8 @@ fn holder(file: &mut fs::File) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
     use crate::disk::{make_dir, read_file, replace_file};
 
@@ -311,8 +313,12 @@ mod tests {
         assert_eq!(RealDisk.list(&scratch.0).unwrap(), ["state"]);
     }
 
+    /// A child has every lock of this process until it is another program.
+    static FORKS: Mutex<()> = Mutex::new(());
+
     #[test]
     fn a_directory_has_one_holder() {
+        let _no_child = FORKS.lock().unwrap();
         let scratch = Scratch::new("lock");
         let path = scratch.0.join("lock");
         let held = lock(&path).unwrap();
@@ -327,6 +333,7 @@ mod tests {
     fn a_program_holds_the_lock_that_is_shared_with_it() {
         use std::process::{Command, Stdio};
 
+        let _no_other = FORKS.lock().unwrap();
         let scratch = Scratch::new("shared-lock");
         let path = scratch.0.join("lock");
         let held = lock(&path).unwrap();
