@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -13,6 +13,11 @@ pub trait Watcher: Unpin {
 
     /// Bytes went out, or wait for the other end.
     fn went(&self, _: Progress) {}
+
+    /// Whether a write that fails is to show first what the other end said before it closed.
+    fn wants_last_words(&self) -> bool {
+        false
+    }
 }
 
 /// Whether a write went on.
@@ -39,6 +44,23 @@ pub struct Watched<I, W> {
     pub watcher: W,
 }
 
+impl<I: AsyncRead + Unpin, W: Watcher> Watched<I, W> {
+    /// Looks at how a write went on.
+    fn wrote<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        self.watcher.went(Progress::of(&polled));
+        if matches!(polled, Poll::Ready(Err(_))) && self.watcher.wants_last_words() {
+            let mut buffer = [0; 16];
+            // What cannot be read has ended as well: the write says why.
+            ready!(Pin::new(self).poll_read(context, &mut ReadBuf::new(&mut buffer))).ok();
+        }
+        polled
+    }
+}
+
 impl<I: AsyncRead + Unpin, W: Watcher> AsyncRead for Watched<I, W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -54,21 +76,19 @@ impl<I: AsyncRead + Unpin, W: Watcher> AsyncRead for Watched<I, W> {
     }
 }
 
-impl<I: AsyncWrite + Unpin, W: Watcher> AsyncWrite for Watched<I, W> {
+impl<I: AsyncRead + AsyncWrite + Unpin, W: Watcher> AsyncWrite for Watched<I, W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.watcher.went(Progress::of(&polled));
-        polled
+        self.wrote(context, polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.io).poll_flush(context);
-        self.watcher.went(Progress::of(&polled));
-        polled
+        self.wrote(context, polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -81,8 +101,7 @@ impl<I: AsyncWrite + Unpin, W: Watcher> AsyncWrite for Watched<I, W> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write_vectored(context, slices);
-        self.watcher.went(Progress::of(&polled));
-        polled
+        self.wrote(context, polled)
     }
 
     fn is_write_vectored(&self) -> bool {

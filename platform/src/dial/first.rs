@@ -18,6 +18,10 @@ impl FirstByte {
     pub(super) fn is_of_http_one(&self) -> bool {
         self.0.load(Ordering::Relaxed) == u16::from(b'H')
     }
+
+    fn is_to_come(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == NONE
+    }
 }
 
 /// A stream whose first byte is kept.
@@ -30,10 +34,15 @@ pub(super) fn watch<I>(io: I) -> (FirstByte, Watched<I>) {
 
 impl Watcher for FirstByte {
     fn came(&self, bytes: &[u8]) {
-        if self.0.load(Ordering::Relaxed) == NONE
+        if self.is_to_come()
             && let Some(byte) = bytes.first()
         {
             self.0.store(u16::from(*byte), Ordering::Relaxed);
         }
+    }
+
+    /// A server of HTTP/1.1 may answer and close while HTTP/2 is still greeting it.
+    fn wants_last_words(&self) -> bool {
+        self.is_to_come()
     }
 }

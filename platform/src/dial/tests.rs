@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 
 use http_body_util::BodyExt;
@@ -147,6 +148,27 @@ async fn a_plain_server_of_http1_is_noticed() {
     assert!(dialer.broke(&connection));
     let mut connection = dialer.connect().await.unwrap();
     assert_eq!(ask(&mut connection).await, format!("host: {address}"));
+}
+
+#[tokio::test]
+async fn a_server_of_http1_that_closes_at_once_is_noticed() {
+    // It closes while the client is still writing, from a thread of its own.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.read_exact(&mut [0; 24]).unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        }
+    });
+    for attempt in 0..300 {
+        let mut dialer = Dialer::new(route(&format!("http://{address}")));
+        let mut connection = dialer.connect().await.unwrap();
+        let request = Request::builder().uri("/a").body(Full::default()).unwrap();
+        let error = connection.send(request).await.unwrap_err();
+        assert!(dialer.broke(&connection), "{attempt}: {}", causes(&error));
+    }
 }
 
 #[tokio::test]

@@ -56,8 +56,8 @@ pub enum Wanted {
 pub enum Effect {
     /// To be journalled, in order.
     Record(Record),
-    /// To be sent once all records before it are synced, if [`super::Lanes::is_wanted`] where they are
-    /// journalled.
+    /// To be sent once all records before it are synced, if [`super::Lanes::is_wanted`] where
+    /// they are journalled.
     Send(SignalDelivery),
     /// To be shown to its runner's polls once all records before it are synced, until it is closed;
     /// it may come more than once.
