@@ -1,7 +1,6 @@
 //! The agent's hands: files, threads, sockets, the command line.
 
 pub mod apart;
-mod at_work;
 pub mod calls;
 pub mod cli;
 pub mod collection;
@@ -16,6 +15,7 @@ pub mod once;
 pub mod pace;
 pub mod page;
 pub mod probe;
+pub mod reader;
 pub mod reload;
 pub mod run;
 pub mod sampler;

@@ -11,7 +11,7 @@ use rtime_clock::adjtime::{Timex, adjtimex};
 /// Asks about a path.
 type AskPath = dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync;
 /// Asks about the host.
-type Ask = dyn Fn() -> io::Result<Vec<u8>> + Send + Sync;
+pub type Ask = dyn Fn() -> io::Result<Vec<u8>> + Send + Sync;
 
 /// The calls, as functions, so that a fake host has answers of its own.
 #[derive(Clone)]

@@ -7,7 +7,6 @@
 //! result.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_model::id::GroupId;
@@ -21,7 +20,6 @@ use crate::pure::config::InputPlan;
 use crate::pure::family::{Family, FamilySpec, seconds};
 use crate::pure::files::{Asks, DueApart, Files};
 use crate::pure::input::{Collect, Facts, Input, InputError, Pace, Setup};
-use crate::shell::at_work::AtWork;
 use crate::shell::host::Host;
 use crate::shell::targets::{ScrapeTally, Targets};
 
@@ -105,7 +103,6 @@ pub struct Collection {
     targets: Targets,
     /// Groups at the end that are of an earlier configuration, for one row.
     buried: usize,
-    at_work: Arc<AtWork>,
 }
 
 struct Running {
@@ -192,7 +189,6 @@ impl Collection {
             has_collected: false,
             targets: Targets::none(),
             buried: 0,
-            at_work: Arc::default(),
         })
     }
 
@@ -206,11 +202,6 @@ impl Collection {
         }
         self.targets = targets;
         self
-    }
-
-    /// Shows there which input is being collected.
-    pub fn show_work(&mut self, at_work: &Arc<AtWork>) {
-        self.at_work = Arc::clone(at_work);
     }
 
     /// Time from tick to tick: every input's cadence is a multiple.
@@ -365,10 +356,9 @@ impl Collection {
 
     /// Fills one input's part of the row; returns the time after it.
     fn fill(&mut self, number: usize, now: Now, collected: &mut Collected) -> Now {
-        let Collection { inputs, groups, files, host, clock, facts, at_work, .. } = self;
+        let Collection { inputs, groups, files, host, clock, facts, .. } = self;
         let Some(running) = inputs.get_mut(number) else { return now };
         let Some(group) = groups.get_mut(running.group) else { return now };
-        at_work.begin(running.plan.spec.name, now.mono);
         running.apart += host.take_answers(files, number, self.row, now.mono);
         let refused = running.owned.refused();
         let mut result = Ok(());
@@ -381,7 +371,6 @@ impl Collection {
                 break;
             }
         }
-        at_work.end();
         collected.refused += running.owned.refused() - refused;
         let is_whole = result.is_ok() && running.owned.left_out() == 0;
         if is_whole {

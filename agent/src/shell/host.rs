@@ -2,11 +2,12 @@
 //!
 //! What is read for each row stays open and is read at offset 0 into a buffer that is used again;
 //! an error closes it, and it is opened once more at once, since a device may have been replaced.
-//! What may hang is read by threads of its own, see [`crate::shell::apart`].
+//! A thread reads, and is waited for only so long, see [`crate::shell::reader`]; what is known to
+//! hang is read by threads of its own before the row, see [`crate::shell::apart`].
 
 use std::collections::BTreeMap;
 use std::fs::File as OpenFile;
-use std::io::{Error, ErrorKind};
+use std::io::{Error, ErrorKind, Result as IoResult};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,11 +18,10 @@ use bellwether_platform::clock::Clock;
 use bellwether_platform::small_file::open_at_once;
 use rustix::io::Errno;
 
-use crate::pure::files::{
-    ANSWER_MAX, DueApart, FILE_BYTES_MAX, File, Files, ReadError, Refresh, Root, Source,
-};
+use crate::pure::files::{ANSWER_MAX, DueApart, File, Files, ReadError, Refresh, Root, Source};
 use crate::shell::apart::{Answer, Apart, AskedFile, Call};
 use crate::shell::calls::Calls;
+use crate::shell::reader::{BUFFER_BYTES, Hung, Job, Reader, Reading};
 
 /// Where the host's trees are mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,13 +53,10 @@ impl Roots {
 
 /// Files kept open at one time; the others are opened for each reading.
 const OPEN_MAX: usize = 400;
-/// First size of a buffer; a page of the kernel's.
-const BUFFER_BYTES: usize = 4096;
 /// From look to look while waiting for what is read apart.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The open files, by the numbers of [`Files`].
-#[derive(Debug)]
 pub struct Host {
     roots: Roots,
     calls: Calls,
@@ -69,14 +66,18 @@ pub struct Host {
     answers: Vec<Answer>,
     open: Vec<Option<Kept>>,
     kept: usize,
-    /// Read into here, then copied: files keep only what they hold.
-    buffer: Vec<u8>,
+    /// Started when it is needed.
+    reader: Option<Reader>,
+    /// What is read now; empty between two inputs.
+    readings: Vec<Reading>,
+    /// The inputs for which a thread hangs.
+    hung: BTreeMap<usize, Hung>,
 }
 
-#[derive(Debug)]
 struct Kept {
     serial: u64,
     file: OpenFile,
+    path: PathBuf,
 }
 
 impl Host {
@@ -91,7 +92,9 @@ impl Host {
             answers: Vec::new(),
             open: Vec::new(),
             kept: 0,
-            buffer: vec![0; BUFFER_BYTES],
+            reader: None,
+            readings: Vec::new(),
+            hung: BTreeMap::new(),
         }
     }
 
@@ -169,6 +172,12 @@ impl Host {
         self.apart.values().any(Apart::has_answers)
     }
 
+    /// Whether a thread hangs that was left to itself.
+    #[cfg(test)]
+    pub(crate) fn is_hung(&self) -> bool {
+        self.hung.values().any(|hung| !hung.is_over())
+    }
+
     fn call(&self, file: &File) -> Call {
         let path = self.roots.path(file.root(), file.path());
         match file.source() {
@@ -180,18 +189,91 @@ impl Host {
         }
     }
 
-    /// Reads what an input has asked for and is due for the row `row`.
+    /// Reads what an input has asked for and is due for the row `row`. What does not answer in
+    /// time is stuck, with all of the input's that is due, until it has answered after all.
     pub fn read(&mut self, files: &mut Files, input: usize, row: u64, now: Mono) {
+        self.hung.retain(|_, hung| !hung.is_over());
+        let is_stuck = self.hung.contains_key(&input);
         for place in 0..files.asked(input).len() {
             let Some(number) = files.asked(input).get(place).copied() else { break };
             let Some(file) = files.file_mut(number).filter(|file| file.is_due(row, now)) else {
                 continue;
             };
-            match self.read_file(number, file) {
+            if is_stuck {
+                file.was_not_read(ReadError::Stuck, row, now);
+            } else {
+                let reading = self.reading(number, file);
+                self.readings.push(reading);
+            }
+        }
+        if self.readings.is_empty() {
+            return;
+        }
+        match self.carry_out(input) {
+            Ok(true) => self.take_readings(files, row, now),
+            Ok(false) => self.fail(files, input, ReadError::Stuck, row, now),
+            Err(error) => self.fail(files, input, reason(&error), row, now),
+        }
+    }
+
+    /// Lets the thread read; false if it hangs.
+    fn carry_out(&mut self, input: usize) -> IoResult<bool> {
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => Reader::start()?,
+        };
+        match reader.read(&mut self.readings) {
+            Ok(reader) => self.reader = Some(reader),
+            Err(hung) => {
+                self.hung.insert(input, hung);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn take_readings(&mut self, files: &mut Files, row: u64, now: Mono) {
+        let mut readings = std::mem::take(&mut self.readings);
+        for Reading { number, job, bytes, result } in readings.drain(..) {
+            let Some(file) = files.file_mut(number) else { continue };
+            *file.buffer() = bytes;
+            match result {
                 Ok(()) => file.was_read(row, now),
                 Err(error) => file.was_not_read(reason(&error), row, now),
             }
+            if let Job::File { open: Some(open), path, .. } = job
+                && file.refresh() == Refresh::EachRow
+            {
+                self.keep(number, Kept { serial: file.serial(), file: open, path });
+            }
         }
+        self.readings = readings;
+    }
+
+    /// Nothing that was to be read for an input is there.
+    fn fail(&mut self, files: &mut Files, input: usize, error: ReadError, row: u64, now: Mono) {
+        self.readings.clear();
+        for place in 0..files.asked(input).len() {
+            let Some(number) = files.asked(input).get(place).copied() else { break };
+            if let Some(file) = files.file_mut(number).filter(|file| file.is_due(row, now)) {
+                file.was_not_read(error, row, now);
+            }
+        }
+    }
+
+    /// What is to be read for a file, which lends its buffer.
+    fn reading(&mut self, number: u32, file: &mut File) -> Reading {
+        let job = match file.source() {
+            Source::Clock => Job::Call(Arc::clone(&self.calls.clock)),
+            _ => {
+                let (open, path) = match self.take(number, file.serial()) {
+                    Some(Kept { file, path, .. }) => (Some(file), path),
+                    None => (None, self.roots.path(file.root(), file.path())),
+                };
+                Job::File { open, path, is_proc: file.root() == Root::Proc }
+            }
+        };
+        Reading { number, job, bytes: std::mem::take(file.buffer()), result: Ok(()) }
     }
 
     /// Closes what nobody asks for any more.
@@ -208,41 +290,14 @@ impl Host {
         }
     }
 
-    fn read_file(&mut self, number: u32, file: &mut File) -> Result<(), Error> {
-        if file.source() == Source::Clock {
-            replace(file.buffer(), &(self.calls.clock)()?);
-            return Ok(());
-        }
-        let is_proc = file.root() == Root::Proc;
-        if let Some(Some(kept)) = self.open.get(number as usize)
-            && kept.serial == file.serial()
-        {
-            match read_whole(&kept.file, is_proc, &mut self.buffer) {
-                Ok(bytes) => {
-                    replace(file.buffer(), bytes);
-                    return Ok(());
-                }
-                Err(_) => self.close(number),
-            }
-        }
-        let opened = open_at_once(&self.roots.path(file.root(), file.path()))?;
-        replace(file.buffer(), read_whole(&opened, is_proc, &mut self.buffer)?);
-        if file.refresh() == Refresh::EachRow {
-            self.keep(number, Kept { serial: file.serial(), file: opened });
-        }
-        Ok(())
-    }
-
-    fn close(&mut self, number: u32) {
-        if let Some(place) = self.open.get_mut(number as usize)
-            && place.take().is_some()
-        {
-            self.kept -= 1;
-        }
+    /// Takes an open file out, if it is the one of this serial.
+    fn take(&mut self, number: u32, serial: u64) -> Option<Kept> {
+        let kept = self.open.get_mut(number as usize)?.take()?;
+        self.kept -= 1;
+        Some(kept).filter(|kept| kept.serial == serial)
     }
 
     fn keep(&mut self, number: u32, kept: Kept) {
-        self.close(number);
         if self.kept >= OPEN_MAX {
             return;
         }
@@ -268,39 +323,6 @@ fn read_small(path: &Path) -> Result<Vec<u8>, Error> {
     let mut buffer = [0; BUFFER_BYTES];
     let bytes = file.read_at(&mut buffer, 0)?;
     Ok(buffer.get(..bytes).unwrap_or_default().to_vec())
-}
-
-/// Reads a file from its start to its end into a buffer that grows up to the bound.
-///
-/// Files of `/proc` may give less than was asked for before their end; those of `/sys` do not.
-fn read_whole<'b>(
-    file: &OpenFile,
-    is_proc: bool,
-    buffer: &'b mut Vec<u8>,
-) -> Result<&'b [u8], Error> {
-    let mut length = 0;
-    loop {
-        if length == buffer.len() {
-            if length >= FILE_BYTES_MAX {
-                return Err(ErrorKind::FileTooLarge.into());
-            }
-            buffer.resize(length * 2, 0);
-        }
-        let room = buffer.get_mut(length..).unwrap_or_default();
-        let (wanted, offset) = (room.len(), u64::try_from(length).unwrap_or(u64::MAX));
-        match file.read_at(room, offset) {
-            Ok(0) => break,
-            Ok(bytes) => {
-                length += bytes;
-                if !is_proc && bytes < wanted {
-                    break;
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(buffer.get(..length).unwrap_or_default())
 }
 
 fn reason(error: &Error) -> ReadError {
@@ -344,18 +366,6 @@ mod tests {
         files.release_all(0);
         host.close_released(&mut files);
         assert_eq!(host.kept, 0);
-    }
-
-    #[test]
-    fn long_files_grow_the_buffer_and_end_at_the_bound() {
-        let zero = OpenFile::open("/dev/zero").unwrap();
-        let mut buffer = vec![0; 16];
-        let error = read_whole(&zero, true, &mut buffer).unwrap_err();
-        assert_eq!(reason(&error), ReadError::TooLong);
-        let maps = OpenFile::open("/proc/self/maps").unwrap();
-        let mut buffer = vec![0; 16];
-        let text = read_whole(&maps, true, &mut buffer).unwrap();
-        assert!(text.len() > 1000 && text.ends_with(b"\n"));
     }
 
     #[test]

@@ -12,7 +12,6 @@ use bellwether_model::series::is_absent;
 use bellwether_model::wire::table::ColumnSpec;
 
 use crate::pure::input::own;
-use crate::shell::at_work::AtWork;
 use crate::shell::collection::{Group, Report};
 
 type Columns = Arc<[Option<ColumnSpec>]>;
@@ -24,7 +23,6 @@ pub struct Latest {
     order: Mutex<Order>,
     reports: Mutex<Vec<Report>>,
     is_filled: AtomicBool,
-    at_work: Arc<AtWork>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -70,12 +68,6 @@ impl Latest {
     #[must_use]
     pub fn is_filled(&self) -> bool {
         self.is_filled.load(Ordering::Relaxed)
-    }
-
-    /// What the sampler is at.
-    #[must_use]
-    pub fn at_work(&self) -> &Arc<AtWork> {
-        &self.at_work
     }
 
     /// The next rows are of other groups.

@@ -18,7 +18,6 @@ use tracing::{error, info};
 
 use crate::pure::config::{ExporterPlan, Plan};
 use crate::pure::input::Facts;
-use crate::shell::at_work::AtWork;
 use crate::shell::calls::Calls;
 use crate::shell::collection::Collection;
 use crate::shell::host::{Host, Roots};
@@ -60,8 +59,8 @@ pub enum RunError {
     #[error("the sampler ended unexpectedly")]
     Sampler,
     /// The sampler's thread does not end.
-    #[error("the sampler hangs (at input: {0}) and was not waited for")]
-    Hangs(&'static str),
+    #[error("the sampler hangs and was not waited for")]
+    Hangs,
 }
 
 /// Page and sampler, bound and built but not started.
@@ -121,7 +120,6 @@ impl Agent {
             labels: shown,
             page: format!("{}://{}", listener.scheme(), listener.address()),
             metrics: metrics.clone(),
-            clock: clock.clone(),
         };
         let page = Page {
             latest: Arc::clone(&latest),
@@ -163,16 +161,11 @@ impl Agent {
         let Agent { listener, page, sampler } = self;
         let guard = stopper.on_return();
         info!(address = %listener.address(), "page listens");
-        let (clock, latest) = (page.clock.clone(), Arc::clone(&page.latest));
-        let at_work = latest.at_work();
         let thread = sampler.start(stop.clone(), stopper.on_return())?;
         let limits = Limits { connections: CONNECTIONS, ..Limits::default() };
-        let served = tokio::select! {
-            served = listener.serve(page, limits, stop) => served,
-            never = at_work.tell(&clock) => match never {},
-        };
+        let served = listener.serve(page, limits, stop).await;
         drop(guard);
-        let sink = ended(thread, at_work, ENDS_WITHIN).await;
+        let sink = ended(thread, ENDS_WITHIN).await;
         served?;
         sink
     }
@@ -184,10 +177,9 @@ fn listen(plan: &ExporterPlan) -> Result<Listener, RunError> {
     Ok(Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?)
 }
 
-/// The sampler has been told to stop and ends after the row under way, if no input hangs.
+/// The sampler has been told to stop and ends after the row under way, if nobody hangs who takes it.
 async fn ended(
     thread: JoinHandle<Box<dyn Sink>>,
-    at_work: &AtWork,
     within: Duration,
 ) -> Result<Box<dyn Sink>, RunError> {
     for _ in 0..within.as_millis() / LOOK.as_millis() {
@@ -199,9 +191,8 @@ async fn ended(
     if thread.is_finished() {
         return thread.join().map_err(|_| RunError::Sampler);
     }
-    let input = at_work.input().unwrap_or("none");
-    error!(input, "the sampler hangs; the end does not wait for it");
-    Err(RunError::Hangs(input))
+    error!("the sampler hangs; the end does not wait for it");
+    Err(RunError::Hangs)
 }
 
 /// Lets the signals of the system stop the agent, for as long as the runtime runs. Gives what
@@ -228,37 +219,30 @@ mod tests {
     use crate::pure::input::INPUTS;
 
     #[tokio::test]
-    async fn the_end_does_not_wait_for_an_input_that_hangs() {
+    async fn the_end_does_not_wait_for_a_sampler_that_hangs() {
         let (begins, begun) = channel();
         let (release, released) = channel::<()>();
-        let hang = std::sync::Mutex::new((begins, released));
-        let hang = move || {
-            let hang = hang.lock().unwrap();
-            hang.0.send(()).unwrap();
-            hang.1.recv().map_err(io::Error::other)?;
-            Ok(Vec::new())
-        };
-        let (space, clock) = (Calls::system().space, Clock::agent());
-        let host =
-            Host::new(Roots::default(), Calls { space, clock: Arc::new(hang) }, clock.clone());
-        let plan = InputPlan::new(INPUTS.iter().find(|spec| spec.name == "timex").unwrap());
-        let (labels, facts) = (LabelSet::default(), Facts::default());
+        let (labels, facts, clock) = (LabelSet::default(), Facts::default(), Clock::agent());
+        let host = Host::new(Roots::default(), Calls::system(), clock.clone());
+        let plan = InputPlan::new(INPUTS.iter().find(|spec| spec.name == "time").unwrap());
+        let plan = InputPlan { interval: LOOK, ..plan };
         let collection = Collection::new(&[plan], &labels, host, clock.clone(), facts).unwrap();
-        let latest = Arc::new(Latest::default());
         let sampler = Sampler {
             collection,
             clock,
-            latest: Arc::clone(&latest),
-            metrics: Metrics::new(["timex"]),
-            sink: Box::new(|_, _: &mut [_]| {}),
+            latest: Arc::new(Latest::default()),
+            metrics: Metrics::new(["time"]),
+            sink: Box::new(move |_, _: &mut [_]| {
+                begins.send(()).unwrap();
+                released.recv().unwrap_err();
+            }),
             changed: Handover::default(),
         };
         let (stopper, stop) = stop::stop();
         let thread = sampler.start(stop, stopper.on_return()).unwrap();
         begun.recv().unwrap();
         stopper.stop();
-        let result = ended(thread, latest.at_work(), LOOK).await;
-        assert!(matches!(result, Err(RunError::Hangs("timex"))));
+        assert!(matches!(ended(thread, LOOK).await, Err(RunError::Hangs)));
         drop(release);
     }
 }

@@ -85,7 +85,6 @@ impl Sampler {
     fn run(mut self, stop: &Stop) -> Box<dyn Sink> {
         let mut ticks = Ticks::after(self.clock.now().wall, self.collection.base());
         let mut failing = BTreeSet::new();
-        self.collection.show_work(self.latest.at_work());
         self.collection.prime();
         loop {
             if let Some(changed) = self.changed.take() {
@@ -121,7 +120,6 @@ impl Sampler {
         self.collection.succeed(old);
         self.sink.begin_anew();
         self.latest.begin_anew();
-        self.collection.show_work(self.latest.at_work());
         self.collection.prime();
     }
 }

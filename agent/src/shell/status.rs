@@ -9,7 +9,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_platform::clock::Clock;
 use bellwether_platform::disk::{Disk, DiskError, RealDisk};
 use bellwether_platform::stop::Stop;
 use serde::{Deserialize, Serialize};
@@ -53,8 +52,7 @@ pub struct AgentStatus {
 pub struct InputStatus {
     /// Its name.
     pub name: String,
-    /// `ok`, `failing`, `over_limit`, `hanging`, or `absent` if the kernel does not offer what it
-    /// reads.
+    /// `ok`, `failing`, `over_limit`, or `absent` if the kernel does not offer what it reads.
     pub state: String,
     /// Why its last row is not whole.
     pub error: Option<String>,
@@ -99,8 +97,6 @@ pub struct StatusSource {
     pub page: String,
     /// When the configuration was read.
     pub metrics: Metrics,
-    /// For how long an input has hung.
-    pub clock: Clock,
 }
 
 impl StatusSource {
@@ -117,28 +113,11 @@ impl StatusSource {
             config_reload_successful,
             config_read_at,
             shipping,
-            inputs: self.inputs(),
+            inputs: self.latest.reports().into_iter().map(InputStatus::from).collect(),
         };
         let mut json = serde_json::to_vec_pretty(&status).ok()?;
         json.push(b'\n');
         Some(json)
-    }
-
-    /// The inputs, and the one that hangs even before its first row.
-    fn inputs(&self) -> Vec<InputStatus> {
-        let mut inputs: Vec<InputStatus> =
-            self.latest.reports().into_iter().map(InputStatus::from).collect();
-        if let Some((name, time)) = self.latest.at_work().hanging(self.clock.now().mono) {
-            let place = inputs.iter().position(|input| input.name == name).unwrap_or_else(|| {
-                inputs.push(Report::new(name).into());
-                inputs.len() - 1
-            });
-            if let Some(input) = inputs.get_mut(place) {
-                "hanging".clone_into(&mut input.state);
-                input.error = Some(format!("has been read for {} s", time.as_secs()));
-            }
-        }
-        inputs
     }
 
     /// Tells whoever connects until stopped. A socket that cannot be had is said and done without.

@@ -1,6 +1,7 @@
 //! How far bad requests come together, learned from what has been seen.
 //!
-//! For each arm, neighbouring windows of 1, 5 and 15 s are compared: if `x` bad requests are
+//! For each arm, neighbouring windows of 1, 5 and 15 s are compared, those of 5 and 15 s in two
+//! rows half a window apart, since a train that two windows share looks like half of one: if `x` bad requests are
 //! followed by `y`, then `2·max(x−y, 0)²/(x+y)` has the expectation 1 given `x+y` where requests
 //! fail independently at a rate that hardly moves, and about the (size-biased) number of requests
 //! in a cluster where they do not. Only falls count: a fault that sets in rises and stays, a train
@@ -9,8 +10,9 @@
 //! from the past of the whole record, so a train is known once it is over: the one that is under
 //! way is what leaving out one train is for.
 
-/// The lengths of windows, in seconds: bursts of one second, of clients that retry, of 15 s.
-const SCALES: [i64; 3] = [1, 5, 15];
+/// The lengths of windows, in seconds (bursts of one second, of clients that retry, of 15 s), and
+/// by how many seconds they begin earlier.
+const SCALES: [(i64, i64); 5] = [(1, 0), (5, 0), (5, 2), (15, 0), (15, 7)];
 /// The most that one pair weighs.
 const WEIGHT_MAX: f64 = 20.0;
 /// The most that a fall counts for: that of a train of 20. The end of an outage is a fall, too, and
@@ -61,8 +63,8 @@ struct Windows {
 
 impl Windows {
     fn step(&mut self, second: i64, bad: u64) {
-        for (scale, length) in self.scales.iter_mut().zip(SCALES) {
-            scale.step(second.div_euclid(length), bad as f64);
+        for (scale, (length, earlier)) in self.scales.iter_mut().zip(SCALES) {
+            scale.step(second.saturating_add(earlier).div_euclid(length), bad as f64);
         }
     }
 
@@ -134,6 +136,15 @@ mod tests {
         assert!(temper(train, none) >= 3);
         assert!(temper(alone, train) >= 3);
         assert!(temper(|second| alone(second) + train(second), none) >= 2);
+    }
+
+    /// Wherever the windows begin, a train of a small canary is seen whole.
+    #[test]
+    fn a_train_is_seen_wherever_it_begins() {
+        for begins in 300..330 {
+            let train = |second: i64| u64::from((begins..begins + 6).contains(&second));
+            assert!(temper(|_| 0, train) >= 2, "{begins}");
+        }
     }
 
     /// Nothing is known: the more the canary gets, the more careful.

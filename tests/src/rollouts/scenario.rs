@@ -24,7 +24,7 @@ pub enum Scenario {
     /// Clients retry: trains of 3 to 20 bad requests over 1 to 15 s, one every 20 to 600 s, each on
     /// the arm that its client is on.
     RetryTrains,
-    /// One or two such trains in all, of a single broken client, on either arm alike.
+    /// One to three such trains in all, each of a single broken client, on either arm alike.
     ClientStorm,
     /// Errors have a variance of 1 to 10 times their mean: in batches within a second, or as gusts
     /// of 2 to 10 s that move one arm at a time.
@@ -141,7 +141,7 @@ enum Shape {
     SharedOutage { begins: u32, ends: u32, error: f64, load: f64 },
     Pauses { outages: [(u32, u32); 5], error: f64, turns: [u32; 2], serves: [bool; 2] },
     RetryTrains { gap: f64, next: f64, trains: Trains },
-    ClientStorm { begins: [u32; 2], trains: Trains },
+    ClientStorm { begins: [u32; 3], trains: Trains },
     Batches { mean: f64 },
     Gusts { window: u32, shapes: [f64; 2], times: [f64; 2] },
     BadHost { added: f64, both: bool, episode: f64, is_bad: bool, turns: f64 },
@@ -185,11 +185,12 @@ impl Course {
                 Shape::RetryTrains { gap, next: random.exponential(gap), trains }
             }
             Scenario::ClientStorm => {
-                let mut begin = || random.whole(0, seconds.saturating_sub(1));
-                let (first, second) = (begin(), begin());
-                // In half the rollouts there is one.
-                let second = if random.happens(0.5) { second } else { first };
-                Shape::ClientStorm { begins: [first, second], trains: Trains::draw(random) }
+                let count = random.whole(1, 3) as usize;
+                let mut begins = [u32::MAX; 3];
+                for begins in begins.iter_mut().take(count) {
+                    *begins = random.whole(0, seconds.saturating_sub(1));
+                }
+                Shape::ClientStorm { begins, trains: Trains::draw(random) }
             }
             Scenario::Dispersion => dispersion(traffic, random),
             Scenario::BadHost => {
@@ -258,8 +259,8 @@ impl Course {
                 }
                 moment.bursts = trains.take();
             }
-            Shape::ClientStorm { begins: [first, second], trains } => {
-                if at == *first || at == *second {
+            Shape::ClientStorm { begins, trains } => {
+                if begins.contains(&at) {
                     let arm = arm(random, 0.5);
                     trains.begin(arm, random);
                 }

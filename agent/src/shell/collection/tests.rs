@@ -243,6 +243,41 @@ fn a_mount_that_hangs_is_marked_and_holds_up_neither_the_tick_nor_other_mounts()
     assert!(!values.contains_key(&series("device_error", "/hangs", "mountpoint timeout")));
 }
 
+/// What an input reads hangs: it has no row until the answer has come, the others have theirs.
+#[test]
+fn an_input_that_hangs_fails_alone_and_goes_on_when_it_is_answered() {
+    let host = FakeHost::new("input-hangs");
+    host.write("loadavg", "1.00 2.00 3.00 1/2 3\n");
+    let ((asked, asks), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    let released = Mutex::new(released);
+    let clock = move || {
+        asked.send(()).unwrap();
+        released.lock().unwrap().recv().unwrap();
+        Ok(vec!["1"; 17].join(" ").into_bytes())
+    };
+    let calls = Calls { clock: Arc::new(clock), ..hanging().0 };
+    let mut collection = host.collection_with(&[plan("timex"), plan("loadavg")], calls);
+    for row in 1..=5 {
+        host.time.advance(Duration::from_secs(15));
+        let failed = collection.collect(Timestamp(15_000 * row)).failed;
+        assert_eq!(failed.len(), 1, "{failed:?}");
+        assert_eq!(failed[0].0, "timex");
+        let values = values(&collection);
+        assert_eq!((values[&success("timex")], values["node_load1"]), (0.0, 1.0));
+        assert!(values.keys().all(|name| !name.starts_with("node_timex")));
+    }
+    assert_eq!(asks.try_iter().count(), 1, "nobody asks again while it hangs");
+    for _ in 0..2 {
+        release.send(()).unwrap();
+    }
+    while collection.host.is_hung() {
+        std::thread::yield_now();
+    }
+    host.time.advance(Duration::from_secs(60));
+    assert_eq!(collection.collect(Timestamp(135_000)).failed, []);
+    assert_eq!(values(&collection)["node_timex_status"], 1.0);
+}
+
 /// Targets that nobody probes; results are handed in.
 fn targets(section: &str) -> Vec<TargetPlan> {
     let text = format!("inputs: {{probe: {{{section}}}}}\n");
