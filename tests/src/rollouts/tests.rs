@@ -99,7 +99,7 @@ fn trains_are_of_the_lengths_that_they_say() {
         });
         // A train at the very end is cut.
         let bad = all.canary_bad + all.baseline_bad;
-        assert!(bad <= 40, "{bad}");
+        assert!(bad <= 60, "{bad}");
         canary += u64::from(all.canary_bad > 0);
         baseline += u64::from(all.baseline_bad > 0);
     }
