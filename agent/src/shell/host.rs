@@ -241,9 +241,7 @@ impl Host {
                 Ok(()) => file.was_read(row, now),
                 Err(error) => file.was_not_read(reason(&error), row, now),
             }
-            if let Job::File { open: Some(open), path, .. } = job
-                && file.refresh() == Refresh::EachRow
-            {
+            if let Job::File { open: Some(open), path, .. } = job {
                 self.keep(number, Kept { serial: file.serial(), file: open, path });
             }
         }
@@ -270,7 +268,9 @@ impl Host {
                     Some(Kept { file, path, .. }) => (Some(file), path),
                     None => (None, self.roots.path(file.root(), file.path())),
                 };
-                Job::File { open, path, is_proc: file.root() == Root::Proc }
+                let open_at_once = self.kept + self.readings.len();
+                let stays = file.refresh() == Refresh::EachRow && open_at_once < OPEN_MAX;
+                Job::File { open, stays, path, is_proc: file.root() == Root::Proc }
             }
         };
         Reading { number, job, bytes: std::mem::take(file.buffer()), result: Ok(()) }
@@ -298,9 +298,6 @@ impl Host {
     }
 
     fn keep(&mut self, number: u32, kept: Kept) {
-        if self.kept >= OPEN_MAX {
-            return;
-        }
         let place = number as usize;
         if self.open.len() <= place {
             self.open.resize_with(place + 1, || None);

@@ -31,8 +31,10 @@ pub enum Job {
     Call(Arc<Ask>),
     /// A file, opened where it is not.
     File {
-        /// Open since an earlier reading.
+        /// Open since an earlier reading, or after this one.
         open: Option<File>,
+        /// Whether it is to stay open.
+        stays: bool,
         /// Where it is.
         path: PathBuf,
         /// Files of `/proc` may give less than was asked for before their end; those of `/sys` do
@@ -174,7 +176,7 @@ impl Job {
         bytes.clear();
         match self {
             Job::Call(call) => bytes.extend_from_slice(&call()?),
-            Job::File { open, path, is_proc } => {
+            Job::File { open, stays, path, is_proc } => {
                 if let Some(file) = open
                     && let Ok(whole) = read_whole(file, *is_proc, scratch)
                 {
@@ -184,7 +186,7 @@ impl Job {
                 *open = None;
                 let fresh = open_at_once(path)?;
                 bytes.extend_from_slice(read_whole(&fresh, *is_proc, scratch)?);
-                *open = Some(fresh);
+                *open = Some(fresh).filter(|_| *stays);
             }
         }
         Ok(())
@@ -238,6 +240,19 @@ mod tests {
         let mut buffer = vec![0; 16];
         let text = read_whole(&maps, true, &mut buffer).unwrap();
         assert!(text.len() > 1000 && text.ends_with(b"\n"));
+    }
+
+    #[test]
+    fn a_file_stays_open_where_that_is_wanted() {
+        let file = |stays| {
+            let path = PathBuf::from("/proc/uptime");
+            reading(Job::File { open: None, stays, path, is_proc: true })
+        };
+        let mut readings = vec![file(true), file(false)];
+        let _reader = Reader::start().unwrap().read(&mut readings).ok().unwrap();
+        assert!(readings.iter().all(|reading| reading.bytes.ends_with(b"\n")));
+        let is_open = |r: &Reading| matches!(r.job, Job::File { open: Some(_), .. });
+        assert_eq!(readings.iter().map(is_open).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]
