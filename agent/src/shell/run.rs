@@ -177,7 +177,8 @@ fn listen(plan: &ExporterPlan) -> Result<Listener, RunError> {
     Ok(Listener::bind_guarded(plan.listen, Safeguards { tls, callers })?)
 }
 
-/// The sampler has been told to stop and ends after the row under way, if nobody hangs who takes it.
+/// The sampler has been told to stop and ends after the row under way, if who takes it does not
+/// hang.
 async fn ended(
     thread: JoinHandle<Box<dyn Sink>>,
     within: Duration,

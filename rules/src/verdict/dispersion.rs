@@ -1,14 +1,14 @@
 //! How far bad requests come together, learned from what has been seen.
 //!
 //! For each arm, neighbouring windows of 1, 5 and 15 s are compared, those of 5 and 15 s in two
-//! rows half a window apart, since a train that two windows share looks like half of one: if `x` bad requests are
-//! followed by `y`, then `2·max(x−y, 0)²/(x+y)` has the expectation 1 given `x+y` where requests
-//! fail independently at a rate that hardly moves, and about the (size-biased) number of requests
-//! in a cluster where they do not. Only falls count: a fault that sets in rises and stays, a train
-//! rises and falls. A pair's weight is its number of bad requests, at most 20, so that one outage
-//! does not drown the rest. What the index does is to choose a temper of the evidence. It comes
-//! from the past of the whole record, so a train is known once it is over: the one that is under
-//! way is what leaving out one train is for.
+//! rows half a window apart, since a train that two windows share looks like half of one. If `x`
+//! bad requests are followed by `y`, then `2·max(x−y, 0)²/(x+y)` has the expectation 1 given `x+y`
+//! where requests fail independently at a rate that hardly moves, and about the (size-biased)
+//! number of requests in a cluster where they do not. Only falls count: a fault that sets in rises
+//! and stays, a train rises and falls. A pair's weight is its number of bad requests, at most 20,
+//! so that one outage does not drown the rest. What the index does is to choose a temper of the
+//! evidence. It comes from the past of the whole record, so a train is known once it is over: the
+//! one that is under way is what leaving out one train is for.
 
 /// The lengths of windows, in seconds (bursts of one second, of clients that retry, of 15 s), and
 /// by how many seconds they begin earlier.
