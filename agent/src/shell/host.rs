@@ -193,18 +193,16 @@ impl Host {
     /// time is stuck, with all of the input's that is due, until it has answered after all.
     pub fn read(&mut self, files: &mut Files, input: usize, row: u64, now: Mono) {
         self.hung.retain(|_, hung| !hung.is_over());
-        let is_stuck = self.hung.contains_key(&input);
+        if self.hung.contains_key(&input) {
+            return self.fail(files, input, ReadError::Stuck, row, now);
+        }
         for place in 0..files.asked(input).len() {
             let Some(number) = files.asked(input).get(place).copied() else { break };
             let Some(file) = files.file_mut(number).filter(|file| file.is_due(row, now)) else {
                 continue;
             };
-            if is_stuck {
-                file.was_not_read(ReadError::Stuck, row, now);
-            } else {
-                let reading = self.reading(number, file);
-                self.readings.push(reading);
-            }
+            let reading = self.reading(number, file);
+            self.readings.push(reading);
         }
         if self.readings.is_empty() {
             return;
