@@ -369,7 +369,7 @@ impl Guard {
                 LaneEffect::Record(record) => self.record(record, out),
                 LaneEffect::Send(delivery) => out.push(Effect::Send(delivery)),
                 LaneEffect::Post(signal) => out.push(Effect::Post(signal)),
-                LaneEffect::Closed { signal, outcome, .. } => {
+                LaneEffect::Closed { signal, outcome } => {
                     out.push(Effect::Closed(Arc::clone(&signal)));
                     closed.push((signal, outcome));
                 }

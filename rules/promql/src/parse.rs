@@ -12,6 +12,7 @@ mod selector;
 mod tests;
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use bellwether_model::matcher::Matcher;
 
@@ -284,7 +285,8 @@ impl Parser<'_> {
         let word = self.word(name);
         let function = Function::named(word)
             .ok_or_else(|| (name, format!("unknown function with name {}", quote(word))))?;
-        Ok((Expr { span: name.to(end), node: Node::Call(Call { function, args }) }, depth + 1))
+        let call = Call { function, args, pattern: OnceLock::new() };
+        Ok((Expr { span: name.to(end), node: Node::Call(call) }, depth + 1))
     }
 
     /// Expressions in parentheses, where they end, and the greatest depth.

@@ -1,6 +1,8 @@
 //! The tree of a query. Every expression knows which bytes of the text it was read from.
 
-use bellwether_model::matcher::Matcher;
+use std::sync::OnceLock;
+
+use bellwether_model::matcher::{Capturing, Matcher};
 use bellwether_model::time::Timestamp;
 
 use crate::function::Function;
@@ -453,6 +455,8 @@ pub struct Call {
     pub function: &'static Function,
     /// The arguments, of the kinds it takes.
     pub args: Vec<Expr>,
+    /// The pattern among them, compiled when it is first asked for; none if it does not compile.
+    pub(crate) pattern: OnceLock<Option<Capturing>>,
 }
 
 impl Expr {

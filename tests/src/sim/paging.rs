@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bellwether_collector::pure::control::evaluation::GroupKey;
+use bellwether_collector::pure::control::evaluation::{Evaluation, GroupKey};
 use bellwether_collector::pure::control::held::HeldRules;
 use bellwether_collector::pure::control::{
     Control, ControlPlan, Done, Effect, Event, Held, Job, PlannedGroup,
@@ -94,8 +94,7 @@ struct World {
     disk: SimDisk,
     life: u64,
     process: Option<Process>,
-    /// Every entry of control, by its position.
-    ledger: BTreeMap<Position, Vec<u8>>,
+    ledger: Ledger,
     /// Every slot in the journal.
     slots: Vec<Slot>,
     synced: Position,
@@ -108,10 +107,42 @@ struct World {
     counts: Counts,
 }
 
+/// Every entry that is in the journal, or was before its front was cut.
+type Ledger = BTreeMap<Position, Written>;
+
+/// An entry as it reads.
+enum Written {
+    Evaluation(Evaluation),
+    GroupEnd(GroupKey),
+    Notices(Vec<Record>),
+    Other,
+}
+
+impl Written {
+    fn read(bytes: &[u8]) -> Written {
+        match Entry::read(bytes).expect("an entry as it was written") {
+            Entry::Evaluation(evaluation) => Written::Evaluation(evaluation),
+            Entry::GroupEnd { group, .. } => Written::GroupEnd(group),
+            Entry::Notices(records) => Written::Notices(records),
+            _ => Written::Other,
+        }
+    }
+
+    fn records(&self) -> &[Record] {
+        if let Written::Notices(records) = self { records } else { &[] }
+    }
+
+    /// Whether it holds the intent of a notification.
+    fn intends(&self, id: &str) -> bool {
+        let is_it = |record: &Record| matches!(record, Record::Intent(intent) if intent.id == id);
+        self.records().iter().any(is_it)
+    }
+}
+
 /// Pushes into the journal and the ledger.
 struct Pushing<'a> {
     journal: &'a mut Journal,
-    ledger: &'a mut BTreeMap<Position, Vec<u8>>,
+    ledger: &'a mut Ledger,
     is_full: bool,
 }
 
@@ -126,7 +157,7 @@ impl Batch for Pushing<'_> {
             EntryClass::Control => Class::Control,
         };
         let position = self.journal.append(class, entry).map_err(|_| JournalClosed)?;
-        self.ledger.insert(position, entry.to_vec());
+        self.ledger.insert(position, Written::read(entry));
         Ok(position)
     }
 }
@@ -273,14 +304,14 @@ impl World {
     fn check(&mut self) -> Result<(), String> {
         let Some(process) = &self.process else { return Ok(()) };
         let (mut rules, mut notify) = (HeldRules::default(), NotifyState::default());
-        for (position, bytes) in &self.ledger {
-            match Entry::read(bytes).map_err(|error| format!("entry {position}: {error}"))? {
-                Entry::Evaluation(evaluation) => {
-                    rules.apply(&evaluation).map_err(|error| format!("{position}: {error}"))?;
+        for (position, entry) in &self.ledger {
+            match entry {
+                Written::Evaluation(evaluation) => {
+                    rules.apply(evaluation).map_err(|error| format!("{position}: {error}"))?;
                 }
-                Entry::GroupEnd { group, .. } => rules.remove(&group),
-                Entry::Notices(records) => records.iter().for_each(|r| notify.apply(r)),
-                _ => {}
+                Written::GroupEnd(group) => rules.remove(group),
+                Written::Notices(records) => records.iter().for_each(|r| notify.apply(r)),
+                Written::Other => {}
             }
         }
         if rules != *process.keeper.rules() {
@@ -412,7 +443,7 @@ impl World {
                         let mut batch = Pushing { journal, ledger: &mut self.ledger, is_full };
                         let recorded = keeper.record(&bytes, &mut batch);
                         let position = recorded.map_err(|error| error.to_string())?;
-                        let slot = position.and_then(|at| Slot::of(&bytes, self.life, at));
+                        let slot = position.and_then(|at| Slot::of(&self.ledger, at, self.life));
                         self.slots.extend(slot);
                         Event::Recorded(position)
                     }
@@ -437,8 +468,8 @@ impl World {
         let (came, outcome, takes) = self.receivers.answer(faulty);
         match request {
             Request::Webhook { to, id, body, repeated } => {
-                let mut known = self.ledger.range(..=durable).map(|(_, bytes)| bytes);
-                if self.life == life && !known.any(|bytes| intends(bytes, &id)) {
+                let mut known = self.ledger.range(..=durable).rev();
+                if self.life == life && !known.any(|(_, entry)| entry.intends(&id)) {
                     return Err(format!("{id} was sent before it was durable"));
                 }
                 if came {
@@ -459,12 +490,6 @@ impl World {
         self.after(takes, Happening::Outcome { life, ticket, outcome });
         Ok(())
     }
-}
-
-/// Whether an entry holds the intent of a notification.
-fn intends(bytes: &[u8], wanted: &str) -> bool {
-    let Ok(Entry::Notices(records)) = Entry::read(bytes) else { return false };
-    records.iter().any(|record| matches!(record, Record::Intent(intent) if intent.id == wanted))
 }
 
 impl Process {

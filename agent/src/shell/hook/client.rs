@@ -16,6 +16,8 @@ use crate::pure::hook::output::plain;
 
 /// To the collector, or to the proxy and through it, and the handshake of TLS.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// From a request to its answer, if nobody holds it.
+const ANSWER_TIME: Duration = Duration::from_secs(15);
 /// Bytes of an answer: 64 signals, escaped.
 const ANSWER_BYTES: usize = 4 << 20;
 /// Characters of an answer's text that are shown.
@@ -88,25 +90,20 @@ impl Client {
         Ok(Client { base, token: plan.token.clone(), dialer, connection: None })
     }
 
-    /// Gets a path; the body of a 200.
+    /// Gets a path, whose answer the collector holds for at most so long; the body of a 200.
     ///
     /// # Errors
     /// [`AskError`].
-    pub async fn get(&mut self, path: &str, limit: Duration) -> Result<Bytes, AskError> {
-        self.ask(Method::GET, path, Bytes::new(), limit).await
+    pub async fn get(&mut self, path: &str, held: Duration) -> Result<Bytes, AskError> {
+        self.ask(Method::GET, path, Bytes::new(), held).await
     }
 
     /// Posts JSON to a path; the body of a 2xx.
     ///
     /// # Errors
     /// [`AskError`].
-    pub async fn post(
-        &mut self,
-        path: &str,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Bytes, AskError> {
-        self.ask(Method::POST, path, body, limit).await
+    pub async fn post(&mut self, path: &str, body: Bytes) -> Result<Bytes, AskError> {
+        self.ask(Method::POST, path, body, Duration::ZERO).await
     }
 
     async fn ask(
@@ -114,9 +111,9 @@ impl Client {
         method: Method,
         path: &str,
         body: Bytes,
-        limit: Duration,
+        held: Duration,
     ) -> Result<Bytes, AskError> {
-        let limit = CONNECT_TIME + limit;
+        let limit = CONNECT_TIME + ANSWER_TIME + held;
         let asked = timeout(limit, self.exchange(method, path, body)).await;
         let result = asked.unwrap_or(Err(AskError::TimedOut(limit)));
         if matches!(result, Err(AskError::Unreachable(_) | AskError::TimedOut(_))) {
@@ -159,13 +156,8 @@ impl Client {
         }
         let request = request.body(Full::new(body));
         let request = request.map_err(|error| AskError::Unreachable(error.to_string()))?;
-        let response = match connection.send(request).await {
-            Ok(response) => response,
-            Err(error) => {
-                self.dialer.broke(connection);
-                return Err(AskError::Unreachable(causes(&error)));
-            }
-        };
+        let response = connection.send(request).await;
+        let response = response.map_err(|error| AskError::Unreachable(causes(&error)))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_BYTES).collect().await;
         let body = body.map_err(|error| AskError::Unreachable(error.to_string()))?.to_bytes();

@@ -8,13 +8,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_model::signal::{Answer, Signals, Status, results_path};
+use bellwether_model::signal::{Answer, Signals, Status};
 use bellwether_platform::clock::Clock;
 use bellwether_platform::dial::BadUrl;
 use bellwether_platform::disk::{DiskError, Lock, LockError, RealDisk, lock, make_dir};
 use bellwether_platform::listener::{BindError, Limits, Listener, service_fn};
 use bellwether_platform::stop::{Signals as Caught, Stop, Stopper, stop};
-use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
@@ -23,7 +22,7 @@ use super::client::{AskError, Client};
 use super::ledger::{Ledger, LedgerError};
 use super::metrics::{Lost, Metrics};
 use super::poll::{Polled, Poller};
-use super::post::{ANSWERS_MAX, Poster};
+use super::post::{ANSWERS_MAX, Poster, post};
 use super::program::HostPrograms;
 use super::runner::{Runner, Taken};
 use super::startup::{KeyError, key};
@@ -37,7 +36,6 @@ const LOCK_EVERY: Duration = Duration::from_millis(200);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// For the last answers.
 const GRACE: Duration = Duration::from_secs(5);
-const ANSWER_TIME: Duration = Duration::from_secs(15);
 
 /// Why the runner does not start, or ends.
 #[derive(Debug, thiserror::Error)]
@@ -295,9 +293,7 @@ impl Daemon {
         answers.retain(|answer| answer.status != Status::Accepted);
         for answer in &answers {
             log(answer);
-            let body = serde_json::to_vec(answer).expect("invariant: texts and flags");
-            let path = results_path(&self.plan.name);
-            poller.client.post(&path, Bytes::from(body), ANSWER_TIME).await?;
+            post(&mut poller.client, &self.plan.name, answer).await?;
         }
         if waiting > 0 {
             let words = "something that a runner before has started still runs";

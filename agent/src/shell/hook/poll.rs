@@ -16,8 +16,6 @@ use crate::pure::hook::pause::{Failure, REST, pause};
 
 /// How long the collector may hold a poll.
 const WAIT: Duration = Duration::from_secs(30);
-/// For an answer that is not held.
-const ANSWER_TIME: Duration = Duration::from_secs(15);
 
 /// Signals on their way to the runner, which says how many were new.
 pub struct Polled {
@@ -97,7 +95,7 @@ impl Poller {
     pub async fn poll(&mut self, wait: Duration) -> Result<Signals, AskError> {
         let seen = self.seen.borrow().join(",");
         let path = format!("{}?wait={}s&seen={seen}", signals_path(&self.name), wait.as_secs());
-        let body = self.client.get(&path, wait + ANSWER_TIME).await?;
+        let body = self.client.get(&path, wait).await?;
         let bad = |_| AskError::Refused {
             status: 200,
             text: "an answer that is no collector's: something on the way answers".to_owned(),

@@ -21,7 +21,6 @@ use crate::pure::hook::pause::{Failure, pause};
 pub const ANSWERS_MAX: usize = 256;
 /// After it an answer is given up.
 const AGE: Duration = Duration::from_secs(600);
-const ANSWER_TIME: Duration = Duration::from_secs(15);
 
 /// Posts answers.
 pub struct Poster {
@@ -54,7 +53,7 @@ impl Poster {
                 self.put(&mut waiting, answer);
             }
             let Some((key, (came, answer))) = waiting.pop_first() else { continue };
-            let posted = self.post(&answer).await;
+            let posted = post(&mut self.client, &self.name, &answer).await;
             let is_young = self.clock.now().mono.since(came) < AGE;
             match posted {
                 Ok(()) => failures = 0,
@@ -80,12 +79,15 @@ impl Poster {
         }
         waiting.insert(answer.key.clone(), (self.clock.now().mono, answer));
     }
+}
 
-    async fn post(&mut self, answer: &Answer) -> Result<(), AskError> {
-        let body = serde_json::to_vec(answer).expect("invariant: texts and flags");
-        let path = results_path(&self.name);
-        self.client.post(&path, Bytes::from(body), ANSWER_TIME).await?;
-        info!(key = answer.key, status = ?answer.status, "answered");
-        Ok(())
-    }
+/// Posts one answer of a hook.
+///
+/// # Errors
+/// [`AskError`].
+pub(super) async fn post(client: &mut Client, name: &str, answer: &Answer) -> Result<(), AskError> {
+    let body = serde_json::to_vec(answer).expect("invariant: texts and flags");
+    client.post(&results_path(name), Bytes::from(body)).await?;
+    info!(key = answer.key, status = ?answer.status, "answered");
+    Ok(())
 }

@@ -396,9 +396,9 @@ impl Lanes {
         let signal = Arc::clone(&open.intent);
         self.away.remove(&number);
         *self.stats.closed.entry(outcome.as_str()).or_default() += 1;
-        let record = Record::Closed { signal: number, outcome, detail: detail.clone(), at: now };
+        let record = Record::Closed { signal: number, outcome, detail, at: now };
         self.record(record, out);
-        out.push(Effect::Closed { signal, outcome, detail });
+        out.push(Effect::Closed { signal, outcome });
     }
 
     /// Journals a change and makes it.

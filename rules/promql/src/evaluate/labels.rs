@@ -24,10 +24,10 @@ pub(crate) fn replace(
 ) -> Evaluated<Frame> {
     let (target, template) = (text(call, 1)?, text(call, 2)?);
     let (source, pattern) = (text(call, 3)?, text(call, 4)?);
-    let refused = |_| {
+    let compiled = call.pattern.get_or_init(|| Capturing::new(pattern).ok());
+    let regex = compiled.as_ref().ok_or_else(|| {
         EvaluateError::Failed(format!("invalid regular expression in label_replace(): {pattern}"))
-    };
-    let regex = Capturing::new(pattern).map_err(refused)?;
+    })?;
     if target.is_empty() {
         let message = format!("invalid destination label name in label_replace(): {target}");
         return Err(EvaluateError::Failed(message));

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bellwether_collector::pure::entry::Entry;
 use bellwether_model::id::Position;
 use bellwether_model::label::LabelSet;
 use bellwether_model::time::Timestamp;
 use bellwether_rules::alert::{Alert, AlertState};
 
 use super::super::START;
+use super::{Ledger, Written};
 
 /// Alerts that come and go by themselves; some of their rules fail at times, and some from a time
 /// on. A file has other rules above them, and them in another order, for each `shape`.
@@ -143,8 +143,8 @@ pub(super) struct Slot {
 
 impl Slot {
     /// The slot of an entry, if it is an evaluation.
-    pub(super) fn of(bytes: &[u8], life: u64, position: Position) -> Option<Slot> {
-        let Ok(Entry::Evaluation(evaluation)) = Entry::read(bytes) else { return None };
+    pub(super) fn of(ledger: &Ledger, position: Position, life: u64) -> Option<Slot> {
+        let Written::Evaluation(evaluation) = ledger.get(&position)? else { return None };
         let (group, slot) = (evaluation.group.name.to_string(), evaluation.slot);
         Some(Slot { group, slot, life, position })
     }
@@ -159,7 +159,7 @@ pub(super) fn forget(slots: &mut Vec<Slot>, last: Position) {
 ///
 /// # Errors
 /// The first difference.
-pub(super) fn check(ledger: &BTreeMap<Position, Vec<u8>>, slots: &[Slot]) -> Result<(), String> {
+pub(super) fn check(ledger: &Ledger, slots: &[Slot]) -> Result<(), String> {
     let mut expected = [Standing::default(); WAVES.len()];
     let mut found: BTreeMap<String, Alert> = BTreeMap::new();
     let mut last: BTreeMap<&str, Timestamp> = BTreeMap::new();
@@ -171,18 +171,17 @@ pub(super) fn check(ledger: &BTreeMap<Position, Vec<u8>>, slots: &[Slot]) -> Res
         for (wave, standing) in WAVES.iter().zip(&mut expected).filter(|(w, _)| of_group(w)) {
             wave.step(*slot, standing);
         }
-        let entry = ledger.get(position).map(|bytes| Entry::read(bytes));
-        let Some(Ok(Entry::Evaluation(evaluation))) = entry else {
+        let Some(Written::Evaluation(evaluation)) = ledger.get(position) else {
             return Err(format!("{position} is no evaluation"));
         };
         if evaluation.number == 0 {
             WAVES.iter().filter(of_group).for_each(|wave| drop(found.remove(wave.name)));
         }
-        for change in evaluation.alerts {
+        for change in &evaluation.alerts {
             let label = |name| change.labels.get(name).unwrap_or_default();
             let name = format!("{} {}", label("alertname"), label("severity")).trim().to_owned();
-            match change.to {
-                Some(alert) => drop(found.insert(name, alert)),
+            match &change.to {
+                Some(alert) => drop(found.insert(name, alert.clone())),
                 None => drop(found.remove(&name)),
             }
         }
@@ -238,7 +237,7 @@ impl Owed {
 }
 
 /// What must be told of all slots in the journal.
-pub(super) fn owed(ledger: &BTreeMap<Position, Vec<u8>>, slots: &[Slot]) -> Owed {
+pub(super) fn owed(ledger: &Ledger, slots: &[Slot]) -> Owed {
     /// The group's interval between notifications and its wait, and a second more.
     const LONG: i64 = 7000;
     let mut found: BTreeMap<(String, LabelSet), Alert> = BTreeMap::new();
@@ -246,15 +245,14 @@ pub(super) fn owed(ledger: &BTreeMap<Position, Vec<u8>>, slots: &[Slot]) -> Owed
         BTreeMap::new();
     let mut owed = Owed::default();
     for Slot { group, slot, life, position } in slots {
-        let entry = ledger.get(position).map(|bytes| Entry::read(bytes));
-        let Some(Ok(Entry::Evaluation(evaluation))) = entry else { continue };
+        let Some(Written::Evaluation(evaluation)) = ledger.get(position) else { continue };
         if evaluation.number == 0 {
             found.retain(|(of, _), _| of != group);
         }
-        for change in evaluation.alerts {
-            let key = (group.clone(), change.labels);
-            match change.to {
-                Some(alert) => drop(found.insert(key, alert)),
+        for change in &evaluation.alerts {
+            let key = (group.clone(), change.labels.clone());
+            match &change.to {
+                Some(alert) => drop(found.insert(key, alert.clone())),
                 None => drop(found.remove(&key)),
             }
         }

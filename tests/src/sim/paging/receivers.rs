@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_collector::pure::entry::Entry;
 use bellwether_collector::pure::notify::plan::{
     AlertmanagerPlan, Endpoint, GroupBy, NotifyPlan, ReceiverPlan,
 };
@@ -19,8 +18,8 @@ use bellwether_platform::disk::sim::SplitMix;
 use bellwether_platform::tls::ClientFiles;
 
 use super::super::Millis;
-use super::Counts;
 use super::model::Owed;
+use super::{Counts, Ledger, Written};
 
 const REPEAT: Duration = Duration::from_secs(60);
 
@@ -87,16 +86,13 @@ impl Receivers {
     }
 
     /// Takes note of intents that are journalled.
-    pub(super) fn intended(&mut self, ledger: &BTreeMap<Position, Vec<u8>>) {
+    pub(super) fn intended(&mut self, ledger: &Ledger) {
         // Positions come again after a cut of what was not durable.
         let newest = ledger.last_key_value().map_or(Position(0), |(position, _)| *position);
         let from = Position(self.seen.0.min(newest.0).saturating_sub(64));
-        for bytes in ledger.range(from..).map(|(_, bytes)| bytes) {
-            let Ok(Entry::Notices(records)) = Entry::read(bytes) else { continue };
-            for record in records {
-                if let Record::Intent(intent) = record {
-                    self.intents.insert(intent.id.clone(), intent);
-                }
+        for record in ledger.range(from..).flat_map(|(_, entry)| entry.records()) {
+            if let Record::Intent(intent) = record {
+                self.intents.insert(intent.id.clone(), Arc::clone(intent));
             }
         }
         self.seen = newest;
@@ -141,7 +137,7 @@ impl Receivers {
     /// itself and soon.
     pub(super) fn finish(
         &self,
-        ledger: &BTreeMap<Position, Vec<u8>>,
+        ledger: &Ledger,
         owed: &Owed,
         calm: Timestamp,
         counts: &mut Counts,
@@ -220,7 +216,7 @@ impl Receivers {
     }
 
     /// What is in the journal of notifications that tell of an alert.
-    fn tried(&self, ledger: &BTreeMap<Position, Vec<u8>>, labels: &LabelSet) -> String {
+    fn tried(&self, ledger: &Ledger, labels: &LabelSet) -> String {
         let tells = |intent: &Intent| {
             let mut told = intent.alerts.values().filter_map(|alert| alert.detail.as_ref());
             told.any(|detail| detail.labels == *labels)
@@ -229,7 +225,7 @@ impl Receivers {
             self.intents.values().filter(|i| tells(i)).map(|i| i.number).collect();
         let mut out = String::new();
         for record in records(ledger) {
-            let line = match &record {
+            let line = match record {
                 Record::Intent(i) if numbers.contains(&i.number) => {
                     let starts: Vec<_> =
                         i.alerts.values().map(|a| (a.starts_at, a.ends_at)).collect();
@@ -294,30 +290,27 @@ impl Receivers {
 }
 
 /// Whether an alert fired long enough ago to have been told.
-fn settled(since: &Timestamp, ledger: &BTreeMap<Position, Vec<u8>>) -> bool {
-    let newest = ledger.values().rev().find_map(|bytes| match Entry::read(bytes) {
-        Ok(Entry::Evaluation(evaluation)) => Some(evaluation.slot),
+fn settled(since: &Timestamp, ledger: &Ledger) -> bool {
+    let newest = ledger.values().rev().find_map(|entry| match entry {
+        Written::Evaluation(evaluation) => Some(evaluation.slot),
         _ => None,
     });
     newest.is_some_and(|newest| newest.millis_since(*since) > 30_000)
 }
 
 /// The numbers of notifications known to be delivered.
-fn delivered(ledger: &BTreeMap<Position, Vec<u8>>) -> BTreeSet<u64> {
-    let numbers = |record: Record| match record {
-        Record::Result { number, verdict: Verdict::Delivered, .. } => Some(number),
+fn delivered(ledger: &Ledger) -> BTreeSet<u64> {
+    let numbers = |record: &Record| match record {
+        Record::Result { number, verdict: Verdict::Delivered, .. } => Some(*number),
         _ => None,
     };
     records(ledger).filter_map(numbers).collect()
 }
 
-fn given_up(ledger: &BTreeMap<Position, Vec<u8>>) -> u64 {
+fn given_up(ledger: &Ledger) -> u64 {
     records(ledger).filter(|record| matches!(record, Record::GaveUp { .. })).count() as u64
 }
 
-fn records(ledger: &BTreeMap<Position, Vec<u8>>) -> impl Iterator<Item = Record> {
-    ledger.values().flat_map(|bytes| match Entry::read(bytes) {
-        Ok(Entry::Notices(records)) => records,
-        _ => Vec::new(),
-    })
+fn records(ledger: &Ledger) -> impl Iterator<Item = &Record> {
+    ledger.values().flat_map(Written::records)
 }

@@ -68,8 +68,6 @@ pub enum Effect {
         signal: Arc<Intent>,
         /// How.
         outcome: Close,
-        /// Why, in words.
-        detail: String,
     },
 }
 
