@@ -258,8 +258,11 @@ part_store() {
     heading 'store: bytes a sample, appends'
     example append
     recorded=${BELLWETHER_RECORDED:-}
+    times=1
     if [ -z "$recorded" ]; then
-        echo "recording $((seconds * 6)) s of this host; BELLWETHER_RECORDED=DIR names more"
+        times=30
+        echo "recording $((seconds * 6)) s of this host, read $times times; BELLWETHER_RECORDED=DIR" \
+            "names more"
         rm -rf "$work/data"
         start up "$bin/bellwether" up --data-dir "$work/data" --listen 127.0.0.1:0 \
             --agent-listen 127.0.0.1:0
@@ -269,7 +272,7 @@ part_store() {
     fi
     # Opening a journal makes room for its next segments: never in the original.
     cp -r "$recorded" "$work/recorded"
-    example recorded -- "$work/recorded"
+    example recorded -- "$work/recorded" "$work/recorded-chunks" $times
 }
 
 # held AGENTS ROWS: the collector with 20,000 series of each agent.
@@ -281,7 +284,7 @@ held() {
 
 part_memory() {
     heading 'memory of a series'
-    for count in 100000 500000; do example memory -- $count; done
+    for count in 100000 500000; do example memory -- $count "$work/memory-$count"; done
     for agents in 5 25; do
         rm -rf "$work/data"
         serve

@@ -36,12 +36,13 @@ fn build() -> PathBuf {
     let test = env::current_exe().expect("the path of the running test");
     let folder = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
     let mut cargo = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
-    // All targets of the workspace: the same features as `cargo test --workspace`, so that nothing
-    // is compiled twice.
-    cargo.args(["build", "--workspace", "--all-targets", "--offline", "--quiet"]);
-    if folder.ends_with("release") {
-        cargo.arg("--release");
-    }
+    // What was built before, so that nothing is compiled twice: all targets by `tests/run.sh`, the
+    // programs by `tests/bench.sh`.
+    cargo.args(["build", "--workspace", "--offline", "--quiet"]);
+    cargo.args(match folder.ends_with("release") {
+        true => ["--bins", "--release"].as_slice(),
+        false => &["--all-targets"],
+    });
     cargo.arg("--target-dir").arg(folder.parent().expect("the folder of all profiles"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     // What cargo told this test of its package; build scripts that look at the like would run anew,
