@@ -12,9 +12,8 @@ mod selector;
 mod tests;
 
 use std::fmt;
-use std::sync::OnceLock;
 
-use bellwether_model::matcher::Matcher;
+use bellwether_model::matcher::{Capturing, Matcher};
 
 use crate::function::Function;
 use crate::lex::{Keyword, Kind, Token, lex};
@@ -34,6 +33,8 @@ const TOKENS: usize = 8192;
 const DEPTH: usize = 300;
 /// Patterns of a query; each may take a tenth of a second to compile.
 const PATTERNS: usize = 64;
+/// Patterns of `label_replace` that are compiled while reading; more are compiled at evaluation.
+const REPLACED: usize = 8;
 
 /// A text is not a query that can be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ fn whole<T>(text: &str, read: impl FnOnce(&mut Parser<'_>) -> Parsed<T>) -> Resu
         return Err(placed((Span::default(), message)));
     }
     let tokens = lex(text, TOKENS);
-    read(&mut Parser { text, tokens, at: 0, depth: 0, patterns: 0 }).map_err(placed)
+    read(&mut Parser { text, tokens, at: 0, depth: 0, patterns: 0, replaced: 0 }).map_err(placed)
 }
 
 struct Parser<'a> {
@@ -111,6 +112,7 @@ struct Parser<'a> {
     at: usize,
     depth: usize,
     patterns: usize,
+    replaced: usize,
 }
 
 impl Parser<'_> {
@@ -285,8 +287,18 @@ impl Parser<'_> {
         let word = self.word(name);
         let function = Function::named(word)
             .ok_or_else(|| (name, format!("unknown function with name {}", quote(word))))?;
-        let call = Call { function, args, pattern: OnceLock::new() };
+        let pattern = self.replaced_pattern(function, &args);
+        let call = Call { function, args, pattern };
         Ok((Expr { span: name.to(end), node: Node::Call(call) }, depth + 1))
+    }
+
+    fn replaced_pattern(&mut self, function: &Function, args: &[Expr]) -> Option<Capturing> {
+        if function.name != "label_replace" || self.replaced == REPLACED {
+            return None;
+        }
+        let Node::Text(pattern) = &args.get(4)?.node else { return None };
+        self.replaced += 1;
+        Capturing::new(pattern).ok()
     }
 
     /// Expressions in parentheses, where they end, and the greatest depth.

@@ -1,7 +1,5 @@
 //! The tree of a query. Every expression knows which bytes of the text it was read from.
 
-use std::sync::OnceLock;
-
 use bellwether_model::matcher::{Capturing, Matcher};
 use bellwether_model::time::Timestamp;
 
@@ -455,8 +453,9 @@ pub struct Call {
     pub function: &'static Function,
     /// The arguments, of the kinds it takes.
     pub args: Vec<Expr>,
-    /// The pattern among them, compiled when it is first asked for; none if it does not compile.
-    pub(crate) pattern: OnceLock<Option<Capturing>>,
+    /// The pattern of a `label_replace`, so that it is not compiled at each evaluation; none where it
+    /// does not compile, or the query has too many.
+    pub(crate) pattern: Option<Capturing>,
 }
 
 impl Expr {

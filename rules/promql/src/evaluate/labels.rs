@@ -24,10 +24,16 @@ pub(crate) fn replace(
 ) -> Evaluated<Frame> {
     let (target, template) = (text(call, 1)?, text(call, 2)?);
     let (source, pattern) = (text(call, 3)?, text(call, 4)?);
-    let compiled = call.pattern.get_or_init(|| Capturing::new(pattern).ok());
-    let regex = compiled.as_ref().ok_or_else(|| {
+    let refused = |_| {
         EvaluateError::Failed(format!("invalid regular expression in label_replace(): {pattern}"))
-    })?;
+    };
+    let compiled;
+    let regex = if let Some(regex) = &call.pattern {
+        regex
+    } else {
+        compiled = Capturing::new(pattern).map_err(refused)?;
+        &compiled
+    };
     if target.is_empty() {
         let message = format!("invalid destination label name in label_replace(): {target}");
         return Err(EvaluateError::Failed(message));

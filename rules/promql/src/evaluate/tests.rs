@@ -128,6 +128,27 @@ fn every_pool_gives_the_same_bits() {
     }
 }
 
+/// The first eight patterns are compiled with the query, others when it is evaluated.
+#[test]
+fn each_of_many_patterns_replaces() {
+    let view = loaded(&["m{host=\"abcdefghijkl\"} 1"]);
+    let at = Steps::instant(Timestamp(0));
+    let replaced = |of: String, letter: char| {
+        format!("label_replace({of}, '{letter}', '<$1>', 'host', '.*({letter}).*')")
+    };
+    let query = ('a'..='l').fold("m".to_owned(), replaced);
+    let answer = ask(&view, &query, at, &Serial).unwrap();
+    let Value::Vector(samples) = answer.value else { panic!("{query}") };
+    let [(labels, _)] = samples.as_slice() else { panic!("{samples:?}") };
+    for letter in 'a'..='l' {
+        let label = labels.get(&letter.to_string());
+        assert_eq!(label, Some(&*format!("<{letter}>")), "{labels}");
+    }
+    let bad = "label_replace(m, 'a', '$1', 'host', '(')";
+    let refused = ask(&view, bad, at, &Serial).unwrap_err();
+    assert_eq!(refused, "invalid regular expression in label_replace(): (");
+}
+
 #[test]
 fn budgets_and_stops_end_a_query() {
     let view = many();
