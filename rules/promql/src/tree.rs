@@ -453,8 +453,8 @@ pub struct Call {
     pub function: &'static Function,
     /// The arguments, of the kinds it takes.
     pub args: Vec<Expr>,
-    /// The pattern of a `label_replace`, so that it is not compiled at each evaluation; none where it
-    /// does not compile, or the query has too many.
+    /// The pattern of a `label_replace`, so that it is not compiled at each evaluation; none where
+    /// it does not compile, or the query has too many.
     pub(crate) pattern: Option<Capturing>,
 }
 
