@@ -6,8 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::{self, sleep};
-use std::time::Duration;
+use std::thread;
 
 use bellwether_model::signal::Status;
 use bellwether_tests::harness::{Folder, Process, free_port, get, peer, skip, until};
@@ -259,11 +258,15 @@ impl Unit {
 
     fn deploy(&self, version: &str) {
         let link = self.0.join("a root/current");
-        // A file's time is that of the kernel's last tick: a link made within a tick after a start
-        // would be older than it.
-        sleep(Duration::from_millis(20));
-        drop(fs::remove_file(&link));
-        std::os::unix::fs::symlink(format!("releases/{version}"), link).unwrap();
+        let make = || {
+            drop(fs::remove_file(&link));
+            std::os::unix::fs::symlink(format!("releases/{version}"), &link).unwrap();
+            fs::symlink_metadata(&link).unwrap().modified().unwrap()
+        };
+        // A file's time is that of the kernel's last tick: within the tick of a start, a link made
+        // after it would be older.
+        let first = make();
+        until("another tick", SOON, || (make() != first).then_some(()));
     }
 
     fn restart(&self) {
