@@ -47,12 +47,17 @@ impl Chance {
         (range >> BITS) * u32::from(self.0 >> 4)
     }
 
+    #[inline]
     fn learn(&mut self, bit: bool) {
         let (old, count) = (i32::from(self.0 >> 4), self.0 & 15);
-        let aim = if bit { 1 << BITS } else { 0 };
-        let step = ((aim - old) * RATES[usize::from(count)]) >> 16;
-        let new = (old + step).clamp(1, (1 << BITS) - 1) as u16;
-        self.0 = new << 4 | (count + 1).min(15);
+        let rate = RATES[usize::from(count)];
+        // Shifts of negative numbers round down, to certainty once; upwards that is never reached.
+        let new = if bit {
+            old + ((((1 << BITS) - old) * rate) >> 16)
+        } else {
+            (old + ((-old * rate) >> 16)).max(1)
+        };
+        self.0 = (new as u16) << 4 | (count + 1).min(15);
     }
 }
 
@@ -157,11 +162,12 @@ impl<'a> Decoder<'a> {
         let bit = self.code < part;
         if bit {
             self.range = part;
+            chance.learn(true);
         } else {
             self.range -= part;
             self.code -= part;
+            chance.learn(false);
         }
-        chance.learn(bit);
         self.fill();
         bit
     }
