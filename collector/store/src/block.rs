@@ -327,7 +327,7 @@ impl<'a> Builder<'a> {
     fn new(encoder: &'a mut Encoder, stamps: &Stamps, columns: usize) -> Option<Builder<'a>> {
         let time = (*stamps.times.first()?, *stamps.times.last()?);
         let position = (*stamps.positions.first()?, *stamps.positions.last()?);
-        let mut bytes = Vec::with_capacity(columns * 8 + 64);
+        let mut bytes = encoder.take_room();
         let times: Vec<i64> = stamps.times.iter().map(|t| t.0).collect();
         ints::put(&times, Order::Second, &mut bytes);
         let positions: Vec<i64> = stamps.positions.iter().map(|p| p.0.cast_signed()).collect();
@@ -356,6 +356,19 @@ impl<'a> Builder<'a> {
         self.ended(true, self.rows);
     }
 
+    /// Adds the next column from the chunks of all parts, if they can be joined as they are.
+    fn joined(&mut self, parts: &[Arc<Block>], chunks: &[Option<&[u8]>]) -> bool {
+        if chunks.iter().any(Option::is_none) {
+            return false;
+        }
+        let rows = parts.iter().map(|part| part.rows);
+        let joined = self.encoder.join(chunks.iter().flatten().copied().zip(rows), &mut self.bytes);
+        if joined {
+            self.ended(true, self.rows);
+        }
+        joined
+    }
+
     fn ended(&mut self, full: bool, samples: usize) {
         let column = self.ends.len() - 1;
         if let Some(byte) = self.full.get_mut(column / 8) {
@@ -368,6 +381,8 @@ impl<'a> Builder<'a> {
 
     fn finish(self, names: Names) -> Block {
         assert_eq!(self.ends.len(), names.len() + 1, "invariant: a chunk for each name");
+        let bytes = Box::from(&*self.bytes);
+        self.encoder.give_room(self.bytes);
         Block {
             names,
             rows: self.rows,
@@ -376,7 +391,7 @@ impl<'a> Builder<'a> {
             position: self.position,
             full: (!self.all_full).then(|| self.full.into()),
             ends: self.ends.into(),
-            bytes: self.bytes.into(),
+            bytes,
         }
     }
 }

@@ -38,6 +38,13 @@ const SHIFT_MAX: u32 = 40;
 const SHIFT_WORTH: u32 = 2;
 /// Integers up to here are floats exactly.
 const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
+/// 1.5 · 2⁵²: the floats around it, as far as [`ROUND_MAX`], are the integers.
+const ROUND: f64 = 6_755_399_441_055_744.0;
+const ROUND_MAX: f64 = 2_251_799_813_685_248.0;
+/// Bytes of room that are kept.
+const ROOM_MAX: usize = 1 << 20;
+/// Values that are looked at before it is asked whether they are integers.
+const AT_ONCE: usize = 16;
 
 const SHAPE: u8 = 0b11;
 const CONSTANT: u8 = 0;
@@ -78,50 +85,99 @@ pub struct Encoder {
     present: Vec<f64>,
     integers: Vec<i64>,
     exceptions: Vec<(usize, f64)>,
+    block: Vec<u8>,
 }
 
 impl Encoder {
+    /// Room for the bytes of a block, empty; to be given back.
+    pub(crate) fn take_room(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.block)
+    }
+
+    /// Keeps the room for the next block, unless it is one of rare size.
+    pub(crate) fn give_room(&mut self, mut room: Vec<u8>) {
+        if room.capacity() <= ROOM_MAX {
+            room.clear();
+            self.block = room;
+        }
+    }
+
     /// Appends the chunk of `values` to `bytes`; nothing if all are absent.
     ///
     /// # Panics
     /// More than [`ROWS_MAX`] values.
     pub fn encode(&mut self, values: &[f64], bytes: &mut Vec<u8>) {
         assert!(values.len() <= ROWS_MAX, "invariant: a chunk has a bound");
-        let Some(first) = values.first().copied() else { return };
-        self.present.clear();
-        // Most columns stand still: they are passed over once.
-        if !is_absent(first) && values.iter().all(|v| v.to_bits() == first.to_bits()) {
-            self.present.push(first);
-            let tag_at = bytes.len();
-            bytes.push(0);
-            bytes[tag_at] = self.put_constant(first, bytes);
+        if !values.iter().any(|v| is_absent(*v)) {
+            self.put(0, values, bytes);
             return;
         }
-        self.present.extend(values.iter().copied().filter(|v| !is_absent(*v)));
-        let Some(first) = self.present.first().copied() else { return };
-        let absent = if self.present.len() < values.len() { HAS_ABSENT } else { 0 };
+        let mut present = std::mem::take(&mut self.present);
+        present.clear();
+        present.extend(values.iter().copied().filter(|v| !is_absent(*v)));
+        let start = bytes.len();
+        if !present.is_empty() {
+            put_absent(values, bytes);
+            let runs = bytes.len();
+            self.put(HAS_ABSENT, &present, bytes);
+            // The tag stands before the runs.
+            bytes[start..=runs].rotate_right(1);
+        }
+        self.present = present;
+    }
+
+    /// Appends the tag and what the values say, none of which is absent.
+    fn put(&mut self, flags: u8, values: &[f64], bytes: &mut Vec<u8>) {
+        let Some(first) = values.first().copied() else { return };
         let tag_at = bytes.len();
         bytes.push(0);
-        if absent != 0 {
-            put_absent(values, bytes);
-        }
-        let constant = self.present.iter().all(|v| v.to_bits() == first.to_bits());
-        let tag = if constant {
+        let tag = if values.iter().all(|v| v.to_bits() == first.to_bits()) {
             self.put_constant(first, bytes)
-        } else if let Some(scale) = self.scale() {
-            self.put_scaled(scale, bytes)
+        } else if let Some(scale) = self.scale(values) {
+            self.put_scaled(scale, ints::better_order(&self.integers), bytes)
         } else {
-            bits::put(&self.present, bytes);
+            bits::put(values, bytes);
             RAW
         };
-        bytes[tag_at] = tag | absent;
+        bytes[tag_at] = tag | flags;
+    }
+
+    /// Appends the chunk of the rows of all `chunks`, each with its number of rows, without making
+    /// floats of them; false, and nothing is appended, unless they are all integers at some scale.
+    ///
+    /// # Panics
+    /// More than [`ROWS_MAX`] rows.
+    pub(crate) fn join<'a>(
+        &mut self,
+        chunks: impl Iterator<Item = (&'a [u8], usize)> + Clone,
+        bytes: &mut Vec<u8>,
+    ) -> bool {
+        self.exceptions.clear();
+        self.integers.clear();
+        let decimals = |code, (chunk, _)| Some(usize::max(code, decimals(chunk)?));
+        let Some(code) = chunks.clone().try_fold(0, decimals) else { return false };
+        // The order that suits each part suits them all.
+        let mut orders = chunks.clone().filter_map(|(chunk, _)| order(chunk));
+        let first = orders.next();
+        let agreed = first.filter(|first| orders.all(|order| order == *first));
+        for (chunk, rows) in chunks {
+            assert!(self.integers.len() + rows <= ROWS_MAX, "invariant: a chunk has a bound");
+            if take_integers(chunk, rows, code, &mut self.integers).is_none() {
+                return false;
+            }
+        }
+        let tag_at = bytes.len();
+        bytes.push(0);
+        let scale = self.narrow(code);
+        let order = agreed.unwrap_or_else(|| ints::better_order(&self.integers));
+        bytes[tag_at] = self.put_scaled(scale, order, bytes);
+        true
     }
 
     /// Writes the one value in the shape that takes fewer bytes.
     fn put_constant(&mut self, value: f64, bytes: &mut Vec<u8>) -> u8 {
-        self.present.truncate(1);
         let start = bytes.len();
-        if let Some(scale) = self.scale() {
+        if let Some(scale) = self.scale(&[value]) {
             scale.put(bytes);
             ints::put(&self.integers, ints::Order::First, bytes);
             if bytes.len() - start < size_of::<f64>() {
@@ -135,34 +191,45 @@ impl Encoder {
 
     /// The first scale at which every ordinary value is an integer; fills the integers and the
     /// exceptions. None if there is no such scale, or more than a quarter are exceptions.
-    fn scale(&mut self) -> Option<Scale> {
+    fn scale(&mut self, values: &[f64]) -> Option<Scale> {
         self.exceptions.clear();
+        let integers = &mut self.integers;
+        let code = (0..SCALES.len()).find(|code| all_integers(values, POWERS[*code], integers));
+        let code = match code {
+            Some(code) => code,
+            None => self.scale_apart(values)?,
+        };
+        Some(self.narrow(code))
+    }
+
+    /// The same of values among which some are exceptions, or large.
+    fn scale_apart(&mut self, values: &[f64]) -> Option<usize> {
         let special = |v: f64| !v.is_finite() || v.to_bits() == (-0.0_f64).to_bits();
-        for (i, value) in self.present.iter().copied().enumerate() {
-            if special(value) {
-                self.exceptions.push((i, value));
-            }
-        }
-        if self.exceptions.len() * 4 > self.present.len() {
+        let placed = values.iter().copied().enumerate();
+        self.exceptions.extend(placed.filter(|(_, value)| special(*value)));
+        if self.exceptions.len() * 4 > values.len() {
             return None;
         }
-        let code = (0..SCALES.len()).find(|scale| {
+        (0..SCALES.len()).find(|code| {
             self.integers.clear();
-            self.present.iter().copied().filter(|v| !special(*v)).all(|value| {
-                to_integer(value, POWERS[*scale]).map(|i| self.integers.push(i)).is_some()
+            values.iter().copied().filter(|v| !special(*v)).all(|value| {
+                to_integer(value, POWERS[*code]).map(|i| self.integers.push(i)).is_some()
             })
-        })?;
+        })
+    }
+
+    /// Counts whole numbers in the largest power of two that they share, if it is worth its byte.
+    fn narrow(&mut self, code: usize) -> Scale {
         let bits = self.integers.iter().fold(0, |bits, integer| bits | integer);
-        // A byte says the exponent: shorter numbers must pay for it.
         if code > 0 || bits.trailing_zeros() < SHIFT_WORTH || bits == 0 {
-            return Some(Scale { code, shift: 0 });
+            return Scale { code, shift: 0 };
         }
         let shift = bits.trailing_zeros().min(SHIFT_MAX);
         self.integers.iter_mut().for_each(|integer| *integer >>= shift);
-        Some(Scale { code: BINARY, shift })
+        Scale { code: BINARY, shift }
     }
 
-    fn put_scaled(&self, scale: Scale, bytes: &mut Vec<u8>) -> u8 {
+    fn put_scaled(&self, scale: Scale, order: ints::Order, bytes: &mut Vec<u8>) -> u8 {
         let mut tag = SCALED | scale.tag();
         scale.put(bytes);
         if !self.exceptions.is_empty() {
@@ -175,7 +242,6 @@ impl Encoder {
                 next = at + 1;
             }
         }
-        let order = ints::better_order(&self.integers);
         ints::put(&self.integers, order, bytes);
         if order == ints::Order::Second { tag | SECOND_ORDER } else { tag }
     }
@@ -358,6 +424,64 @@ fn to_integer(value: f64, power: f64) -> Option<i64> {
     }
     let integer = scaled.round_ties_even() as i64;
     (((integer as f64) / power).to_bits() == value.to_bits()).then_some(integer)
+}
+
+/// All values as integers at a scale, if that gives each back bit for bit; large ones are refused.
+/// Adding [`ROUND`] leaves no bits for what is behind the point, and the integer in the lowest.
+fn all_integers(values: &[f64], power: f64, out: &mut Vec<i64>) -> bool {
+    out.clear();
+    values.chunks(AT_ONCE).all(|some| {
+        let mut exact = true;
+        out.extend(some.iter().map(|value| {
+            let scaled = value * power;
+            let rounded = scaled + ROUND;
+            let back = (rounded - ROUND) / power;
+            exact &= scaled.abs() < ROUND_MAX && back.to_bits() == value.to_bits();
+            (rounded.to_bits().wrapping_sub(ROUND.to_bits())).cast_signed()
+        }));
+        exact
+    })
+}
+
+/// The code of the decimals that a chunk's values have, none of which is absent or an exception.
+fn decimals(chunk: &[u8]) -> Option<usize> {
+    let tag = *chunk.first()?;
+    let is_plain = match tag & SHAPE {
+        SCALED => tag & (HAS_ABSENT | HAS_EXCEPTIONS) == 0,
+        NUMBER => tag & (HAS_ABSENT | HAS_EXCEPTIONS | SECOND_ORDER) == 0,
+        _ => false,
+    };
+    let code = usize::from((tag >> SCALE_SHIFT) & 0b111);
+    (is_plain && code <= BINARY).then_some(if code == BINARY { 0 } else { code })
+}
+
+/// The order of a scaled chunk's integers.
+fn order(chunk: &[u8]) -> Option<ints::Order> {
+    let scaled = chunk.first().filter(|tag| **tag & SHAPE == SCALED);
+    scaled.map(|tag| ints::Order::of(tag & SECOND_ORDER != 0))
+}
+
+/// Appends such a chunk's values as integers of at least as many decimals; `None` if it is no chunk
+/// or they are too large.
+fn take_integers(chunk: &[u8], rows: usize, code: usize, out: &mut Vec<i64>) -> Option<()> {
+    let (tag, rest) = chunk.split_first()?;
+    let (mut reader, start) = (Reader(rest), out.len());
+    let scale = Scale::take(*tag, &mut reader).ok()?;
+    if tag & SHAPE == NUMBER {
+        ints::take(&mut reader, ints::Order::First, 1, |i| out.resize(start + rows, i)).ok()?;
+    } else {
+        ints::take(&mut reader, order(chunk)?, rows, |i| out.push(i)).ok()?;
+    }
+    let factor = (POWERS[code] / scale.divisor()) as u64;
+    let taken = out.get_mut(start..)?;
+    let bits = taken.iter().fold(0, |bits, integer| bits | integer.unsigned_abs());
+    if bits.checked_mul(factor.next_power_of_two())? >= INTEGER_MAX as u64 {
+        return None;
+    }
+    if factor > 1 {
+        taken.iter_mut().for_each(|integer| *integer *= factor.cast_signed());
+    }
+    reader.0.is_empty().then_some(())
 }
 
 /// Writes lengths in turn, of present and of absent runs, until they cover the values.

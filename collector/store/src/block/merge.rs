@@ -30,6 +30,9 @@ pub(crate) fn merge(parts: &[Arc<Block>], names: &Names, encoder: &mut Encoder) 
             builder.constant(first);
             continue;
         }
+        if builder.joined(parts, &chunks) {
+            continue;
+        }
         values.clear();
         for (part, bytes) in parts.iter().zip(&chunks) {
             match bytes {

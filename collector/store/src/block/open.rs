@@ -116,7 +116,8 @@ impl Open {
         let mut column = Vec::with_capacity(OPEN_ROWS);
         for at in &self.layout.order {
             column.clear();
-            column.extend(self.values.iter().skip(*at as usize).step_by(width));
+            let rows = self.values.chunks_exact(width);
+            column.extend(rows.filter_map(|row| row.get(*at as usize)));
             builder.column(&column);
         }
         Some(builder.finish(Arc::clone(names)))

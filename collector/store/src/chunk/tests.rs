@@ -144,6 +144,54 @@ proptest! {
     }
 
     #[test]
+    fn chunks_are_joined_as_their_values_would_be_encoded(
+        values in prop_oneof![one_kind(), column()],
+        cuts in prop::collection::vec(1_usize..100, 0..6),
+        damage in prop::option::of((any::<usize>(), any::<u8>())),
+    ) {
+        let (mut rest, mut parts) = (&values[..], Vec::new());
+        for cut in cuts {
+            let (part, behind) = rest.split_at(cut.min(rest.len()));
+            parts.push((encode(part), part.len()));
+            rest = behind;
+        }
+        parts.push((encode(rest), rest.len()));
+        parts.retain(|(_, rows)| *rows > 0);
+        if let (Some((at, byte)), Some((first, _))) = (damage, parts.first_mut())
+            && !first.is_empty()
+        {
+            let at = at % first.len();
+            first[at] = byte;
+        }
+        let chunks = parts.iter().map(|(chunk, rows)| (&chunk[..], *rows));
+        let mut joined = vec![7];
+        if !Encoder::default().join(chunks, &mut joined) {
+            prop_assert_eq!(joined, [7]);
+            return Ok(());
+        }
+        let (mut apart, mut whole) = (Vec::new(), Vec::new());
+        for (chunk, rows) in &parts {
+            decode(chunk, *rows, &mut apart).unwrap();
+        }
+        decode(&joined[1..], values.len(), &mut whole).unwrap();
+        prop_assert_eq!(bits(&whole), bits(&apart));
+    }
+
+    #[test]
+    fn decimals_are_joined_as_tightly(values in one_kind(), cut in 1_usize..ROWS_MAX) {
+        let (first, second) = values.split_at(cut.min(values.len()));
+        let parts = [(encode(first), first.len()), (encode(second), second.len())];
+        let is_plain = |(chunk, _): &(Vec<u8>, usize)| decimals(chunk).is_some();
+        if parts.iter().all(is_plain) && values.iter().any(|value| *value != values[0]) {
+            let mut joined = Vec::new();
+            let chunks = parts.iter().map(|(chunk, rows)| (&chunk[..], *rows));
+            prop_assert!(Encoder::default().join(chunks, &mut joined));
+            // But for an order that suits each part and not, just so, the whole.
+            prop_assert!(joined.len() <= encode(&values).len() + 8, "{} bytes", joined.len());
+        }
+    }
+
+    #[test]
     fn any_bytes_are_decoded_or_refused(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         rows in 0_usize..600,
