@@ -27,6 +27,7 @@ pub mod hosts;
 pub mod metrics;
 pub mod program;
 pub mod recover;
+pub mod release;
 pub mod reload;
 pub mod rollout_cli;
 mod rollouts;

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use super::blocks::Blocks;
+use super::release::Release;
 use crate::pure::entry::ENTRY_BYTES_MAX;
 use crate::pure::keeper::{
     Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, KeeperStats, Reply, Submit,
@@ -117,6 +118,7 @@ pub enum KeepError {
 pub struct KeeperHandle {
     jobs: SyncSender<Job>,
     stats: Arc<Mutex<(KeeperStats, usize)>>,
+    release: Release,
 }
 
 impl KeeperHandle {
@@ -127,10 +129,11 @@ impl KeeperHandle {
         })
     }
 
-    /// Has a request judged; the reply is to be held back until its position is durable.
+    /// Has a request judged. Its reply comes once its position is durable: an answer may say
+    /// nothing that a crash could take back.
     ///
     /// # Errors
-    /// The queue is full, or the keeper has ended.
+    /// The queue is full, or the keeper or the journal has ended.
     pub async fn push(&self, body: HeldBody, received: Nanos) -> Result<Reply, KeepError> {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Push { body, received, reply })?;
@@ -185,6 +188,11 @@ impl KeeperHandle {
         self.send(Job::Limits(limits))
     }
 
+    /// Sends the replies of [`KeeperHandle::push`]; to be run for as long as requests come.
+    pub async fn release(&self) {
+        self.release.run().await;
+    }
+
     /// What the keeper counted, as of its last tick, and the number of its sessions.
     #[must_use]
     pub fn stats(&self) -> (KeeperStats, usize) {
@@ -210,6 +218,7 @@ pub struct KeeperThread {
     queue: CommitQueue,
     jobs: Receiver<Job>,
     stats: Arc<Mutex<(KeeperStats, usize)>>,
+    release: Release,
     blocks: Blocks,
     doubted: bool,
 }
@@ -224,8 +233,9 @@ pub fn keeper_thread(
 ) -> (KeeperHandle, KeeperThread) {
     let (sender, jobs) = sync_channel(QUEUE);
     let stats = Arc::new(Mutex::new((keeper.stats().clone(), keeper.sessions())));
-    let handle = KeeperHandle { jobs: sender, stats: Arc::clone(&stats) };
-    (handle, KeeperThread { keeper, clock, queue, jobs, stats, blocks, doubted: false })
+    let release = Release::new(queue.clone());
+    let handle = KeeperHandle { jobs: sender, stats: Arc::clone(&stats), release: release.clone() };
+    (handle, KeeperThread { keeper, clock, queue, jobs, stats, release, blocks, doubted: false })
 }
 
 /// Pushes into the journal's queue and counts the bytes.
@@ -283,7 +293,7 @@ impl KeeperThread {
         match job {
             Job::Push { body, received, reply } => {
                 let submit = Submit { body: &body, received };
-                reply.send(self.keeper.admit(now, submit, &mut batch)?).ok();
+                self.release.put(self.keeper.admit(now, submit, &mut batch)?, reply);
             }
             Job::Hosts(reply) => {
                 reply.send(self.hosts(now.wall)).ok();

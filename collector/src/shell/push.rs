@@ -13,7 +13,6 @@ use bellwether_model::limit;
 use bellwether_model::time::Nanos;
 use bellwether_model::wire::answer::{Answer, CONTENT_TYPE, Case, PUSH_PATH};
 use bellwether_platform::clock::Clock;
-use bellwether_platform::journal::commit::CommitQueue;
 use bellwether_platform::listener::{Bodies, BodyError, BodyLimit};
 use bellwether_platform::principal::{Principals, Refusal, Scope};
 use prometheus::IntCounterVec;
@@ -28,8 +27,6 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 pub struct Push {
     /// Where requests are judged.
     pub keeper: KeeperHandle,
-    /// What is durable.
-    pub queue: CommitQueue,
     /// Who may send.
     pub principals: Principals,
     /// The budget of all bodies.
@@ -82,16 +79,10 @@ impl Push {
             }
         };
         let received = self.clock.nanos();
-        let mut durable = self.queue.subscribe();
-        let reply = match self.keeper.push(body, received).await {
-            Ok(reply) => reply,
-            Err(error) => return refuse(Case::Overloaded, error.to_string()),
-        };
-        // An answer may say nothing that a crash could take back.
-        if durable.wait_for(|synced| *synced >= reply.release).await.is_err() {
-            return refuse(Case::Overloaded, "the journal has failed".to_owned());
+        match self.keeper.push(body, received).await {
+            Ok(reply) => (reply.answer, received),
+            Err(error) => refuse(Case::Overloaded, error.to_string()),
         }
-        (reply.answer, received)
     }
 }
 

@@ -271,11 +271,14 @@ impl Collector {
         let connections = self.connections;
         let looking = tokio::spawn(watch_tokens(principals, watch.clock));
         let counting = tokio::spawn(self.counting.run());
+        let keeper = watch.keeper.clone();
+        let releasing = tokio::spawn(async move { keeper.release().await });
         tokio::spawn(self.reloader.run(hangup, stop.clone()));
         let limits = listener::Limits { connections, ..listener::Limits::default() };
         let served = listener.serve(router, limits, stop).await;
         looking.abort();
         counting.abort();
+        releasing.abort();
         control.stop();
         let ruled: Vec<_> = threads.control.into_iter().map(|t| join(t, "control")).collect();
         let sent = threads.sending.map(|thread| join(thread, "send")).transpose();

@@ -128,7 +128,6 @@ impl Parts<'_> {
     pub(super) fn push(&self, answers: IntCounterVec) -> Router {
         push::router(Arc::new(push::Push {
             keeper: self.watch.keeper.clone(),
-            queue: self.queue.clone(),
             principals: self.principals.clone(),
             bodies: self.bodies.clone(),
             clock: self.watch.clock.clone(),
