@@ -239,6 +239,7 @@ part_wire() {
 
 part_ingest() {
     heading 'frames of many agents, each acknowledged after its sync, three runs'
+    echo "synced to $(stat -f -c %T "$work") in $work"
     for run in 1 2 3; do
         rm -rf "$work/data"
         serve
