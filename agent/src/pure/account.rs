@@ -18,7 +18,7 @@ const NAME_BYTES: usize = 4096;
 /// Frames, and the samples in them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Frames; one for each tick.
+    /// Frames; one for each tick. Of rows that were left out of a frame none is counted.
     pub frames: u64,
     /// Samples: values that are there.
     pub samples: u64,
@@ -90,7 +90,9 @@ impl Count {
         Count { frames: 1, samples: u64::from(samples) }
     }
 
-    fn is_zero(self) -> bool {
+    /// Whether nothing was counted.
+    #[must_use]
+    pub fn is_zero(self) -> bool {
         self == Count::default()
     }
 

@@ -12,7 +12,6 @@ mod metrics;
 mod report;
 mod tallies;
 
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use bellwether_model::id::{AgentId, Nonce};
@@ -21,7 +20,7 @@ use bellwether_model::wire::answer::Answer;
 use bellwether_platform::clock::{Clock, Exchange};
 use bellwether_platform::stop::Stopper;
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
 use crate::pure::config::{COLLECTORS_MAX, CollectorPlan, SpoolSync};
@@ -31,7 +30,7 @@ use crate::shell::spool::{Random, Spool, SpoolError};
 use drive::{Action, Drive};
 
 pub use client::{BadUrl, Client};
-pub use frames::{Control, Frames, Handed, frames};
+pub use frames::{Control, Frames, Handed, Made, frames};
 pub use metrics::ShipMetrics;
 pub use report::{CollectorReport, Counted, Declared, ShipReport};
 
@@ -92,7 +91,7 @@ pub struct Ship {
     drive: Drive,
     clock: Clock,
     frames: mpsc::Receiver<Handed>,
-    control: Sender<Control>,
+    control: watch::Sender<Control>,
     asks: (mpsc::Sender<Ask>, mpsc::Receiver<Ask>),
     lanes: Vec<Lane>,
     next_lane: u64,
@@ -126,7 +125,7 @@ impl Ship {
         spool: Spool,
         clock: Clock,
         collectors: &[CollectorPlan],
-        (frames, control): (mpsc::Receiver<Handed>, Sender<Control>),
+        (frames, control): (mpsc::Receiver<Handed>, watch::Sender<Control>),
         metrics: ShipMetrics,
     ) -> Result<Ship, BadUrl> {
         let names = collectors.iter().map(|plan| plan.url.clone()).collect();
@@ -263,11 +262,13 @@ impl Ship {
 
     fn frame(&mut self, handed: &Handed) -> Result<(), SpoolError> {
         let mut actions = Vec::new();
-        for (reason, count) in handed.never_made.iter().filter(|(_, count)| count.frames > 0) {
+        for (reason, count) in handed.never_made.iter().filter(|(_, count)| !count.is_zero()) {
             self.drive.never_made(*reason, *count);
         }
-        let kept = self.drive.frame(&handed.frame, handed.samples, &mut actions)?;
-        self.metrics.spooled.inc_by(u64::from(kept));
+        if let Some(Made { bytes, samples }) = &handed.frame {
+            let kept = self.drive.frame(bytes, *samples, &mut actions)?;
+            self.metrics.spooled.inc_by(u64::from(kept));
+        }
         self.look(TICK / 2);
         self.act(actions);
         Ok(())
@@ -303,13 +304,10 @@ impl Ship {
         for action in actions {
             match action {
                 Action::Post { collector, body } => self.post(collector, body),
-                // A sampler that has ended needs no telling.
-                Action::Cut => {
-                    self.control.send(Control::Cut).ok();
-                }
+                Action::Cut => self.control.send_modify(|control| control.cuts += 1),
                 Action::Identity { old, new, origin } => {
                     warn!(%old, %new, "another agent has this id; a new one is taken");
-                    self.control.send(Control::Origin(origin)).ok();
+                    self.control.send_modify(|control| control.origin = origin);
                 }
                 Action::Skipped(skip) => {
                     self.metrics.skipped(&skip);

@@ -1,6 +1,8 @@
 //! Tables to frames: the agent's side. An [`Encoder`] numbers the frames of one incarnation,
 //! decides where a segment is cut, and writes key and delta sections.
 
+mod fit;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use crate::label::LabelSet;
 use crate::limit;
 use crate::series::is_absent;
 use crate::time::Timestamp;
+
+use fit::Room;
 
 pub(super) const KEY: u8 = 0;
 pub(super) const DELTA: u8 = 1;
@@ -51,17 +55,16 @@ pub struct Encoded {
     pub opens_segment: bool,
     /// Samples in it.
     pub samples: u32,
+    /// Samples of the groups that did not fit it, see [`Encoder::left_out`].
+    pub samples_left_out: u32,
 }
 
 /// Why no frame was made; its number was not used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// The frame does not fit the live segment: the next attempt opens a new one.
     #[error("the segment is full")]
     SegmentFull,
-    /// The rows do not fit a frame at all.
-    #[error(transparent)]
-    TooLarge(#[from] FrameError),
 }
 
 /// Encodes the frames of one incarnation.
@@ -71,6 +74,7 @@ pub struct Encoder {
     groups: BTreeMap<GroupId, GroupState>,
     segment: Segment,
     pending: Pending,
+    left_out: Vec<GroupId>,
     scratch: Vec<u8>,
 }
 
@@ -98,9 +102,18 @@ struct Pending {
     complete_through: Timestamp,
     opens_segment: bool,
     sections: Vec<u8>,
-    packing: Packing,
-    count: u32,
+    /// What each section is, in their order.
+    parts: Vec<Part>,
+}
+
+/// One section.
+#[derive(Clone, Copy)]
+struct Part {
+    group: GroupId,
+    /// Bytes.
+    len: usize,
     samples: u32,
+    packing: Packing,
 }
 
 impl Encoder {
@@ -113,6 +126,7 @@ impl Encoder {
             groups: BTreeMap::new(),
             segment: Segment { frames: 0, bytes: 0, cut: true },
             pending: Pending::default(),
+            left_out: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -138,9 +152,8 @@ impl Encoder {
         self.pending.complete_through = complete_through;
         self.pending.opens_segment = opens_segment;
         self.pending.sections.clear();
-        self.pending.packing = Packing::Plain;
-        self.pending.count = 0;
-        self.pending.samples = 0;
+        self.pending.parts.clear();
+        self.left_out.clear();
     }
 
     /// Adds the table's current row. At most once for each group in a frame.
@@ -148,15 +161,14 @@ impl Encoder {
     /// # Panics
     /// More sections than [`limit::SECTIONS`]: inputs are fewer.
     pub fn row(&mut self, group: GroupId, table: &mut Table, time: Timestamp) {
-        assert!((self.pending.count as usize) < limit::SECTIONS, "inputs are bounded");
+        assert!(self.pending.parts.len() < limit::SECTIONS, "inputs are bounded");
         let n = self.n.saturating_add(1);
         let state = self.groups.entry(group).or_default();
         let key = !state.opened || state.rows_since_key >= limit::KEY_ROWS || !table.is_keyed();
         self.scratch.clear();
-        if key || !table.edits().is_empty() {
-            // Rows are dense already; texts are not.
-            self.pending.packing = Packing::Zstd;
-        }
+        // Rows are dense already; texts are not.
+        let has_texts = key || !table.edits().is_empty();
+        let packing = if has_texts { Packing::Zstd } else { Packing::Plain };
         if key {
             state.put_key(table, &mut self.scratch);
             table.key_row_done();
@@ -166,39 +178,50 @@ impl Encoder {
         }
         state.row = n;
         let out = &mut self.pending.sections;
+        let start = out.len();
         out.push(if key { KEY } else { DELTA });
         put_varint(out, u64::from(group.0));
         put_zigzag(out, time.millis_since(self.pending.complete_through));
         put_varint(out, self.scratch.len() as u64);
         out.extend_from_slice(&self.scratch);
-        self.pending.count += 1;
+        let len = out.len() - start;
         let row = table.columns().iter().zip(table.values());
         let present = row.filter(|(column, value)| column.is_some() && !is_absent(**value));
-        self.pending.samples += present.count() as u32;
+        self.pending.parts.push(Part { group, len, samples: present.count() as u32, packing });
     }
 
-    /// Appends the frame to `out`.
+    /// The groups that did not fit the last frame: it holds no row of them, and their next row is a
+    /// key row.
+    #[must_use]
+    pub fn left_out(&self) -> &[GroupId] {
+        &self.left_out
+    }
+
+    /// Appends the frame to `out`. Where the rows do not fit one frame, the largest are left out.
     ///
     /// # Errors
     /// [`EncodeError`]; begin and fill again with the same tables: all groups then open anew.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<Encoded, EncodeError> {
-        let pending = &self.pending;
         let seq = self.next_seq();
-        let header = Header {
-            seq,
-            nonce: self.origin.nonce,
-            boot: if pending.opens_segment { self.origin.boot } else { BootId::default() },
-            complete_through: pending.complete_through,
-            sections: pending.count,
-            opens_segment: pending.opens_segment,
-        };
         let start = out.len();
-        if let Err(error) = frame::build(&header, &pending.sections, pending.packing, out) {
-            self.segment.cut = true;
-            return Err(error.into());
+        let (mut room, mut samples_left_out) = (Room::default(), 0);
+        while let Err(error) = self.build(seq, out) {
+            let (declared, bound) = match error {
+                FrameError::TooLarge { declared, bound, .. } => (declared, bound),
+                _ => unreachable!("invariant: only its size is against a frame"),
+            };
+            for part in self.pending.leave_out(room.next(declared, bound)) {
+                samples_left_out += part.samples;
+                self.left_out.push(part.group);
+                if let Some(state) = self.groups.get_mut(&part.group) {
+                    // Its row is in no frame, so that no delta can build on it.
+                    state.opened = false;
+                }
+            }
         }
+        let opens_segment = self.pending.opens_segment;
         let len = out.len() - start;
-        if !pending.opens_segment && self.segment.bytes + len > limit::SEGMENT_BYTES {
+        if !opens_segment && self.segment.bytes + len > limit::SEGMENT_BYTES {
             out.truncate(start);
             self.segment.cut = true;
             return Err(EncodeError::SegmentFull);
@@ -207,7 +230,23 @@ impl Encoder {
         self.segment.frames += 1;
         self.segment.bytes += len;
         self.segment.cut = false;
-        Ok(Encoded { seq, opens_segment: header.opens_segment, samples: self.pending.samples })
+        let samples = self.pending.parts.iter().map(|part| part.samples).sum();
+        Ok(Encoded { seq, opens_segment, samples, samples_left_out })
+    }
+
+    fn build(&self, seq: Seq, out: &mut Vec<u8>) -> Result<(), FrameError> {
+        let pending = &self.pending;
+        let header = Header {
+            seq,
+            nonce: self.origin.nonce,
+            boot: if pending.opens_segment { self.origin.boot } else { BootId::default() },
+            complete_through: pending.complete_through,
+            sections: pending.parts.len() as u32,
+            opens_segment: pending.opens_segment,
+        };
+        let has_texts = pending.parts.iter().any(|part| part.packing == Packing::Zstd);
+        let packing = if has_texts { Packing::Zstd } else { Packing::Plain };
+        frame::build(&header, &pending.sections, packing, out)
     }
 }
 

@@ -22,6 +22,8 @@ const TABLES: u32 = 14;
 /// Bytes before and after the sections at most: two and two fixed, five numbers of five, one of
 /// ten, nonce, boot, CRC.
 const FRAMING: usize = 4 + 5 * 5 + 10 + 8 + 16 + 4;
+/// Bytes of sections, as stored, that surely fit a frame.
+pub(super) const ROOM: usize = limit::FRAME_BYTES - FRAMING;
 
 /// What a frame says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +116,7 @@ impl<'a> Frame<'a> {
             sections,
             opens_segment,
         };
-        if stored_len > limit::FRAME_BYTES - FRAMING {
+        if stored_len > ROOM {
             return Err(too_large(header.seq, stored_len, limit::FRAME_BYTES));
         }
         let stored = reader.take(stored_len).map_err(broken)?;
@@ -260,7 +262,7 @@ pub fn build(
     };
     let packed = packed.filter(|packed| packed.len() < sections.len());
     let stored = packed.as_deref().unwrap_or(sections);
-    if stored.len() > limit::FRAME_BYTES - FRAMING {
+    if stored.len() > ROOM {
         return Err(too_large(header.seq, stored.len() + FRAMING, limit::FRAME_BYTES));
     }
     let start = out.len();
@@ -287,7 +289,7 @@ pub fn build(
 
 /// What compresses is made anew each time: that is rare, and its tables are as large as much else
 /// that shipping holds.
-fn compressed(sections: &[u8]) -> Vec<u8> {
+pub(super) fn compressed(sections: &[u8]) -> Vec<u8> {
     const VALID: &str = "invariant: zstd can be set up";
     let mut compressor = zstd::bulk::Compressor::new(LEVEL).expect(VALID);
     let tables = [CParameter::HashLog(TABLES), CParameter::ChainLog(TABLES)];
