@@ -21,6 +21,8 @@ use bellwether_platform::clock::{Clock, Exchange};
 use bellwether_platform::stop::Stopper;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::pure::config::{COLLECTORS_MAX, CollectorPlan, SpoolSync};
@@ -38,7 +40,7 @@ pub use report::{CollectorReport, Counted, Declared, ShipReport};
 const TICK: Duration = Duration::from_millis(1500);
 /// Questions that wait.
 const ASKS: usize = 16;
-/// How long a start waits for the collectors' time.
+/// How long a start waits for a collector's time, all being asked at once.
 const ASK_TIME: Duration = Duration::from_secs(2);
 /// After the last row, so long may acknowledgements and the goodbye take.
 const GRACE: Duration = Duration::from_secs(5);
@@ -199,27 +201,31 @@ impl Ship {
         old.iter().for_each(|lane| self.metrics.forget(&lane.plan.url));
     }
 
-    /// Asks the collectors for the time before the first row is stamped, within two seconds: a
+    /// Asks all collectors at once for the time before the first row is stamped, for two seconds: a
     /// host whose date is ahead would else be silent until the date has come.
     pub async fn ask_time(&mut self) {
-        let asking = async {
-            for lane in 0..self.lanes.len() {
-                let Some(client) = self.lanes.get_mut(lane).and_then(|lane| lane.client.as_mut())
-                else {
-                    continue;
-                };
-                let body = self.drive.hello();
-                let sent = self.clock.now().mono;
-                let result = client.post(body).await;
-                let got = self.clock.now().mono;
-                match result {
-                    Ok(answered) => self.observe(lane, &answered.answer, sent, got),
-                    Err(error) => debug!(%error, "no time from the collector"),
-                }
+        let mut asking = JoinSet::new();
+        for (number, lane) in self.lanes.iter_mut().enumerate() {
+            let Some(mut client) = lane.client.take() else { continue };
+            let (body, clock) = (self.drive.hello(), self.clock.clone());
+            asking.spawn(async move {
+                let sent = clock.now().mono;
+                let result = timeout(ASK_TIME, client.post(body)).await;
+                (number, client, result, sent, clock.now().mono)
+            });
+        }
+        while let Some(asked) = asking.join_next().await {
+            let (number, client, result, sent, got) =
+                asked.expect("invariant: who asks does not panic");
+            if let Some(lane) = self.lanes.get_mut(number) {
+                lane.client = Some(client);
             }
-        };
-        if tokio::time::timeout(ASK_TIME, asking).await.is_err() {
-            warn!("no time from a collector yet; starting with the host's");
+            let url = self.lanes.get(number).map_or("", |lane| &lane.plan.url);
+            match result {
+                Ok(Ok(answered)) => self.observe(number, &answered.answer, sent, got),
+                Ok(Err(error)) => debug!(collector = url, %error, "no time from the collector"),
+                Err(_) => warn!(collector = url, "no time from the collector yet"),
+            }
         }
         self.clock.begin();
     }
@@ -406,3 +412,6 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,27 +1,18 @@
-use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_model::id::{AgentId, BootId, Incarnation, Nonce};
+use bellwether_model::id::{BootId, Incarnation, Nonce};
 use bellwether_model::label::{LabelSet, METRIC_NAME};
 use bellwether_model::series::{MetricType, ValueKind};
-use bellwether_model::time::{Mono, Nanos, Timestamp};
+use bellwether_model::time::Timestamp;
 use bellwether_model::wire::decode::{Decoder, Purpose};
 use bellwether_model::wire::frame::{Frame, Inflater};
 use bellwether_model::wire::table::{ColumnIndex, ColumnSpec, Table};
-use bellwether_platform::clock::{Clock, Reading};
-use bellwether_platform::dial::Way;
-use bellwether_platform::disk::sim::SimDisk;
 use bellwether_platform::stop;
-use bellwether_platform::tls::ClientFiles;
-use prometheus::Registry;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::pure::config::{CollectorPlan, SpoolSync};
-use crate::pure::input::Facts;
-use crate::pure::ship::backlog::Bounds;
-use crate::shell::ship::{Ask, Counted, Ship, ShipMetrics, ShipReport};
-use crate::shell::spool::{Random, Setup, Spool};
+use crate::shell::ship::tests::shipping;
+use crate::shell::ship::{Ask, Counted, ShipReport};
 
 const HOST: GroupId = GroupId(0);
 const LARGE: GroupId = GroupId(64);
@@ -156,34 +147,10 @@ fn the_newest_that_shipping_asks_is_done() {
     assert_eq!(header(&mut sink, 5), (false, 2, 2));
 }
 
-/// A spool of its own, shipping to a collector that is not there.
-fn ship() -> (Frames, Ship) {
-    let setup = Setup {
-        dir: "/state".into(),
-        bounds: Bounds { bytes_max: 64 << 20, age_max: Duration::from_secs(3600) },
-        sync: SpoolSync::Auto,
-        machine: String::new(),
-        boot: BootId::default(),
-    };
-    let random = Random { agent: AgentId([1; 16]), nonce: Nonce(1) };
-    let spool = Spool::open(Arc::new(SimDisk::new(1)), setup, random).unwrap();
-    let (sink, feed) = frames(spool.origin());
-    let metrics = ShipMetrics::new(&Registry::new(), Arc::clone(&Facts::default().own));
-    let plan = CollectorPlan {
-        url: "http://127.0.0.1:1".to_owned(),
-        token: None,
-        tls: ClientFiles::default(),
-        server_name: None,
-        way: Way::Direct,
-    };
-    let reading = Reading { mono: Mono::default(), system: Nanos(0) };
-    let (clock, _) = Clock::manual_agent(reading);
-    (sink, Ship::new(spool, clock, &[plan], feed, metrics).unwrap())
-}
-
 #[tokio::test]
 async fn the_account_has_what_was_never_made() {
-    let (mut sink, ship) = ship();
+    let nobody = "http://127.0.0.1:1".to_owned();
+    let (mut sink, ship, _time) = shipping(&[nobody]);
     let (asks, stopper) = (ship.asks(), stop::stop().0);
     let account = async |samples| -> ShipReport {
         loop {
