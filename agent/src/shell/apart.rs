@@ -5,17 +5,21 @@
 //! [`PATIENCE`], the next tick starts another thread, which takes over what waits; the one that
 //! hangs is left to itself and goes on when its answer comes. Threads without work wait for more,
 //! one of them; the others end. A question is asked once at a time, so that nothing here grows
-//! beyond the files an input asks for. Threads are never joined: one that hangs ends with the
+//! beyond the files an input asks for: who asks again while a thread is at it, also after a
+//! reload, gets that thread's answer. Threads are never joined: one that hangs ends with the
 //! process.
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
 use bellwether_model::time::Mono;
 use bellwether_platform::clock::Clock;
+
+use crate::pure::files::Source;
 
 /// How long a question may keep those behind it waiting.
 pub const PATIENCE: Duration = Duration::from_millis(500);
@@ -27,10 +31,24 @@ const STACK_BYTES: usize = 128 << 10;
 /// What to do on such a thread.
 pub type Call = Box<dyn FnOnce() -> io::Result<Vec<u8>> + Send>;
 
-/// A question: which file it is about and how to learn the answer.
+/// What a question is about, whoever asks.
+pub type Subject = (Source, PathBuf);
+
+/// A question: what it is about, which file wants the answer and how to learn it.
 struct Question {
+    subject: Subject,
     file: AskedFile,
     call: Call,
+}
+
+/// A thread.
+struct Thread {
+    number: u64,
+    /// Since when it has been at its question; `None` for one that waits for more.
+    since: Option<Mono>,
+    subject: Option<Subject>,
+    /// Which file wants the answer; none since a reload.
+    file: Option<AskedFile>,
 }
 
 /// A file and the serial that tells it from another with its number.
@@ -71,8 +89,7 @@ struct Shared {
 struct State {
     waiting: VecDeque<Question>,
     answers: Vec<Answer>,
-    /// Since when each thread has been at its question; `None` for one that waits for more.
-    threads: Vec<(u64, Option<Mono>)>,
+    threads: Vec<Thread>,
     started: u64,
     is_over: bool,
 }
@@ -92,9 +109,28 @@ impl Apart {
         Apart { shared: Arc::new(shared), clock }
     }
 
-    /// Puts a question behind those that wait.
-    pub fn ask(&self, file: AskedFile, call: Call) {
-        self.shared.lock().waiting.push_back(Question { file, call });
+    /// Puts a question behind those that wait, if nobody is at it.
+    pub fn ask(&self, file: AskedFile, subject: Subject, call: Call) {
+        let mut state = self.shared.lock();
+        let is_it = |thread: &&mut Thread| thread.subject.as_ref() == Some(&subject);
+        match state.threads.iter_mut().find(is_it) {
+            Some(thread) => thread.file = Some(file),
+            None => state.waiting.push_back(Question { subject, file, call }),
+        }
+    }
+
+    /// Nobody wants what was asked, until it is asked again.
+    pub fn forget(&self) {
+        let mut state = self.shared.lock();
+        state.waiting.clear();
+        state.answers.clear();
+        state.threads.iter_mut().for_each(|thread| thread.file = None);
+    }
+
+    /// Whether no thread is at a question.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.shared.lock().is_idle()
     }
 
     /// Sees that somebody works on what waits.
@@ -104,10 +140,10 @@ impl Apart {
             return;
         }
         let hangs = |since: &Option<Mono>| since.is_some_and(|at| now.since(at) >= PATIENCE);
-        if state.threads.iter().any(|(_, since)| since.is_none()) {
+        if state.threads.iter().any(|thread| thread.since.is_none()) {
             self.shared.asked.notify_one();
         } else if state.threads.len() < THREADS_MAX
-            && state.threads.iter().all(|(_, since)| hangs(since))
+            && state.threads.iter().all(|thread| hangs(&thread.since))
         {
             state.started += 1;
             let number = state.started;
@@ -115,7 +151,8 @@ impl Apart {
             let builder = Builder::new().name("apart".to_owned()).stack_size(STACK_BYTES);
             // Without a thread the questions wait, and are stuck when their time is over.
             if builder.spawn(move || shared.work(number, &clock)).is_ok() {
-                state.threads.push((number, Some(now)));
+                let since = Some(now);
+                state.threads.push(Thread { number, since, subject: None, file: None });
             }
         }
     }
@@ -153,13 +190,11 @@ impl Drop for Apart {
 
 impl State {
     fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.threads.iter().all(|(_, since)| since.is_none())
+        self.waiting.is_empty() && self.threads.iter().all(|thread| thread.since.is_none())
     }
 
-    fn set_since(&mut self, number: u64, since: Option<Mono>) {
-        for (_, place) in self.threads.iter_mut().filter(|(thread, _)| *thread == number) {
-            *place = since;
-        }
+    fn thread(&mut self, number: u64) -> Option<&mut Thread> {
+        self.threads.iter_mut().find(|thread| thread.number == number)
     }
 }
 
@@ -172,24 +207,35 @@ impl Shared {
     fn work(&self, number: u64, clock: &Clock) {
         let mut state = self.lock();
         while !state.is_over {
-            let Some(Question { file, call }) = state.waiting.pop_front() else {
-                if state.threads.iter().any(|(_, since)| since.is_none()) {
+            let Some(Question { subject, file, call }) = state.waiting.pop_front() else {
+                if state.threads.iter().any(|thread| thread.since.is_none()) {
                     break;
                 }
-                state.set_since(number, None);
+                if let Some(thread) = state.thread(number) {
+                    thread.since = None;
+                }
                 self.idle.notify_all();
                 state = self.asked.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let begun = clock.now().mono;
-            state.set_since(number, Some(begun));
+            if let Some(thread) = state.thread(number) {
+                let (since, subject, file) = (Some(begun), Some(subject), Some(file));
+                *thread = Thread { number, since, subject, file };
+            }
             drop(state);
             let bytes = call();
             let took = clock.now().mono.since(begun);
             state = self.lock();
-            state.answers.push(Answer { file, bytes, took });
+            let asker = state.thread(number).and_then(|thread| {
+                thread.subject = None;
+                thread.file.take()
+            });
+            if let Some(file) = asker {
+                state.answers.push(Answer { file, bytes, took });
+            }
         }
-        state.threads.retain(|(thread, _)| *thread != number);
+        state.threads.retain(|thread| thread.number != number);
         self.idle.notify_all();
     }
 }

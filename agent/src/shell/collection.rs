@@ -19,7 +19,7 @@ use crate::pure::columns::{Column, Owned, Row};
 use crate::pure::config::InputPlan;
 use crate::pure::family::{Family, FamilySpec, seconds};
 use crate::pure::files::{Asks, DueApart, Files};
-use crate::pure::input::{Collect, Facts, Input, InputError, Pace, Setup};
+use crate::pure::input::{Collect, Facts, INPUTS, Input, InputError, InputSpec, Pace, Setup};
 use crate::shell::host::Host;
 use crate::shell::targets::{ScrapeTally, Targets};
 
@@ -107,6 +107,8 @@ pub struct Collection {
 
 struct Running {
     plan: InputPlan,
+    /// Its place among all inputs there are, the same after a reload.
+    place: usize,
     group: usize,
     input: Box<dyn Input>,
     owned: Owned,
@@ -164,9 +166,12 @@ impl Collection {
             let Some(Group { table, .. }) = groups.get_mut(group) else { continue };
             let mut row = Row::new(table, &mut own);
             let label = [("collector", plan.spec.name)];
+            let is_it = |spec: &InputSpec| spec.name == plan.spec.name;
+            let place = INPUTS.iter().position(is_it).unwrap_or(INPUTS.len() + number);
             inputs.push(Running {
                 group,
-                input: make(plan, &mut files, number, &facts),
+                place,
+                input: make(plan, &mut files, place, &facts),
                 owned: Owned::new(plan.series_max),
                 failures: 0,
                 apart: Duration::ZERO,
@@ -229,7 +234,8 @@ impl Collection {
     /// Takes over from a collection of an earlier configuration: of its groups, those that this one
     /// lacks end with the next row.
     pub fn succeed(&mut self, old: Collection) {
-        let Collection { targets, groups: theirs, .. } = old;
+        let Collection { targets, groups: theirs, host, .. } = old;
+        self.host.succeed(host);
         let ids: Vec<GroupId> = theirs.iter().map(|group| group.id).collect();
         let target = self.groups.first().map(|group| group.table.target().clone());
         let own = self.groups.len() - self.targets.groups_len();
@@ -281,9 +287,11 @@ impl Collection {
         self.row += 1;
         let mut now = self.clock.now();
         for number in 0..self.inputs.len() {
-            if self.inputs.get(number).is_some_and(|input| input.plan.spec.pace == Pace::Slow) {
+            let Some(input) = self.inputs.get(number) else { break };
+            let place = input.place;
+            if input.plan.spec.pace == Pace::Slow {
                 now = self.fill(number, now, &mut Collected::default());
-                self.host.ask_apart(&mut self.files, number, DueApart::New, now.mono);
+                self.host.ask_apart(&mut self.files, place, DueApart::New, now.mono);
             }
         }
     }
@@ -341,15 +349,15 @@ impl Collection {
         let base = i64::try_from(self.base.as_millis()).unwrap_or(i64::MAX);
         let next = Timestamp(tick.0.saturating_add(base));
         let Collection { inputs, groups, files, host, .. } = self;
-        for (number, running) in inputs.iter_mut().enumerate() {
+        for running in inputs {
             let Some(group) = groups.get(running.group) else { continue };
             let due = match (group.due, group.is_due(next)) {
                 (_, true) => DueApart::All,
                 (true, _) => DueApart::New,
                 _ => continue,
             };
-            running.apart += host.take_answers(files, number, self.row, now);
-            host.ask_apart(files, number, due, now);
+            running.apart += host.take_answers(files, running.place, self.row, now);
+            host.ask_apart(files, running.place, due, now);
         }
         self.host.tend(now);
     }
@@ -359,15 +367,16 @@ impl Collection {
         let Collection { inputs, groups, files, host, clock, facts, .. } = self;
         let Some(running) = inputs.get_mut(number) else { return now };
         let Some(group) = groups.get_mut(running.group) else { return now };
-        running.apart += host.take_answers(files, number, self.row, now.mono);
+        let place = running.place;
+        running.apart += host.take_answers(files, place, self.row, now.mono);
         let refused = running.owned.refused();
         let mut result = Ok(());
         for _ in 0..CALLS_MAX {
-            host.read(files, number, self.row, now.mono);
+            host.read(files, place, self.row, now.mono);
             let row = Row::new(&mut group.table, &mut running.owned);
-            let mut at = Collect { now, files: Asks::new(files, number), row };
+            let mut at = Collect { now, files: Asks::new(files, place), row };
             result = running.input.collect(&mut at);
-            if result.is_err() || !files.has_unread(number) {
+            if result.is_err() || !files.has_unread(place) {
                 break;
             }
         }
@@ -382,7 +391,7 @@ impl Collection {
         match result {
             Ok(()) => running.failures = 0,
             Err(error) => {
-                running.fail(number, &mut group.table, files, facts);
+                running.fail(&mut group.table, files, facts);
                 if error != InputError::Absent {
                     collected.failed.push((running.plan.spec.name, error));
                 }
@@ -424,19 +433,19 @@ impl Group {
 }
 
 impl Running {
-    fn fail(&mut self, number: usize, table: &mut Table, files: &mut Files, facts: &Facts) {
+    fn fail(&mut self, table: &mut Table, files: &mut Files, facts: &Facts) {
         self.owned.blank(table);
         self.failures += 1;
         if self.failures == FAILURES_MAX {
             self.owned.end_all(table);
-            files.release_all(number);
-            self.input = make(&self.plan, files, number, facts);
+            files.release_all(self.place);
+            self.input = make(&self.plan, files, self.place, facts);
         }
     }
 }
 
-fn make(plan: &InputPlan, files: &mut Files, number: usize, facts: &Facts) -> Box<dyn Input> {
-    let files = Asks::new(files, number);
+fn make(plan: &InputPlan, files: &mut Files, place: usize, facts: &Facts) -> Box<dyn Input> {
+    let files = Asks::new(files, place);
     let mut setup = Setup { files, filters: plan.filters.clone(), facts: facts.clone() };
     (plan.spec.make)(&mut setup)
 }

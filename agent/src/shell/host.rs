@@ -19,7 +19,7 @@ use bellwether_platform::small_file::open_at_once;
 use rustix::io::Errno;
 
 use crate::pure::files::{ANSWER_MAX, DueApart, File, Files, ReadError, Refresh, Root, Source};
-use crate::shell::apart::{Answer, Apart, AskedFile, Call};
+use crate::shell::apart::{Answer, Apart, AskedFile, Call, Subject};
 use crate::shell::calls::Calls;
 use crate::shell::reader::{BUFFER_BYTES, Hung, Job, Reader, Reading};
 
@@ -106,11 +106,11 @@ impl Host {
             else {
                 continue;
             };
-            let call = self.call(file);
+            let (subject, call) = self.call(file);
             file.awaits(now);
             let clock = &self.clock;
             let apart = self.apart.entry(input).or_insert_with(|| Apart::new(clock.clone()));
-            apart.ask(AskedFile { number, serial: file.serial() }, call);
+            apart.ask(AskedFile { number, serial: file.serial() }, subject, call);
         }
         self.tend(now);
     }
@@ -178,15 +178,27 @@ impl Host {
         self.hung.values().any(|hung| !hung.is_over())
     }
 
-    fn call(&self, file: &File) -> Call {
+    fn call(&self, file: &File) -> (Subject, Call) {
         let path = self.roots.path(file.root(), file.path());
-        match file.source() {
+        let subject = (file.source(), path.clone());
+        let call: Call = match file.source() {
             Source::SpaceApart => {
                 let space = Arc::clone(&self.calls.space);
                 Box::new(move || space(&path))
             }
             _ => Box::new(move || read_small(&path)),
-        }
+        };
+        (subject, call)
+    }
+
+    /// Takes over from the host of an earlier configuration, whose inputs have the same numbers,
+    /// the threads that hang: nobody is sent after them as long as they do.
+    pub fn succeed(&mut self, old: Host) {
+        let Host { apart, reader, hung, .. } = old;
+        self.apart = apart;
+        self.apart.retain(|_, apart| !apart.is_idle());
+        self.apart.values().for_each(Apart::forget);
+        (self.reader, self.hung) = (reader, hung);
     }
 
     /// Reads what an input has asked for and is due for the row `row`. What does not answer in

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use crate::shell::collection::Report;
@@ -25,6 +25,8 @@ use crate::shell::ship::{Ask, ShipReport};
 
 /// The socket's name in the agent's directory.
 pub const SOCKET: &str = "status.sock";
+/// After an error of accept, so long for the process to give files back.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Whoever asks must take the answer in this time.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
@@ -135,7 +137,10 @@ impl StatusSource {
                 accepted = listener.accept() => accepted,
                 () = stop.stopped() => break,
             };
-            let Ok((mut stream, _)) = accepted else { continue };
+            let Ok((mut stream, _)) = accepted else {
+                sleep(ACCEPT_REST).await;
+                continue;
+            };
             let answer = async {
                 let json = self.json().await.unwrap_or_default();
                 // Whoever has gone needs no answer.

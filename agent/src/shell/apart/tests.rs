@@ -17,6 +17,10 @@ fn file(number: u32) -> AskedFile {
     AskedFile { number, serial: 1 }
 }
 
+fn subject(number: u32) -> Subject {
+    (Source::SpaceApart, number.to_string().into())
+}
+
 fn numbers(apart: &Apart) -> Vec<u32> {
     let mut answers = Vec::new();
     apart.take_answers(&mut answers);
@@ -28,7 +32,7 @@ fn one_thread_answers_in_order_and_waits_for_more() {
     let (apart, clock, _time) = apart();
     for round in 0..3 {
         for number in 0..3 {
-            apart.ask(file(number), Box::new(move || Ok(vec![round])));
+            apart.ask(file(number), subject(number), Box::new(move || Ok(vec![round])));
         }
         apart.tend(clock.now().mono);
         assert!(apart.wait(LONG));
@@ -44,13 +48,14 @@ fn another_takes_over_from_one_that_hangs_until_it_answers() {
     let (begun, begins) = mpsc::channel();
     apart.ask(
         file(7),
+        subject(7),
         Box::new(move || {
             begun.send(()).unwrap();
             assert!(hang.recv().is_err());
             Ok(Vec::new())
         }),
     );
-    apart.ask(file(8), Box::new(|| Ok(Vec::new())));
+    apart.ask(file(8), subject(8), Box::new(|| Ok(Vec::new())));
     apart.tend(clock.now().mono);
     begins.recv().unwrap();
     apart.tend(clock.now().mono);
@@ -62,7 +67,7 @@ fn another_takes_over_from_one_that_hangs_until_it_answers() {
     }
     assert_eq!(numbers(&apart), [8]);
     // What comes later needs no third thread.
-    apart.ask(file(9), Box::new(|| Err(io::ErrorKind::NotFound.into())));
+    apart.ask(file(9), subject(9), Box::new(|| Err(io::ErrorKind::NotFound.into())));
     apart.tend(clock.now().mono);
     while apart.shared.lock().answers.is_empty() {
         assert!(!apart.wait(Duration::from_millis(1)));
@@ -85,7 +90,7 @@ fn threads_are_bounded_however_many_questions_hang() {
             assert!(hang.lock().unwrap().recv().is_err());
             Ok(Vec::new())
         };
-        apart.ask(file(number), Box::new(call));
+        apart.ask(file(number), subject(number), Box::new(call));
     }
     for _ in 0..hangs {
         apart.tend(clock.now().mono);
@@ -100,4 +105,29 @@ fn threads_are_bounded_however_many_questions_hang() {
     all.sort_unstable();
     assert_eq!(all, (0..hangs).collect::<Vec<_>>());
     assert!(apart.shared.lock().threads.len() <= 1, "those without work have ended");
+}
+
+#[test]
+fn who_asks_what_a_thread_is_at_gets_its_answer() {
+    let (apart, clock, time) = apart();
+    let (release, hang) = mpsc::channel::<()>();
+    let hang = move || {
+        assert!(hang.recv().is_err());
+        Ok(b"late".to_vec())
+    };
+    apart.ask(file(7), subject(1), Box::new(hang));
+    apart.tend(clock.now().mono);
+    while !apart.shared.lock().waiting.is_empty() {
+        std::thread::yield_now();
+    }
+    for number in 1..100 {
+        apart.forget();
+        apart.ask(file(number), subject(1), Box::new(|| Ok(Vec::new())));
+        time.advance(PATIENCE);
+        apart.tend(clock.now().mono);
+    }
+    assert_eq!(apart.shared.lock().started, 1);
+    drop(release);
+    assert!(apart.wait(LONG));
+    assert_eq!(numbers(&apart), [99]);
 }

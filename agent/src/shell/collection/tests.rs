@@ -278,6 +278,55 @@ fn an_input_that_hangs_fails_alone_and_goes_on_when_it_is_answered() {
     assert_eq!(values(&collection)["node_timex_status"], 1.0);
 }
 
+/// What hangs is known to be at it over any number of reloads: nobody else is sent after it, and
+/// its answer is taken when it comes.
+#[test]
+fn what_hangs_costs_no_further_thread_at_a_reload() {
+    let host = FakeHost::new("hangs-reloaded");
+    fs::create_dir_all(host.root.join("1")).unwrap();
+    host.write("1/mountinfo", "1 1 8:1 / /hangs rw - ext4 /dev/a rw\n");
+    let ((asked, asks), (answer, answers)) = (mpsc::channel(), mpsc::channel::<()>());
+    let answers = Mutex::new(answers);
+    let clock = move || {
+        asked.send(()).unwrap();
+        answers.lock().unwrap().recv().unwrap();
+        Ok(vec!["1"; 17].join(" ").into_bytes())
+    };
+    let (calls, release, begins) = hanging();
+    let calls = Calls { clock: Arc::new(clock), ..calls };
+    let plans = [plan("filesystem"), plan("timex")];
+    let mut collection = host.collection_with(&plans, calls.clone());
+    collection.prime();
+    begins.recv().unwrap();
+    collection.collect(Timestamp(0));
+    // Inputs stand in another order, one of them is gone for a while, and it hangs on.
+    let swapped = [plan("timex"), plan("filesystem")];
+    for (reload, plans) in (1..).zip([&swapped[..], &swapped[..1], &plans[..], &swapped[1..]]) {
+        let mut next = host.collection_with(plans, calls.clone());
+        next.succeed(collection);
+        next.prime();
+        collection = next;
+        for second in (15..=30).step_by(5) {
+            host.time.advance(Duration::from_secs(5));
+            collection.collect(Timestamp(60_000 * reload + 1000 * second));
+        }
+        assert!(collection.host.is_hung(), "reload {reload}");
+    }
+    let marked = |collection: &Collection| {
+        let values = values(collection);
+        values.keys().any(|name| name.contains("device_error=\"mountpoint timeout\""))
+    };
+    assert!(marked(&collection));
+    assert_eq!((asks.try_iter().count(), begins.try_iter().count()), (1, 0));
+    (0..2).for_each(|_| answer.send(()).unwrap());
+    release.send(()).unwrap();
+    collection.wait_apart();
+    host.time.advance(Duration::from_secs(15));
+    collection.collect(Timestamp(600_000));
+    assert!(!marked(&collection));
+    assert!(values(&collection).keys().any(|name| name.starts_with("node_filesystem_size_bytes")));
+}
+
 /// Targets that nobody probes; results are handed in.
 fn targets(section: &str) -> Vec<TargetPlan> {
     let text = format!("inputs: {{probe: {{{section}}}}}\n");
