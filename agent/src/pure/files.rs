@@ -6,9 +6,11 @@
 //!
 //! What may hang is read *apart*, on a thread of its own, shortly before the row that needs it.
 //! Until the answer comes the bytes are those read before; after [`ANSWER_MAX`] it is stuck, and
-//! asked again only once the answer has come after all.
+//! asked again only once the answer has come after all. What an input reads that has turned out to
+//! be slow is read so too, from the second reading on: its rows then hold what was read a tick
+//! before, and nobody waits for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_model::time::Mono;
@@ -111,6 +113,8 @@ pub struct File {
     state: State,
     /// Since when an answer from apart is awaited.
     awaited: Option<Mono>,
+    /// Whether an input that asked for it is slow.
+    is_slow: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -151,6 +155,17 @@ impl File {
         self.serial
     }
 
+    /// Whether an input that asked for it is slow.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        self.is_slow
+    }
+
+    /// Whether it is read apart: what never was read is waited for, unless it may hang.
+    fn is_apart(&self) -> bool {
+        self.source.is_apart() || (self.is_slow && self.state != State::Unread)
+    }
+
     /// The buffer to read into, kept from reading to reading.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -160,7 +175,7 @@ impl File {
     #[must_use]
     pub fn is_due(&self, row: u64, now: Mono) -> bool {
         match (self.state, self.refresh) {
-            _ if self.source.is_apart() => false,
+            _ if self.is_apart() || self.awaited.is_some() => false,
             (State::Unread, _) => true,
             (State::Failed { row: tried, again, .. }, _) => tried != row && now >= again,
             (State::Read { row: read, .. }, Refresh::EachRow) => read != row,
@@ -172,11 +187,18 @@ impl File {
     /// Whether it must be asked for apart at `now`: for the first time, or for the row to come.
     #[must_use]
     pub fn is_due_apart(&self, due: DueApart, now: Mono) -> bool {
-        self.source.is_apart()
+        self.is_apart()
             && self.awaited.is_none()
             && match self.state {
                 State::Unread => true,
-                State::Read { .. } => due == DueApart::All,
+                State::Read { at, .. } => {
+                    due == DueApart::All
+                        && match self.refresh {
+                            Refresh::EachRow => true,
+                            Refresh::Every(age) => now.since(at) >= age,
+                            Refresh::Once => false,
+                        }
+                }
                 State::Failed { again, .. } => due == DueApart::All && now >= again,
             }
     }
@@ -235,6 +257,8 @@ pub struct Files {
     by_path: BTreeMap<(Source, Root, Box<str>), u32>,
     /// For each input the numbers of what it asked for.
     asked: Vec<Vec<u32>>,
+    /// Inputs that turned out to be slow.
+    slow: BTreeSet<usize>,
     serial: u64,
     released: bool,
 }
@@ -261,8 +285,28 @@ impl Files {
     /// read apart.
     #[must_use]
     pub fn has_unread(&self, input: usize) -> bool {
-        let is_unread = |f: &File| f.state == State::Unread && !f.source.is_apart();
+        let is_unread = |f: &File| f.state == State::Unread && !f.is_apart();
         self.asked(input).iter().any(|number| self.file(*number).is_some_and(is_unread))
+    }
+
+    /// Whether an input is slow.
+    #[must_use]
+    pub fn is_slow(&self, input: usize) -> bool {
+        self.slow.contains(&input)
+    }
+
+    /// An input is slow from now on, or is not any more.
+    pub fn set_slow(&mut self, input: usize, is_slow: bool) {
+        let has_changed = if is_slow { self.slow.insert(input) } else { self.slow.remove(&input) };
+        if !has_changed && !is_slow {
+            return;
+        }
+        for place in 0..self.asked(input).len() {
+            let number = self.asked(input).get(place).copied();
+            if let Some(file) = number.and_then(|number| self.file_mut(number)) {
+                file.is_slow = is_slow;
+            }
+        }
     }
 
     /// Whether files were released since the last call.
@@ -284,6 +328,7 @@ impl Files {
         (root, path): (Root, &str),
         refresh: Refresh,
     ) -> FileId {
+        let is_slow = self.is_slow(input);
         let number = match self.by_path.get(&(source, root, Box::from(path))) {
             Some(number) => *number,
             None => match self.place() {
@@ -297,6 +342,7 @@ impl Files {
         if let Some(file) = self.file_mut(number) {
             file.inputs += 1;
             file.refresh = file.refresh.min(refresh);
+            file.is_slow |= is_slow;
         }
         if self.asked.len() <= input {
             self.asked.resize_with(input + 1, Vec::new);
@@ -332,6 +378,7 @@ impl Files {
             readings: 0,
             state: State::Unread,
             awaited: None,
+            is_slow: false,
         };
         self.by_path.insert((source, root, path.into()), number);
         match self.files.get_mut(number as usize) {
@@ -497,6 +544,35 @@ mod tests {
         let asks = Asks::new(&mut files, 0);
         assert_eq!(asks.bytes(id), Err(ReadError::Missing));
         assert_eq!(asks.needed(id).unwrap_err().to_string(), "gone: no such file");
+    }
+
+    #[test]
+    fn what_a_slow_input_has_read_once_is_read_apart() {
+        let mut files = Files::default();
+        let mut asks = Asks::new(&mut files, 0);
+        asks.ask(Root::Proc, "row", Refresh::EachRow);
+        asks.ask(Root::Proc, "minute", Refresh::Every(Duration::from_secs(60)));
+        asks.ask(Root::Proc, "once", Refresh::Once);
+        asks.ask(Root::Proc, "new", Refresh::EachRow);
+        for number in 0..3 {
+            files.file_mut(number).unwrap().was_read(1, at(1));
+        }
+        files.set_slow(0, true);
+        let due = |files: &Files, row, now| -> Vec<(bool, bool)> {
+            let file = |number| files.file(number).unwrap();
+            let of = |file: &File| (file.is_due(row, now), file.is_due_apart(DueApart::All, now));
+            (0..4).map(|number| of(file(number))).collect()
+        };
+        let (wait, apart, rest) = ((true, false), (false, true), (false, false));
+        assert_eq!(due(&files, 2, at(2)), [apart, rest, rest, wait]);
+        assert_eq!(due(&files, 3, at(61)), [apart, apart, rest, wait]);
+        assert!(files.has_unread(0));
+        // While an answer is on its way nobody reads beside it.
+        files.file_mut(0).unwrap().awaits(at(61));
+        files.set_slow(0, false);
+        assert_eq!(due(&files, 3, at(61)), [rest, wait, rest, wait]);
+        files.file_mut(0).unwrap().answered();
+        assert_eq!(due(&files, 3, at(61)), [wait, wait, rest, wait]);
     }
 
     #[test]

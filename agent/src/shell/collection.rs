@@ -285,6 +285,7 @@ impl Collection {
     /// Lets the slow inputs find out what they need before their first row.
     pub fn prime(&mut self) {
         self.row += 1;
+        self.host.begin_tick();
         let mut now = self.clock.now();
         for number in 0..self.inputs.len() {
             let Some(input) = self.inputs.get(number) else { break };
@@ -305,6 +306,7 @@ impl Collection {
     /// has a row of every slow input.
     pub fn collect(&mut self, tick: Timestamp) -> Collected {
         self.row += 1;
+        self.host.begin_tick();
         if self.has_collected {
             self.groups.truncate(self.groups.len() - std::mem::take(&mut self.buried));
         }

@@ -4,6 +4,11 @@
 //! an error closes it, and it is opened once more at once, since a device may have been replaced.
 //! A thread reads, and is waited for only so long, see [`crate::shell::reader`]; what is known to
 //! hang is read by threads of its own before the row, see [`crate::shell::apart`].
+//!
+//! What an input reads that was slow twice in a row is read so too until it is quick again, so that
+//! a tick waits for none but what is new or slow for the first or second time, and for no more than
+//! [`READ_MAX`] in all of what is not new. Who is taken for slow and is not loses nothing: its rows
+//! hold what was read a tick before.
 
 use std::collections::BTreeMap;
 use std::fs::File as OpenFile;
@@ -21,7 +26,7 @@ use rustix::io::Errno;
 use crate::pure::files::{ANSWER_MAX, DueApart, File, Files, ReadError, Refresh, Root, Source};
 use crate::shell::apart::{Answer, Apart, AskedFile, Call, Subject};
 use crate::shell::calls::Calls;
-use crate::shell::reader::{BUFFER_BYTES, Hung, Job, Reader, Reading};
+use crate::shell::reader::{BUFFER_BYTES, Hung, Job, READ_MAX, Reader, Reading};
 
 /// Where the host's trees are mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +58,12 @@ impl Roots {
 
 /// Files kept open at one time; the others are opened for each reading.
 const OPEN_MAX: usize = 400;
+/// An input that takes longer twice in a row is slow; a host's take a millisecond.
+const SLOW: Duration = Duration::from_millis(100);
+/// Once a tick has waited so long, what was read before has to do for the inputs that are left.
+const WAITS: Duration = Duration::from_millis(500);
+/// So many answers within [`SLOW`] in a row make an input quick again.
+const QUICK_ANSWERS: u32 = 10;
 /// From look to look while waiting for what is read apart.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -72,6 +83,10 @@ pub struct Host {
     readings: Vec<Reading>,
     /// The inputs for which a thread hangs.
     hung: BTreeMap<usize, Hung>,
+    /// How long this tick has waited.
+    waited: Duration,
+    /// The inputs whose last reading was slow; of slow ones, how many answers were quick.
+    suspects: BTreeMap<usize, u32>,
 }
 
 struct Kept {
@@ -95,7 +110,14 @@ impl Host {
             reader: None,
             readings: Vec::new(),
             hung: BTreeMap::new(),
+            waited: Duration::ZERO,
+            suspects: BTreeMap::new(),
         }
+    }
+
+    /// A tick begins: it has waited for nothing yet.
+    pub fn begin_tick(&mut self) {
+        self.waited = Duration::ZERO;
     }
 
     /// Asks apart for what an input wants read so, if `due`.
@@ -141,7 +163,7 @@ impl Host {
     ) -> Duration {
         let Some(apart) = self.apart.get(&input) else { return Duration::ZERO };
         apart.take_answers(&mut self.answers);
-        let mut took = Duration::ZERO;
+        let (mut took, mut is_of_slow) = (Duration::ZERO, false);
         for answer in self.answers.drain(..) {
             took += answer.took;
             let AskedFile { number, serial } = answer.file;
@@ -149,6 +171,7 @@ impl Host {
                 continue;
             };
             file.answered();
+            is_of_slow |= file.is_slow();
             match answer.bytes {
                 Ok(bytes) => {
                     replace(file.buffer(), &bytes);
@@ -162,6 +185,9 @@ impl Host {
             if let Some(file) = files.file_mut(number) {
                 file.check_answer(row, now);
             }
+        }
+        if is_of_slow {
+            self.acquit(files, input, took);
         }
         took
     }
@@ -186,7 +212,15 @@ impl Host {
                 let space = Arc::clone(&self.calls.space);
                 Box::new(move || space(&path))
             }
-            _ => Box::new(move || read_small(&path)),
+            Source::TextApart => Box::new(move || read_small(&path)),
+            Source::Clock => {
+                let clock = Arc::clone(&self.calls.clock);
+                Box::new(move || clock())
+            }
+            Source::Text => {
+                let is_proc = file.root() == Root::Proc;
+                Box::new(move || Job::File { open: None, stays: false, path, is_proc }.answer())
+            }
         };
         (subject, call)
     }
@@ -208,6 +242,9 @@ impl Host {
         if self.hung.contains_key(&input) {
             return self.fail(files, input, ReadError::Stuck, row, now);
         }
+        if self.waited >= WAITS {
+            files.set_slow(input, true);
+        }
         for place in 0..files.asked(input).len() {
             let Some(number) = files.asked(input).get(place).copied() else { break };
             let Some(file) = files.file_mut(number).filter(|file| file.is_due(row, now)) else {
@@ -219,20 +256,55 @@ impl Host {
         if self.readings.is_empty() {
             return;
         }
-        match self.carry_out(input) {
-            Ok(true) => self.take_readings(files, row, now),
-            Ok(false) => self.fail(files, input, ReadError::Stuck, row, now),
+        // What was never read is waited for: there is nothing that would have to do.
+        let is_new = files.has_unread(input);
+        let time = if is_new { READ_MAX } else { READ_MAX.saturating_sub(self.waited) };
+        let begun = self.clock.now().mono;
+        let read = self.carry_out(input, time);
+        let took = self.clock.now().mono.since(begun);
+        self.waited += took;
+        match read {
+            Ok(true) => {
+                self.take_readings(files, row, now);
+                self.suspect(files, input, took);
+                if took < SLOW && !is_new {
+                    files.set_slow(input, false);
+                }
+            }
+            Ok(false) => {
+                self.fail(files, input, ReadError::Stuck, row, now);
+                self.suspect(files, input, took.max(SLOW));
+            }
             Err(error) => self.fail(files, input, reason(&error), row, now),
         }
     }
 
+    /// An input that is slow twice in a row is waited for no more.
+    fn suspect(&mut self, files: &mut Files, input: usize, took: Duration) {
+        if took < SLOW {
+            self.suspects.remove(&input);
+        } else if self.suspects.insert(input, 0).is_some() {
+            files.set_slow(input, true);
+        }
+    }
+
+    /// A slow input whose answers are quick for a while is waited for again.
+    fn acquit(&mut self, files: &mut Files, input: usize, took: Duration) {
+        let quick = self.suspects.entry(input).or_default();
+        *quick = if took < SLOW { *quick + 1 } else { 0 };
+        if *quick >= QUICK_ANSWERS {
+            self.suspects.remove(&input);
+            files.set_slow(input, false);
+        }
+    }
+
     /// Lets the thread read; false if it hangs.
-    fn carry_out(&mut self, input: usize) -> IoResult<bool> {
+    fn carry_out(&mut self, input: usize, time: Duration) -> IoResult<bool> {
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => Reader::start()?,
         };
-        match reader.read(&mut self.readings) {
+        match reader.read(&mut self.readings, time) {
             Ok(reader) => self.reader = Some(reader),
             Err(hung) => {
                 self.hung.insert(input, hung);

@@ -1,7 +1,7 @@
 //! One thread that reads files for the sampler, which waits for it only so long.
 //!
-//! An input whose files do not answer in [`READ_MAX`] loses its row, and holds up the others by no
-//! more than that, once: the thread that hangs is left to itself, and the next input gets another.
+//! An input whose files do not answer in the time that a tick has, [`READ_MAX`], loses its row, and
+//! holds up the others by no more than that, once: the thread that hangs is left to itself, and the next input gets another.
 //! The caller asks for nothing of that input until [`Hung::is_over`], so that there is one such
 //! thread for each input at most. Threads are never joined: one that hangs ends with the process.
 
@@ -18,7 +18,7 @@ use bellwether_platform::small_file::open_at_once;
 use crate::pure::files::FILE_BYTES_MAX;
 use crate::shell::calls::Ask;
 
-/// How long the files of one input may take: long enough for a host that is overloaded.
+/// How long a tick waits for files in all: long enough for a host that is overloaded.
 pub const READ_MAX: Duration = Duration::from_secs(1);
 /// First size of a buffer; a page of the kernel's.
 pub const BUFFER_BYTES: usize = 4096;
@@ -55,7 +55,7 @@ pub struct Reading {
     pub result: io::Result<()>,
 }
 
-/// The thread, which waits for work, or hangs no longer than [`Reader::read`] waits.
+/// The thread, which waits for work.
 pub struct Reader(Arc<Shared>);
 
 /// A thread that was left to itself.
@@ -97,11 +97,11 @@ impl Reader {
         Ok(Reader(shared))
     }
 
-    /// Reads; the readings come back as they are done.
+    /// Reads, waiting so long; the readings come back as they are done.
     ///
     /// # Errors
     /// They take too long, and are lost with the thread.
-    pub fn read(self, readings: &mut Vec<Reading>) -> Result<Reader, Hung> {
+    pub fn read(self, readings: &mut Vec<Reading>, time: Duration) -> Result<Reader, Hung> {
         let mut desk = self.0.lock();
         std::mem::swap(&mut desk.readings, readings);
         desk.stage = Stage::Asked;
@@ -109,7 +109,7 @@ impl Reader {
         let (mut desk, _) = self
             .0
             .turned
-            .wait_timeout_while(desk, READ_MAX, |desk| desk.stage == Stage::Asked)
+            .wait_timeout_while(desk, time, |desk| desk.stage == Stage::Asked)
             .unwrap_or_else(PoisonError::into_inner);
         if desk.stage == Stage::Asked {
             desk.stage = Stage::Left;
@@ -171,6 +171,16 @@ impl Shared {
 }
 
 impl Job {
+    /// Does it alone.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn answer(mut self) -> io::Result<Vec<u8>> {
+        let (mut scratch, mut bytes) = (vec![0; BUFFER_BYTES], Vec::new());
+        self.run(&mut scratch, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Reads into `scratch`, then copies: files keep only what they hold.
     fn run(&mut self, scratch: &mut Vec<u8>, bytes: &mut Vec<u8>) -> io::Result<()> {
         bytes.clear();
@@ -249,7 +259,7 @@ mod tests {
             reading(Job::File { open: None, stays, path, is_proc: true })
         };
         let mut readings = vec![file(true), file(false)];
-        let _reader = Reader::start().unwrap().read(&mut readings).ok().unwrap();
+        let _reader = Reader::start().unwrap().read(&mut readings, READ_MAX).ok().unwrap();
         assert!(readings.iter().all(|reading| reading.bytes.ends_with(b"\n")));
         let is_open = |r: &Reading| matches!(r.job, Job::File { open: Some(_), .. });
         assert_eq!(readings.iter().map(is_open).collect::<Vec<_>>(), [true, false]);
@@ -264,9 +274,10 @@ mod tests {
             Ok(Vec::new())
         };
         let mut readings = vec![reading(Job::Call(Arc::new(|| Ok(b"1".to_vec()))))];
-        let reader = Reader::start().unwrap().read(&mut readings).ok().unwrap();
+        let reader = Reader::start().unwrap().read(&mut readings, READ_MAX).ok().unwrap();
         assert_eq!((readings.len(), &*readings[0].bytes), (1, &b"1"[..]));
-        let hung = reader.read(&mut vec![reading(Job::Call(Arc::new(hang)))]).err().unwrap();
+        let mut readings = vec![reading(Job::Call(Arc::new(hang)))];
+        let hung = reader.read(&mut readings, Duration::from_millis(1)).err().unwrap();
         assert!(!hung.is_over());
         release.send(()).unwrap();
         while !hung.is_over() {

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use bellwether_model::exposition;
@@ -276,6 +277,97 @@ fn an_input_that_hangs_fails_alone_and_goes_on_when_it_is_answered() {
     host.time.advance(Duration::from_secs(60));
     assert_eq!(collection.collect(Timestamp(135_000)).failed, []);
     assert_eq!(values(&collection)["node_timex_status"], 1.0);
+}
+
+#[test]
+fn a_mount_that_was_good_hangs_and_is_good_again() {
+    let host = FakeHost::new("good-hangs");
+    fs::create_dir_all(host.root.join("1")).unwrap();
+    host.write("1/mountinfo", "1 1 8:1 / /hangs rw - ext4 /dev/a rw\n");
+    let (calls, release, begins) = hanging();
+    // The other one makes ticks come each second.
+    host.write("loadavg", "1.00 2.00 3.00 1/2 3\n");
+    let mut collection = host.collection_with(&[plan("filesystem"), plan("loadavg")], calls);
+    release.send(()).unwrap();
+    collection.prime();
+    collection.wait_apart();
+    begins.recv().unwrap();
+    let labels =
+        |error: &str| format!("{{device=\"/dev/a\",{error}fstype=\"ext4\",mountpoint=\"/hangs\"}}");
+    let mut ticks = 0..;
+    let mut row = |collection: &mut Collection| {
+        for second in ticks.by_ref() {
+            assert_eq!(collection.collect(Timestamp(1000 * second)).failed, []);
+            host.time.advance(Duration::from_secs(1));
+            if second % 15 == 0 {
+                break;
+            }
+        }
+        let values = values(collection);
+        let value = |name: &str, error| values.get(&(name.to_owned() + &labels(error))).copied();
+        let timeout = "device_error=\"mountpoint timeout\",";
+        (
+            value("node_filesystem_size_bytes", ""),
+            value("node_filesystem_device_error", ""),
+            value("node_filesystem_device_error", timeout),
+        )
+    };
+    let good = (Some(5.0), Some(0.0), None);
+    assert_eq!(row(&mut collection), good);
+    // Asked a second before the row, it is not late yet; then it is.
+    assert_eq!(row(&mut collection), good);
+    begins.recv().unwrap();
+    for _ in 0..2 {
+        assert_eq!(row(&mut collection), (None, None, Some(1.0)));
+    }
+    assert!(begins.try_recv().is_err(), "nobody asks again while it hangs");
+    release.send(()).unwrap();
+    collection.wait_apart();
+    assert_eq!(row(&mut collection), good);
+}
+
+/// A slow input holds up two ticks; then its rows, and of those that a tick had no time left for,
+/// hold what was read a tick before, until it is quick again.
+#[test]
+fn an_input_that_is_slow_holds_up_two_ticks_and_loses_no_row() {
+    const TOOK: Duration = Duration::from_millis(900);
+    let host = FakeHost::new("slow");
+    let (time, is_slow) = (host.time.clone(), Arc::new(AtomicBool::new(true)));
+    let (slow, calls) = (Arc::clone(&is_slow), Arc::new(Mutex::new(Vec::new())));
+    let called = Arc::clone(&calls);
+    let clock = move || {
+        let mut called = called.lock().unwrap();
+        called.push(std::thread::current().name().unwrap().to_owned());
+        if slow.load(Ordering::Relaxed) {
+            time.advance(TOOK);
+        }
+        Ok(vec![called.len().to_string(); 17].join(" ").into_bytes())
+    };
+    let plans = ["timex", "loadavg"]
+        .map(|name| InputPlan { interval: Duration::from_secs(1), ..plan(name) });
+    let calls_of = Calls { clock: Arc::new(clock), ..hanging().0 };
+    let mut collection = host.collection_with(&plans, calls_of);
+    let seconds = "node_scrape_collector_duration_seconds{collector=\"timex\"}";
+    let mut waits = Vec::new();
+    for row in 1..=20 {
+        host.write("loadavg", &format!("{row}.00 2.00 3.00 1/2 3\n"));
+        is_slow.store(row < 8, Ordering::Relaxed);
+        let before = calls.lock().unwrap().len();
+        assert_eq!(collection.collect(Timestamp(1000 * row)).failed, []);
+        let values = values(&collection);
+        let [status, load] = ["node_timex_status", "node_load1"].map(|name| values[name]);
+        let now = f64::from(u16::try_from(row).unwrap());
+        assert_eq!(status, now, "no reading is lost");
+        assert!([now - 1.0, now].contains(&load) && load > 0.0, "{load} in row {row}");
+        let took = values[seconds];
+        assert_eq!(took > 0.8, row <= 8, "{took} s in row {row}");
+        // By whom the next row's is read: once all that was asked has come, nobody is in between.
+        collection.wait_apart();
+        waits.push(calls.lock().unwrap()[before..].iter().any(|thread| thread == "reader"));
+    }
+    let waited: Vec<usize> = (1..).zip(&waits).filter(|(_, w)| **w).map(|(row, _)| row).collect();
+    assert_eq!(waited[..2], [1, 2]);
+    assert!(waited[2..].iter().all(|row| *row > 15) && waited.len() > 2, "{waited:?}");
 }
 
 /// What hangs is known to be at it over any number of reloads: nobody else is sent after it, and
