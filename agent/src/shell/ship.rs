@@ -12,6 +12,7 @@ mod metrics;
 mod report;
 mod tallies;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bellwether_model::id::{AgentId, Nonce};
@@ -42,6 +43,8 @@ const TICK: Duration = Duration::from_millis(1500);
 const ASKS: usize = 16;
 /// How long a start waits for a collector's time, all being asked at once.
 const ASK_TIME: Duration = Duration::from_secs(2);
+/// The reason of refused columns that an answer counts and does not name: it names few.
+const UNNAMED: &str = "unnamed";
 /// After the last row, so long may acknowledgements and the goodbye take.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -77,6 +80,8 @@ struct Lane {
     standing: Standing,
     /// What the last attempt failed with, until one goes well.
     last_error: Option<String>,
+    /// Columns that it did not take, by reason, each time it said so.
+    columns_refused: BTreeMap<&'static str, u64>,
 }
 
 /// What came of a request.
@@ -167,6 +172,7 @@ impl Ship {
             next: None,
             standing: Standing::Unknown,
             last_error: None,
+            columns_refused: BTreeMap::new(),
         }
     }
 
@@ -371,6 +377,9 @@ impl Ship {
                 let Answer { acked, at, text, .. } = &answer;
                 debug!(case = answer.case.as_str(), %acked, %at, text, "answered");
                 self.metrics.columns_refused.inc_by(u64::from(answer.refused));
+                if let Some(held) = self.lanes.get_mut(lane).filter(|_| answer.refused > 0) {
+                    held.refuse(&answer);
+                }
                 self.drive.answered(lane, &answer, retry_after, &mut actions)?;
             }
             Err(error) => {
@@ -396,6 +405,21 @@ impl Ship {
 }
 
 impl Lane {
+    /// Counts columns that were not taken, and says so when a reason is new.
+    fn refuse(&mut self, answer: &Answer) {
+        let collector = &self.plan.url;
+        let unnamed = u64::from(answer.refused).saturating_sub(answer.columns.len() as u64);
+        let named = answer.columns.iter().map(|column| (column.reason.as_str(), 1));
+        for (reason, columns) in named.chain((unnamed > 0).then_some((UNNAMED, unnamed))) {
+            let held = self.columns_refused.entry(reason).or_insert_with(|| {
+                let refused = answer.refused;
+                warn!(collector, reason, refused, "the collector does not take all columns");
+                0
+            });
+            *held = held.saturating_add(columns);
+        }
+    }
+
     /// Says when it goes well, badly, or needs a person.
     fn stand(&mut self, standing: Standing) {
         self.standing = standing;

@@ -126,6 +126,9 @@ fn of_collector(collector: &CollectorReport) -> String {
     for (reason, count) in &collector.dropped {
         line("dropped", format!("{reason}: {}", counted(*count)));
     }
+    for (reason, columns) in &collector.columns_refused {
+        line("refused", format!("{reason}: {columns} columns"));
+    }
     for skip in &collector.declared {
         line("declared", format!("{}: {} to {}", skip.reason, skip.first, skip.last));
     }

@@ -3,6 +3,7 @@
 use bellwether_tests::harness::{Response, get, get_as, post, until};
 
 use super::pair::{ADMIN, AGENT, COLLECTOR, Pair, SOON};
+use super::says;
 
 const TOKENS: &str = "exporter: {reload_token: fedcba9876543210fedcba9876543210}\n";
 
@@ -100,6 +101,19 @@ fn a_collector_takes_up_principals_limits_and_labels() {
         let refused = "bellwether_collector_columns_refused_total{reason=\"series_per_agent\"}";
         Pair::metric(&pair.collector, refused).filter(|columns| *columns > 0.0)
     });
+    // The agent knows and tells of it.
+    let told = until("refused columns in the status", SOON, || {
+        let refused = &pair.told()?["shipping"]["collectors"][0]["columns_refused"];
+        refused["series_per_agent"].as_u64().filter(|columns| *columns > 0)
+    });
+    let counted = until("the same on the page", SOON, || {
+        Pair::metric(&pair.page, "bellwether_agent_columns_refused_total")
+    });
+    assert!(told > 0 && counted >= told as f64, "{counted} on the page, {told} told");
+    let line = "the collector does not take all columns";
+    says(pair.process(AGENT), line, SOON);
+    let (well, table) = pair.status("table");
+    assert!(well && table.contains("refused") && table.contains("series_per_agent: "), "{table}");
     // A principal that is gone is refused at once, on SIGHUP.
     let admin = pair.folder.join("admin");
     pair.folder.write(

@@ -54,6 +54,10 @@ pub struct CollectorReport {
     pub dropped: BTreeMap<String, Counted>,
     /// What is declared to it and not yet passed.
     pub declared: Vec<Declared>,
+    /// Columns that it did not take since the start, by reason, each time it said so; `unnamed` are
+    /// those of an answer beyond the 64 that it names.
+    #[serde(default)]
+    pub columns_refused: BTreeMap<String, u64>,
     /// Age of the oldest frame that it has not acknowledged.
     pub oldest_unacked_seconds: Option<f64>,
 }
@@ -116,6 +120,7 @@ impl Ship {
         let unknown = Tally::default();
         let tally = spool.account().collectors.get(&lane.plan.url).unwrap_or(&unknown);
         let dropped = tally.dropped().map(|(why, count)| (why.as_str().to_owned(), count.into()));
+        let refused = lane.columns_refused.iter().map(|(why, count)| ((*why).to_owned(), *count));
         let oldest = spool.backlog().oldest_unacked(cursor, &skips);
         CollectorReport {
             url: lane.plan.url.clone(),
@@ -141,6 +146,7 @@ impl Ship {
                     reason: skip.reason.as_str().to_owned(),
                 })
                 .collect(),
+            columns_refused: refused.collect(),
             oldest_unacked_seconds: oldest.map(|at| now.millis_since(at).max(0) as f64 / 1e3),
         }
     }

@@ -2,9 +2,9 @@ use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use bellwether_model::id::StoreId;
+use bellwether_model::id::{GroupId, StoreId};
 use bellwether_model::time::Nanos;
-use bellwether_model::wire::answer::{CONTENT_TYPE, Case};
+use bellwether_model::wire::answer::{CONTENT_TYPE, Case, RefusedColumn, RefusedReason};
 use bellwether_platform::clock::{ManualTime, Reading};
 use bellwether_platform::dial::Way;
 use bellwether_platform::disk::sim::SimDisk;
@@ -67,4 +67,27 @@ async fn a_collector_that_swallows_all_does_not_keep_the_time_of_another_away() 
     ship.ask_time().await;
     assert_eq!(ship.clock.now().wall.0, 500_000);
     assert!(ship.lanes.iter().all(|lane| lane.client.is_some()));
+}
+
+#[tokio::test]
+async fn columns_that_a_collector_does_not_take_are_counted_by_reason() {
+    let (_sink, mut ship, _time) = shipping(&["http://127.0.0.1:1".to_owned()]);
+    let mut answer = Answer::new(Case::RefusedColumns, StoreId::default());
+    let reasons = [RefusedReason::SeriesPerAgent, RefusedReason::Labels, RefusedReason::Labels];
+    let column = |reason| RefusedColumn { group: GroupId(0), place: 1, reason };
+    answer.columns = reasons.map(column).into();
+    for refused in [3, 100, 0] {
+        answer.refused = refused;
+        answer.columns.truncate(refused as usize);
+        let client = ship.lanes[0].client.take().unwrap();
+        let answered = client::Answered { answer: answer.clone(), retry_after: None };
+        let (sent, received) = (Mono::default(), Mono::default());
+        let lane = ship.lanes[0].id;
+        ship.outcome(Outcome { lane, client, result: Ok(answered), sent, received }).unwrap();
+    }
+    let of = &ship.report().collectors[0];
+    let counts: Vec<(&str, u64)> =
+        of.columns_refused.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+    assert_eq!(counts, [("labels", 4), ("series_per_agent", 2), ("unnamed", 97)]);
+    assert_eq!(ship.metrics.columns_refused.get(), 103);
 }

@@ -23,6 +23,7 @@ fn a_status_is_for_people() {
             last: "3:19".to_owned(),
             reason: "spool_full".to_owned(),
         }],
+        columns_refused: [("series_per_agent".to_owned(), 7)].into(),
         oldest_unacked_seconds: Some(12.34),
     };
     let shipping = ShipReport {
