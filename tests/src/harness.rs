@@ -15,7 +15,7 @@ mod wait;
 
 pub use certificates::Authority;
 pub use http::{Response, escape, get, get_as, post};
-pub use https::get_secure;
+pub use https::{get_secure, post_secure};
 pub use light::{LightAgent, Pushing};
 pub use peer::{Daemon, daemon, peer, skip};
 pub use process::{Folder, Process, free_port};

@@ -1,4 +1,4 @@
-//! A client for `GET` over HTTPS.
+//! A client over HTTPS.
 
 use std::io::{Error, Result};
 use std::path::Path;
@@ -8,6 +8,8 @@ use bellwether_platform::tls::ClientFiles;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::request::Builder;
 
 use super::Response;
 
@@ -19,6 +21,21 @@ use super::Response;
 /// # Panics
 /// If `base` is no URL.
 pub fn get_secure(base: &str, path: &str, ca: &Path, token: Option<&str>) -> Result<Response> {
+    ask(Request::get(path), base, ca, token)
+}
+
+/// The same, by `POST` with nothing in it.
+///
+/// # Errors
+/// If the connection or its handshake fails.
+///
+/// # Panics
+/// If `base` is no URL.
+pub fn post_secure(base: &str, path: &str, ca: &Path, token: Option<&str>) -> Result<Response> {
+    ask(Request::post(path), base, ca, token)
+}
+
+fn ask(mut request: Builder, base: &str, ca: &Path, token: Option<&str>) -> Result<Response> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut dialer = Dialer::new(Route {
@@ -28,15 +45,18 @@ pub fn get_secure(base: &str, path: &str, ca: &Path, token: Option<&str>) -> Res
             server_name: None,
         });
         let mut connection = dialer.connect().await.map_err(Error::other)?;
-        let mut request = Request::builder().uri(path);
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let request = request.body(Full::<Bytes>::default()).map_err(Error::other)?;
         let answer = connection.send(request).await.map_err(Error::other)?;
         let status = answer.status().as_u16();
+        let header = |(name, value): (&HeaderName, &HeaderValue)| {
+            format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))
+        };
+        let headers = answer.headers().iter().map(header).collect();
         let body = answer.into_body().collect().await.map_err(Error::other)?.to_bytes();
         let body = String::from_utf8_lossy(&body).into_owned();
-        Ok(Response { status, headers: Vec::new(), body })
+        Ok(Response { status, headers, body })
     })
 }

@@ -1,8 +1,9 @@
 //! Secrets nowhere: tokens, passwords in URLs and key material are planted wherever the daemons
 //! take them, and then looked for in everything that both say.
 //!
-//! What both say: logs at `trace`, every page, answers to refused and broken requests, `check` and
-//! `host list`, Debug forms of a wrong configuration, and the journals.
+//! What both say: logs at `trace`, every page, answers to refused and broken requests, to reloads of
+//! wrong files, `check`, `once`, `status`, `doctor` and `host list`, Debug forms of a wrong
+//! configuration, and the journals.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use bellwether_tests::harness::{
-    Authority, Daemon, Folder, Process, daemon, escape, free_port, get_secure, until,
+    Authority, Daemon, Folder, Process, daemon, escape, free_port, get_secure, post_secure, until,
 };
 
 use super::{START, says};
@@ -24,9 +25,12 @@ const IN_THE_FILE: &str = "planted-inline-d3d9446802a44259";
 const PASSWORD: &str = "planted-password-6512bd43d9caa6e0";
 const HOOK: &str = "planted-hook-aab3238922bcc25a";
 const SIGNING: &str = "whsec_cGxhbnRlZC1wbGFudGVkLXBsYW50ZWQtcGxhbnRlZA==";
+const RELOAD: &str = "planted-reload-eccbc87e4b5ce2fe";
+const SCRAPE: &str = "planted-scrape-a87ff679a2f3e71d";
 /// Planted where it is wrong.
 const WRONG: &str = "planted-wrong-c20ad4d76fe97759";
-const ALL: [&str; 8] = [INGEST, READER, OPERATOR, IN_THE_FILE, PASSWORD, HOOK, SIGNING, WRONG];
+const ALL: [&str; 10] =
+    [INGEST, READER, OPERATOR, IN_THE_FILE, PASSWORD, HOOK, SIGNING, RELOAD, SCRAPE, WRONG];
 
 /// Everything that was said, with who said it.
 #[derive(Default)]
@@ -86,7 +90,7 @@ fn base64(text: &str) -> String {
 /// Secrets in every form, and the lines of the private key.
 fn secrets(key: &Path) -> Vec<String> {
     let mut secrets: Vec<String> = ALL.iter().map(|secret| (*secret).to_owned()).collect();
-    secrets.push(base64(&format!("u:{PASSWORD}")));
+    secrets.extend([PASSWORD, SCRAPE].map(|password| base64(&format!("u:{password}"))));
     let key = fs::read_to_string(key).unwrap();
     secrets.extend(key.lines().filter(|line| line.len() > 40).map(str::to_owned));
     secrets.push("PRIVATE KEY".to_owned());
@@ -126,8 +130,11 @@ fn start_agent(
 ) -> Process {
     let config = format!(
         "collectors:\n  - {{{collector}}}\n\
-         exporter: {{listen: 127.0.0.1:0, token: {IN_THE_FILE}, \
-         tls: {{cert_file: {cert}, key_file: {key}}}}}\n",
+         exporter: {{listen: 127.0.0.1:0, token: {IN_THE_FILE}, reload_token: {RELOAD}, \
+         tls: {{cert_file: {cert}, key_file: {key}}}}}\n\
+         inputs: {{scrape: {{scrape_configs: [{{job_name: dead, scrape_interval: 1s, \
+         scrape_timeout: 1s, basic_auth: {{username: u, password: {SCRAPE}}}, \
+         static_configs: [{{targets: ['127.0.0.1:9']}}]}}]}}}}\n",
         cert = folder.join("server.pem").display(),
         key = folder.join("server.key").display(),
     );
@@ -151,6 +158,7 @@ fn pages(said: &mut Said, base: &str, ca: &Path) {
         "/api/v1/labels",
         "/api/v1/status/buildinfo",
         "/bellwether/v1/hosts",
+        "/bellwether/v1/status",
         "/api/bw/v1/alerts",
         "/api/bw/v1/alerts/why?alert=Any",
         "/runbooks/HostDown",
@@ -159,9 +167,8 @@ fn pages(said: &mut Said, base: &str, ca: &Path) {
         "/agent/v1/push",
         "/nowhere",
     ] {
-        for token in
-            [None, Some(INGEST), Some(READER), Some(OPERATOR), Some(IN_THE_FILE), Some(WRONG)]
-        {
+        let tokens = [INGEST, READER, OPERATOR, IN_THE_FILE, RELOAD, WRONG];
+        for token in [None].into_iter().chain(tokens.map(Some)) {
             let answer = get_secure(base, path, ca, token).unwrap();
             let headers = answer.headers.join("\n");
             said.add(format!("{base}{path} with {token:?}"), headers + "\n" + &answer.body);
@@ -200,12 +207,65 @@ fn commands(said: &mut Said, folder: &Folder, base: &str) {
         list.arg("--ca-file").arg(folder.join("ca.pem"));
         said.output(&format!("host list as {token}"), &list.output().unwrap());
     }
+    for name in ["shipping", "refused", "through", "around"] {
+        for output in ["table", "json"] {
+            let mut status = Command::new(&agent);
+            status.args(["status", "-o", output, "--data-dir"]).arg(folder.join(name));
+            let status = status.output().unwrap();
+            assert!(status.status.success(), "{status:?}");
+            said.output(&format!("status -o {output} of {name}"), &status);
+        }
+    }
+    for (name, code) in [("shipping.yaml", 0), ("agent.yaml", 2)] {
+        let mut once = Command::new(&agent);
+        once.arg("once").arg("--config").arg(folder.join(name)).env("BELLWETHER_LOG", "trace");
+        let once = once.output().unwrap();
+        assert_eq!(once.status.code(), Some(code), "{once:?}");
+        said.output(&format!("once with {name}"), &once);
+    }
+    for (config, token) in
+        [("collector.yaml", "reader"), ("collector.yaml", "wrong"), ("broken.yaml", "reader")]
+    {
+        for output in ["table", "json"] {
+            let mut doctor = Command::new(daemon(Daemon::Collector));
+            doctor.args(["doctor", "-o", output, "--url", base, "--config"]);
+            doctor.arg(folder.join(config)).arg("--data-dir").arg(folder.join("data"));
+            doctor.arg("--token-file").arg(folder.join(token));
+            doctor.arg("--ca-file").arg(folder.join("ca.pem"));
+            let who = format!("doctor -o {output} of {config} as {token}");
+            said.output(&who, &doctor.output().unwrap());
+        }
+    }
     let mut run = Command::new(&agent);
     run.arg("run").arg("--config").arg(folder.join("agent.yaml"));
     said.output("agent with a broken file", &run.env("BELLWETHER_LOG", "trace").output().unwrap());
     let mut serve = Command::new(daemon(Daemon::Collector));
     serve.arg("serve").arg("--config").arg(folder.join("broken.yaml"));
     said.output("collector with a broken file", &serve.output().unwrap());
+}
+
+/// Reloads of files that are wrong where they hold secrets: what both answer, with which their logs
+/// agree.
+fn reloads(said: &mut Said, folder: &Folder, (base, page): (&str, &str), ca: &Path) {
+    let wrong = |good: &str, wrong: &str| {
+        let path = folder.join(good);
+        fs::copy(&path, folder.join("kept.yaml")).unwrap();
+        fs::copy(folder.join(wrong), &path).unwrap();
+    };
+    for (who, good, bad, token) in [
+        (base, "collector.yaml", "broken.yaml", OPERATOR),
+        (page, "shipping.yaml", "agent.yaml", RELOAD),
+    ] {
+        wrong(good, bad);
+        for token in [None, Some(WRONG), Some(token)] {
+            let answer = post_secure(who, "/-/reload", ca, token).unwrap();
+            let is_read = token.is_some_and(|token| token != WRONG);
+            assert_eq!(answer.status, if is_read { 400 } else { 401 }, "{answer:?}");
+            let headers = answer.headers.join("\n");
+            said.add(format!("the reload of {bad} at {who}"), headers + "\n" + &answer.body);
+        }
+        fs::copy(folder.join("kept.yaml"), folder.join(good)).unwrap();
+    }
 }
 
 #[test]
@@ -256,6 +316,7 @@ fn no_secret_is_in_anything_that_is_said() {
     pages(&mut said, &base, &ca);
     pages(&mut said, &page, &ca);
     commands(&mut said, &folder, &base);
+    reloads(&mut said, &folder, (&base, &page), &ca);
     // A secret exchanged while it runs, for another and for one that cannot be used.
     folder.write_secret("reader", IN_THE_FILE);
     says(&collector, "token read again", SOON);
