@@ -3,7 +3,9 @@
 //!
 //! The agent's sampling and encoding of a tick, the collector's admission of a delta frame, and the
 //! judging of a rollout's second ask for nothing. What is beside them has a named bound: the frame
-//! that leaves the sampler's thread, and a part that the store seals every 16th row.
+//! that leaves the sampler's thread is one allocation of a tick, files that are not read for each
+//! row are opened anew in some ticks, every 15 s and less often, and a part that the store seals
+//! comes every 16th row.
 #![allow(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
@@ -12,13 +14,19 @@
 
 mod counting;
 
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use bellwether_agent::pure::config::InputPlan;
-use bellwether_agent::pure::input::{Facts, INPUTS, Pace};
+use bellwether_agent::pure::input::{Facts, INPUTS, InputSpec, Pace};
+use bellwether_agent::pure::ticks::Tick as Ticked;
 use bellwether_agent::shell::calls::Calls;
-use bellwether_agent::shell::collection::Collection;
+use bellwether_agent::shell::collection::{Collection, Group};
 use bellwether_agent::shell::host::{Host, Roots};
+use bellwether_agent::shell::metrics::Metrics;
+use bellwether_agent::shell::sampler::{Handover, Sampler, Sink};
+use bellwether_agent::shell::ship::{Frames, Handed, frames};
 use bellwether_collector::pure::keeper::{
     Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, Submit,
 };
@@ -32,8 +40,10 @@ use bellwether_model::time::{Mono, Nanos, Now, Timestamp};
 use bellwether_model::wire::answer::Case;
 use bellwether_model::wire::encode::{Encoder, Origin};
 use bellwether_model::wire::envelope::Envelope;
+use bellwether_model::wire::frame::Frame;
 use bellwether_model::wire::table::{ColumnIndex, ColumnSpec, Table};
-use bellwether_platform::clock::Clock;
+use bellwether_platform::clock::{Clock, ManualTime, Reading};
+use bellwether_platform::stop::{self, Stopper};
 use bellwether_rules::verdict::{Arm, Config, Judge, Tick};
 use bellwether_store::{Limits, Store};
 
@@ -51,6 +61,12 @@ fn main() {
     let tick = sample_and_encode();
     println!("agent: {tick} allocations for 100 ticks of sampling and encoding");
     assert_eq!(tick, 0, "sampling and encoding allocate");
+    let ticks = sampler();
+    println!("sampler: by tick {ticks:?}");
+    let [plain, others] = [1..=1, 2..=u64::MAX]
+        .map(|asked| ticks.iter().filter(|count| asked.contains(count)).count());
+    assert_eq!(plain + others, ticks.len(), "a frame is not free");
+    assert!(others * 4 <= ticks.len(), "more than one tick in four allocates beyond its frame");
     let judged = judge();
     println!("judge: {judged} allocations for 1000 seconds");
     assert_eq!(judged, 0, "judging allocates");
@@ -95,7 +111,9 @@ fn sample_and_encode() -> u64 {
     };
     let plans: Vec<InputPlan> = INPUTS.iter().filter(fast).map(InputPlan::new).collect();
     let target = LabelSet::new([("job", "node"), ("instance", "a")]).expect("labels");
-    let clock = Clock::agent();
+    // Time stands still, or an input would seem slow on a host that is busy.
+    let reading = Reading { mono: Mono(Duration::from_secs(9)), system: Nanos(START * 1_000_000) };
+    let (clock, _) = Clock::manual_agent(reading);
     let host = Host::new(Roots::default(), Calls::system(), clock.clone());
     let facts = Facts { page_bytes: 4096, ..Facts::default() };
     let mut collection = Collection::new(&plans, &target, host, clock, facts).expect("inputs");
@@ -123,6 +141,88 @@ fn sample_and_encode() -> u64 {
         }
     }
     counted
+}
+
+/// The sampler's sink, which counts what a tick has asked for and lets the next one come.
+struct Counted {
+    frames: Frames,
+    queue: Box<dyn FnMut() -> Option<Handed> + Send>,
+    time: ManualTime,
+    counts: Vec<u64>,
+    before: u64,
+    seen: u32,
+    /// Tells of the first tick, after which time is this one's.
+    first: Option<(Sender<()>, Receiver<()>)>,
+    done: Option<(Sender<Vec<u64>>, Stopper)>,
+}
+
+impl Sink for Counted {
+    fn take(&mut self, tick: Ticked, groups: &mut [Group]) {
+        let changes = groups.iter().any(|group| !group.table.edits().is_empty());
+        self.frames.take(tick, groups);
+        let asked = allocations() - self.before;
+        let handed = (self.queue)().and_then(|handed| handed.frame).expect("a frame");
+        let (frame, _) = Frame::read(&handed.bytes).expect("a whole frame");
+        if let Some((told, go)) = self.first.take() {
+            told.send(()).expect("who waits");
+            go.recv().expect("who waits");
+        }
+        self.seen += 1;
+        assert!(self.seen < 1000, "the host's devices never rest");
+        if self.seen > 10 && !changes && !frame.header().opens_segment {
+            self.counts.push(asked);
+        }
+        if self.counts.len() == 100
+            && let Some((done, stopper)) = self.done.take()
+        {
+            done.send(std::mem::take(&mut self.counts)).expect("who waits");
+            stopper.stop();
+        }
+        self.time.advance(Duration::from_secs(1));
+        drop(handed);
+        self.before = allocations();
+    }
+}
+
+/// Allocations of each of a hundred ticks of the sampler with the sink that an agent has, chosen as
+/// in [`sample_and_encode`]. Here time goes on, so that files are opened that are read less often.
+fn sampler() -> Vec<u64> {
+    let fast = |spec: &&InputSpec| spec.is_default && spec.pace == Pace::Common;
+    let plans: Vec<InputPlan> = INPUTS.iter().filter(fast).map(InputPlan::new).collect();
+    let target = LabelSet::new([("job", "node"), ("instance", "a")]).expect("labels");
+    let reading =
+        Reading { mono: Mono(Duration::from_secs(9)), system: Nanos((START + 999) * 1_000_000) };
+    let (clock, time) = Clock::manual_agent(reading);
+    let host = Host::new(Roots::default(), Calls::system(), clock.clone());
+    let facts = Facts { page_bytes: 4096, ..Facts::default() };
+    let collection = Collection::new(&plans, &target, host, clock.clone(), facts).expect("inputs");
+    let metrics = Metrics::new(plans.iter().map(|plan| plan.spec.name));
+    let (frames, (mut queue, _control)) = frames(origin());
+    let (stopper, stop) = stop::stop();
+    let guard = stopper.on_return();
+    let ((told, begun), (go, wait), (done, counts)) = (channel(), channel(), channel());
+    let sink = Counted {
+        frames,
+        queue: Box::new(move || queue.try_recv().ok()),
+        time: time.clone(),
+        counts: Vec::with_capacity(100),
+        before: 0,
+        seen: 0,
+        first: Some((told, wait)),
+        done: Some((done, stopper)),
+    };
+    let (latest, changed) = (Arc::default(), Handover::default());
+    let sampler = Sampler { collection, clock, latest, metrics, sink: Box::new(sink), changed };
+    let thread = sampler.start(stop, guard).expect("a thread");
+    // Its first tick is a second or less ahead of whenever it read the clock, and time goes on in
+    // small steps, or an input would seem slow.
+    while begun.recv_timeout(Duration::from_millis(1)).is_err() {
+        time.advance(Duration::from_millis(1));
+    }
+    go.send(()).expect("the sampler waits");
+    let counts = counts.recv().expect("the sampler counts");
+    drop(thread.join().expect("the sampler ends"));
+    counts
 }
 
 /// The journal, without a disk.
