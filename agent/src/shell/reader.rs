@@ -1,7 +1,8 @@
 //! One thread that reads files for the sampler, which waits for it only so long.
 //!
 //! An input whose files do not answer in the time that a tick has, [`READ_MAX`], loses its row, and
-//! holds up the others by no more than that, once: the thread that hangs is left to itself, and the next input gets another.
+//! holds up the others by no more than that, once: the thread that hangs is left to itself, and the
+//! next input gets another.
 //! The caller asks for nothing of that input until [`Hung::is_over`], so that there is one such
 //! thread for each input at most. Threads are never joined: one that hangs ends with the process.
 

@@ -1,9 +1,9 @@
 //! Secrets nowhere: tokens, passwords in URLs and key material are planted wherever the daemons
 //! take them, and then looked for in everything that both say.
 //!
-//! What both say: logs at `trace`, every page, answers to refused and broken requests, to reloads of
-//! wrong files, `check`, `once`, `status`, `doctor` and `host list`, Debug forms of a wrong
-//! configuration, and the journals.
+//! What both say: logs at `trace`, every page, answers to refused and broken requests and to
+//! reloads of wrong files, `check`, `once`, `status`, `doctor` and `host list`, Debug forms of a
+//! wrong configuration, and the journals.
 
 use std::fs;
 use std::path::Path;
