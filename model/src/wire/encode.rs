@@ -18,7 +18,7 @@ use crate::limit;
 use crate::series::is_absent;
 use crate::time::Timestamp;
 
-use fit::Room;
+use fit::{Room, Stays};
 
 pub(super) const KEY: u8 = 0;
 pub(super) const DELTA: u8 = 1;
@@ -112,6 +112,8 @@ struct Part {
     group: GroupId,
     /// Bytes.
     len: usize,
+    /// Bytes of label texts that a reader makes of it.
+    texts: usize,
     samples: u32,
     packing: Packing,
 }
@@ -169,8 +171,9 @@ impl Encoder {
         // Rows are dense already; texts are not.
         let has_texts = key || !table.edits().is_empty();
         let packing = if has_texts { Packing::Zstd } else { Packing::Plain };
+        let mut texts = 0;
         if key {
-            state.put_key(table, &mut self.scratch);
+            texts = state.put_key(table, &mut self.scratch);
             table.key_row_done();
         } else {
             state.put_delta(table, n, &mut self.scratch);
@@ -187,7 +190,8 @@ impl Encoder {
         let len = out.len() - start;
         let row = table.columns().iter().zip(table.values());
         let present = row.filter(|(column, value)| column.is_some() && !is_absent(**value));
-        self.pending.parts.push(Part { group, len, samples: present.count() as u32, packing });
+        let samples = present.count() as u32;
+        self.pending.parts.push(Part { group, len, texts, samples, packing });
     }
 
     /// The groups that did not fit the last frame: it holds no row of them, and their next row is a
@@ -205,19 +209,16 @@ impl Encoder {
         let seq = self.next_seq();
         let start = out.len();
         let (mut room, mut samples_left_out) = (Room::default(), 0);
+        let texts: usize = self.pending.parts.iter().map(|part| part.texts).sum();
+        if texts > limit::FRAME_LABEL_BYTES {
+            samples_left_out += self.leave_out(Stays::Texts(limit::FRAME_LABEL_BYTES));
+        }
         while let Err(error) = self.build(seq, out) {
             let (declared, bound) = match error {
                 FrameError::TooLarge { declared, bound, .. } => (declared, bound),
                 _ => unreachable!("invariant: only its size is against a frame"),
             };
-            for part in self.pending.leave_out(room.next(declared, bound)) {
-                samples_left_out += part.samples;
-                self.left_out.push(part.group);
-                if let Some(state) = self.groups.get_mut(&part.group) {
-                    // Its row is in no frame, so that no delta can build on it.
-                    state.opened = false;
-                }
-            }
+            samples_left_out += self.leave_out(room.next(declared, bound));
         }
         let opens_segment = self.pending.opens_segment;
         let len = out.len() - start;
@@ -232,6 +233,20 @@ impl Encoder {
         self.segment.cut = false;
         let samples = self.pending.parts.iter().map(|part| part.samples).sum();
         Ok(Encoded { seq, opens_segment, samples, samples_left_out })
+    }
+
+    /// Leaves out groups for which there is no room; returns the samples of their rows.
+    fn leave_out(&mut self, stays: Stays) -> u32 {
+        let mut samples = 0;
+        for part in self.pending.leave_out(stays) {
+            samples += part.samples;
+            self.left_out.push(part.group);
+            if let Some(state) = self.groups.get_mut(&part.group) {
+                // Its row is in no frame, so that no delta can build on it.
+                state.opened = false;
+            }
+        }
+        samples
     }
 
     fn build(&self, seq: Seq, out: &mut Vec<u8>) -> Result<(), FrameError> {
@@ -251,9 +266,10 @@ impl Encoder {
 }
 
 impl GroupState {
-    fn put_key(&mut self, table: &Table, out: &mut Vec<u8>) {
+    /// Returns the bytes of label texts that a reader makes of it.
+    fn put_key(&mut self, table: &Table, out: &mut Vec<u8>) -> usize {
         let mut description = Vec::new();
-        describe(table, &mut description);
+        let texts = describe(table, &mut description);
         put_varint(out, description.len() as u64);
         out.extend_from_slice(&description);
         self.accumulators.clear();
@@ -276,6 +292,7 @@ impl GroupState {
         }
         self.opened = true;
         self.rows_since_key = 1;
+        texts
     }
 
     fn put_delta(&mut self, table: &Table, n: u32, out: &mut Vec<u8>) {
@@ -329,7 +346,8 @@ impl GroupState {
     }
 }
 
-fn describe(table: &Table, out: &mut Vec<u8>) {
+/// Returns the bytes of its texts and of the labels they become.
+fn describe(table: &Table, out: &mut Vec<u8>) -> usize {
     let mut texts: BTreeMap<&str, u64> = BTreeMap::from([("", 0)]);
     let mut list: Vec<&str> = Vec::new();
     let target = table.target().iter().flat_map(|(name, value)| [name, value]);
@@ -346,6 +364,10 @@ fn describe(table: &Table, out: &mut Vec<u8>) {
     put_varint(out, millis(table.cadence()));
     put_varint(out, list.len() as u64);
     list.iter().for_each(|text| put_text(out, text));
+    let columns = table.columns().iter().flatten().map(|column| &column.labels);
+    let labels = columns.chain([table.target()]).flat_map(LabelSet::iter);
+    let labels: usize = labels.map(|(name, value)| name.len() + value.len()).sum();
+    let bytes = labels + list.iter().map(|text| text.len()).sum::<usize>();
     let mut used = 0;
     let mut put = |text: &str, out: &mut Vec<u8>| {
         let index = texts.get(text).copied().unwrap_or(0);
@@ -364,6 +386,7 @@ fn describe(table: &Table, out: &mut Vec<u8>) {
             Some(column) => put_place(column, out, &mut put),
         }
     }
+    bytes
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -24,6 +24,8 @@ pub(super) struct Room {
 /// How much may stay.
 #[derive(Clone, Copy)]
 pub(super) enum Stays {
+    /// So many bytes of label texts.
+    Texts(usize),
     /// So many bytes of sections.
     Bytes(usize),
     /// Of what sections take as stored, as much as `bound` is of `declared`.
@@ -50,7 +52,7 @@ impl Pending {
         let weights = self.weights(stays);
         let total: usize = weights.iter().sum();
         let room = match stays {
-            Stays::Bytes(bytes) => bytes,
+            Stays::Texts(bytes) | Stays::Bytes(bytes) => bytes,
             // Sizes are below 2^32.
             Stays::Share { bound, declared } => {
                 (total as u64 * bound as u64 / declared as u64) as usize
@@ -80,6 +82,7 @@ impl Pending {
             let (section, after) = rest.split_at(part.len);
             rest = after;
             match (stays, part.packing) {
+                (Stays::Texts(_), _) => part.texts,
                 (Stays::Share { .. }, Packing::Zstd) => {
                     frame::compressed(section).len().min(part.len)
                 }

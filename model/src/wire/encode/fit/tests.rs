@@ -203,3 +203,26 @@ fn of_many_groups_no_more_go_than_must_and_the_agents_own_go_last() {
     assert_eq!(ticked.encoded.samples + ticked.encoded.samples_left_out, 180_050);
     assert!(ticked.encoded.samples >= 90_000);
 }
+
+#[test]
+fn labels_that_a_reader_would_refuse_come_in_two_frames() {
+    let (one, other, endless) = (GroupId(70), GroupId(71), GroupId(72));
+    let mut bench = Bench::new(&[(HOST, 300), (one, 0), (other, 0), (endless, 0)]);
+    let text = "x".repeat(limit::LABEL_BYTES);
+    let names: Vec<String> = (0..60).map(|n| format!("label{n}")).collect();
+    for (group, count) in [(one, 100), (other, 80), (endless, 200)] {
+        let (table, columns) = bench.tables.get_mut(&group).unwrap();
+        for n in 0..count {
+            let name = format!("m{n}");
+            let long = names.iter().map(|name| (name.as_str(), text.as_str()));
+            let labels = LabelSet::new(long.chain([(METRIC_NAME, name.as_str())])).unwrap();
+            columns.push(table.add(ColumnSpec { labels, ..column(&name) }));
+        }
+    }
+    // 24.6 and 19.7 MB of texts, and more than any reader takes, in a few kilobytes.
+    let ticked = bench.tick(&[]);
+    assert_eq!((ticked.left_out, ticked.encoded.samples), (vec![one, endless], 380));
+    let ticked = bench.tick(&[]);
+    assert_eq!((ticked.left_out, ticked.encoded.samples), (vec![endless], 480));
+    assert_eq!(bench.tick(&[]).encoded.samples_left_out, 200);
+}
