@@ -2,7 +2,7 @@
 //! while any agent of those labels lives, 0 from its mark + 5 s on; it ends by goodbye, when a
 //! person forgets the host, or after 24 h at 0. Backlog moves marks, never a sample already made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_model::id::AgentId;
@@ -71,9 +71,11 @@ struct Up {
     since: Timestamp,
     /// No 0 is made before this.
     grace: Mono,
+    /// The hosts of these labels: all hosts are looked at each second, each once.
+    agents: BTreeSet<AgentId>,
 }
 
-/// All hosts and their `up`.
+/// All hosts and their `up`: each host is among the agents of the one series that has its labels.
 #[derive(Clone, Debug, Default)]
 pub struct Presence {
     hosts: BTreeMap<AgentId, Host>,
@@ -111,19 +113,25 @@ impl Presence {
     pub fn frame(&mut self, now: Now, agent: AgentId, labels: (&str, &str), mark: Timestamp) {
         let mark = mark.min(now.wall.saturating_add(AHEAD_MAX));
         let labels = (labels.0.to_owned(), labels.1.to_owned());
-        self.note(now, labels.clone());
-        let host = self.hosts.entry(agent).or_insert_with(|| Host {
-            labels: labels.clone(),
-            mark,
-            gone: false,
-        });
-        let before = std::mem::replace(&mut host.labels, labels);
-        host.mark = host.mark.max(mark);
-        host.gone = false;
-        let changed = before != host.labels;
-        if changed {
+        let mark = self.hosts.get(&agent).map_or(mark, |host| host.mark.max(mark));
+        let before = self.place(now, agent, Host { labels, mark, gone: false });
+        if let Some(before) = before {
             self.drop_unsampled(&before);
         }
+    }
+
+    /// Puts a host in its place. Gives the labels that it had, if these were others.
+    fn place(&mut self, now: Now, agent: AgentId, host: Host) -> Option<(String, String)> {
+        self.note(now, host.labels.clone()).agents.insert(agent);
+        let labels = host.labels.clone();
+        let before = self.hosts.insert(agent, host)?.labels;
+        if before == labels {
+            return None;
+        }
+        if let Some(up) = self.ups.get_mut(&before) {
+            up.agents.remove(&agent);
+        }
+        Some(before)
     }
 
     /// The same as [`Presence::frame`] for a host whose labels are known; costs no allocation.
@@ -136,9 +144,13 @@ impl Presence {
         true
     }
 
-    fn note(&mut self, now: Now, labels: (String, String)) {
-        let fresh = || Up { last: None, since: Timestamp::MIN, grace: now.mono + GRACE };
-        self.ups.entry(labels).or_insert_with(fresh);
+    fn note(&mut self, now: Now, labels: (String, String)) -> &mut Up {
+        self.ups.entry(labels).or_insert_with(|| Up {
+            last: None,
+            since: Timestamp::MIN,
+            grace: now.mono + GRACE,
+            agents: BTreeSet::new(),
+        })
     }
 
     /// Takes note of a goodbye.
@@ -153,23 +165,44 @@ impl Presence {
     pub fn forget(&mut self, agent: AgentId) -> bool {
         self.undrain(agent);
         let Some(host) = self.hosts.remove(&agent) else { return false };
+        if let Some(up) = self.ups.get_mut(&host.labels) {
+            up.agents.remove(&agent);
+        }
         self.drop_unsampled(&host.labels);
         true
     }
 
     /// A series without a sample has no end.
     fn drop_unsampled(&mut self, labels: &(String, String)) {
-        let lives = self.hosts.values().any(|host| host.labels == *labels && !host.gone);
-        if !lives && self.ups.get(labels).is_some_and(|up| up.last.is_none()) {
-            self.ups.remove(labels);
-            self.hosts.retain(|_, host| host.labels != *labels);
+        let Some(up) = self.ups.get(labels) else { return };
+        if up.last.is_none() && self.staying(up).next().is_none() {
+            self.drop_up(labels);
         }
+    }
+
+    /// Removes a series with its hosts.
+    fn drop_up(&mut self, labels: &(String, String)) {
+        for agent in self.ups.remove(labels).into_iter().flat_map(|up| up.agents) {
+            self.hosts.remove(&agent);
+        }
+    }
+
+    /// The hosts of a series that have not said goodbye.
+    fn staying<'a>(&'a self, up: &'a Up) -> impl Iterator<Item = (AgentId, &'a Host)> {
+        let hosts = up.agents.iter().filter_map(|agent| Some((*agent, self.hosts.get(agent)?)));
+        hosts.filter(|(_, host)| !host.gone)
     }
 
     /// Whether an agent is among the hosts.
     #[must_use]
     pub fn knows(&self, agent: AgentId) -> bool {
         self.hosts.contains_key(&agent)
+    }
+
+    /// Whether an agent is among the hosts and has not said goodbye.
+    #[must_use]
+    pub fn stays(&self, agent: AgentId) -> bool {
+        self.hosts.get(&agent).is_some_and(|host| !host.gone)
     }
 
     /// All hosts, by agent.
@@ -181,12 +214,10 @@ impl Presence {
     pub fn sampled(&mut self, now: Now, up: &UpEntry) {
         let labels = (up.job.clone(), up.instance.clone());
         if up.value == UpValue::End {
-            self.ups.remove(&labels);
-            self.hosts.retain(|_, host| host.labels != labels);
+            self.drop_up(&labels);
             return;
         }
-        self.note(now, labels.clone());
-        let Some(series) = self.ups.get_mut(&labels) else { return };
+        let series = self.note(now, labels);
         if series.last.is_none_or(|(_, value)| value != up.value) {
             series.since = up.time;
         }
@@ -197,7 +228,7 @@ impl Presence {
     #[must_use]
     pub fn due(&self, now: Now) -> Vec<UpEntry> {
         let due = self.ups.iter().filter_map(|(labels, up)| {
-            let (time, value) = self.due_one(now, labels, up)?;
+            let (time, value) = self.due_one(now, up)?;
             let after_last = up.last.map_or(time, |(last, _)| Timestamp(last.0 + 1));
             let (job, instance) = labels.clone();
             Some(UpEntry { job, instance, time: time.max(after_last), value })
@@ -205,15 +236,8 @@ impl Presence {
         due.collect()
     }
 
-    fn due_one(
-        &self,
-        now: Now,
-        labels: &(String, String),
-        up: &Up,
-    ) -> Option<(Timestamp, UpValue)> {
-        let hosts = || self.hosts.values().filter(|host| host.labels == *labels);
-        let mark = hosts().filter(|host| !host.gone).map(|host| host.mark).max();
-        let Some(mark) = mark else {
+    fn due_one(&self, now: Now, up: &Up) -> Option<(Timestamp, UpValue)> {
+        let Some(mark) = self.staying(up).map(|(_, host)| host.mark).max() else {
             return Some((now.wall, UpValue::End));
         };
         let dead = mark.saturating_add(DEAD_AFTER);
@@ -224,8 +248,7 @@ impl Presence {
         if now.wall < dead {
             return repeat(UpValue::Up).then_some((now.wall, UpValue::Up));
         }
-        let mut silent = self.hosts.iter().filter(|(_, h)| h.labels == *labels && !h.gone);
-        if silent.all(|(agent, _)| self.is_draining(*agent)) {
+        if self.staying(up).all(|(agent, _)| self.is_draining(agent)) {
             return Some((now.wall, UpValue::End));
         }
         if now.mono < up.grace {
@@ -281,8 +304,7 @@ impl Presence {
         self.draining = draining.iter().map(|host| (host.agent, host.clone())).collect();
         for host in hosts {
             let labels = (host.job.clone(), host.instance.clone());
-            self.note(now, labels.clone());
-            self.hosts.insert(host.agent, Host { labels, mark: host.mark, gone: host.gone });
+            self.place(now, host.agent, Host { labels, mark: host.mark, gone: host.gone });
         }
         for up in ups {
             self.sampled(now, &up.last);
@@ -298,133 +320,4 @@ impl Presence {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const AGENT: AgentId = AgentId([1; 16]);
-
-    fn at(second: i64) -> Now {
-        let mono = Mono(Duration::from_secs(second.unsigned_abs()));
-        Now { wall: Timestamp(second * 1000), mono }
-    }
-
-    fn tick(presence: &mut Presence, second: i64) -> Vec<(i64, UpValue)> {
-        let due = presence.due(at(second));
-        due.iter().for_each(|up| presence.sampled(at(second), up));
-        due.into_iter().map(|up| (up.time.0, up.value)).collect()
-    }
-
-    fn frame(presence: &mut Presence, now: i64, mark: i64) {
-        presence.frame(at(now), AGENT, ("node", "a"), Timestamp(mark * 1000 + 999));
-    }
-
-    #[test]
-    fn up_while_it_lives_down_from_mark_and_five_seconds() {
-        let mut presence = Presence::default();
-        frame(&mut presence, 100, 100);
-        assert_eq!(tick(&mut presence, 100), [(100_000, UpValue::Up)]);
-        for second in 101..=120 {
-            frame(&mut presence, second, second);
-            let due = tick(&mut presence, second);
-            assert_eq!(due.len(), usize::from(second == 115), "every 15 s: {due:?}");
-        }
-        for second in 121..=125 {
-            assert_eq!(tick(&mut presence, second), []);
-        }
-        assert_eq!(tick(&mut presence, 126), [(125_999, UpValue::Down)]);
-        frame(&mut presence, 130, 121);
-        assert_eq!(tick(&mut presence, 130), [], "backlog rewrites nothing");
-        frame(&mut presence, 131, 131);
-        assert_eq!(tick(&mut presence, 131), [(131_000, UpValue::Up)]);
-        presence.goodbye(AGENT);
-        assert_eq!(tick(&mut presence, 132), [(132_000, UpValue::End)]);
-        assert_eq!(tick(&mut presence, 133), []);
-        assert_eq!(presence.hosts().count(), 0);
-    }
-
-    #[test]
-    fn a_host_that_comes_and_goes_between_two_ticks_has_no_up() {
-        let mut presence = Presence::default();
-        frame(&mut presence, 100, 100);
-        presence.goodbye(AGENT);
-        assert_eq!(tick(&mut presence, 101), [], "no end of what has not begun");
-        assert_eq!(presence.hosts().count(), 0);
-        frame(&mut presence, 102, 102);
-        assert!(presence.forget(AGENT));
-        assert_eq!(tick(&mut presence, 103), []);
-        frame(&mut presence, 104, 104);
-        presence.frame(at(104), AGENT, ("node", "b"), Timestamp(104_999));
-        let due = presence.due(at(104));
-        assert_eq!(
-            due.iter().map(|up| (&*up.instance, up.value)).collect::<Vec<_>>(),
-            [("b", UpValue::Up)]
-        );
-    }
-
-    #[test]
-    fn another_agent_of_the_same_labels_keeps_it_up() {
-        let mut presence = Presence::default();
-        frame(&mut presence, 100, 100);
-        presence.frame(at(100), AgentId([2; 16]), ("node", "a"), Timestamp(200_000));
-        tick(&mut presence, 100);
-        assert_eq!(tick(&mut presence, 105), [], "a mark ahead of the clock is cut, both live");
-        presence.goodbye(AGENT);
-        assert_eq!(tick(&mut presence, 109), [], "newly seen hosts have their grace");
-        assert_eq!(tick(&mut presence, 110), [(106_000, UpValue::Down)]);
-    }
-
-    #[test]
-    fn a_restart_gives_grace_and_a_day_at_zero_ends_it() {
-        let mut presence = Presence::default();
-        frame(&mut presence, 100, 100);
-        tick(&mut presence, 100);
-        let (hosts, ups) = presence.state();
-        let mut restored = Presence::default();
-        restored.restore(at(500), &hosts, &ups, &[]);
-        restored.started(at(500));
-        assert_eq!(tick(&mut restored, 505), []);
-        assert_eq!(tick(&mut restored, 510), [(105_999, UpValue::Down)]);
-        tick(&mut restored, 525);
-        let (hosts, ups) = restored.state();
-        assert_eq!((ups[0].last.time, ups[0].since), (Timestamp(525_000), Timestamp(105_999)));
-        restored.restore(at(530), &hosts, &ups, &[]);
-        restored.started(at(530));
-        assert_eq!(restored.state(), (hosts, ups), "a snapshot holds all of it");
-        let day = 24 * 3600;
-        assert_eq!(tick(&mut restored, 106 + day).last().unwrap().1, UpValue::End);
-    }
-
-    #[test]
-    fn a_drained_host_ends_without_a_zero() {
-        let mut presence = Presence::default();
-        frame(&mut presence, 100, 100);
-        tick(&mut presence, 100);
-        presence.drain(AGENT, Timestamp(100_000));
-        frame(&mut presence, 101, 101);
-        for second in 102..=106 {
-            assert_eq!(tick(&mut presence, second), [], "it lives");
-        }
-        assert_eq!(tick(&mut presence, 107), [(107_000, UpValue::End)]);
-        assert!(presence.is_draining(AGENT) && presence.hosts().count() == 0);
-        let of: Vec<_> = presence.draining().map(|host| host.instance.as_str()).collect();
-        assert_eq!(of, ["a"]);
-        // Started again, it is there again, and goes as quietly.
-        frame(&mut presence, 120, 120);
-        assert_eq!(tick(&mut presence, 120), [(120_000, UpValue::Up)]);
-        assert_eq!(tick(&mut presence, 126), [(126_000, UpValue::End)]);
-        frame(&mut presence, 130, 130);
-        tick(&mut presence, 130);
-        presence.undrain(AGENT);
-        assert_eq!(tick(&mut presence, 140), [(135_999, UpValue::Down)]);
-    }
-
-    #[test]
-    fn another_agent_of_the_same_labels_is_not_drained() {
-        let mut presence = Presence::default();
-        frame(&mut presence, 100, 100);
-        presence.frame(at(100), AgentId([2; 16]), ("node", "a"), Timestamp(100_999));
-        tick(&mut presence, 100);
-        presence.drain(AGENT, Timestamp(100_000));
-        assert_eq!(tick(&mut presence, 110), [(105_999, UpValue::Down)]);
-    }
-}
+mod tests;

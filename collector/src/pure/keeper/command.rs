@@ -30,10 +30,9 @@ impl Keeper {
         agent: AgentId,
         batch: &mut dyn Batch,
     ) -> Result<Position, JournalClosed> {
-        let lives = self.presence.hosts().any(|(id, host)| id == agent && !host.gone());
         self.entry.clear();
         entry::put_goodbye(&mut self.entry, agent, now.wall);
-        if !lives || !batch.has_room(self.entry.len()) {
+        if !self.presence.stays(agent) || !batch.has_room(self.entry.len()) {
             return Ok(Position(0));
         }
         let position = batch.push(EntryClass::Data, &self.entry)?;
