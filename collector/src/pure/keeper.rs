@@ -35,6 +35,7 @@ use super::pace::Pace;
 use super::presence::Presence;
 use super::recount::Recount;
 use super::session::{Session, Verdict};
+pub use command::Commanded;
 pub use stats::KeeperStats;
 
 /// How long samples are kept by default.

@@ -12,6 +12,7 @@ use bellwether_platform::journal::commit::CommitQueue;
 use tokio::sync::watch;
 
 use super::keep::{KeepError, KeeperHandle};
+use crate::pure::keeper::Commanded;
 
 /// The path of the list; a host is at its id below.
 pub const PATH: &str = "/bellwether/v1/hosts";
@@ -67,16 +68,23 @@ fn no_id() -> Response {
 /// Answers once a command is durable.
 async fn settled(
     mut durable: watch::Receiver<Position>,
-    done: Result<Option<Position>, KeepError>,
+    done: Result<Commanded, KeepError>,
 ) -> Response {
     match done {
-        Ok(None) => (StatusCode::NOT_FOUND, "no such agent\n").into_response(),
-        Ok(Some(position)) => match durable.wait_for(|synced| *synced >= position).await {
+        Ok(Commanded::Unknown) => (StatusCode::NOT_FOUND, "no such agent\n").into_response(),
+        Ok(Commanded::NoRoom) => no_room(),
+        Ok(Commanded::Done(position)) => match durable.wait_for(|synced| *synced >= position).await
+        {
             Ok(_) => StatusCode::NO_CONTENT.into_response(),
             Err(_) => busy(KeepError::Ended),
         },
         Err(error) => busy(error),
     }
+}
+
+fn no_room() -> Response {
+    let text = "the journal has no room: nothing is done; free the disk, and ask again\n";
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 fn busy(error: KeepError) -> Response {

@@ -18,7 +18,7 @@ use super::blocks::Blocks;
 use super::release::Release;
 use crate::pure::entry::ENTRY_BYTES_MAX;
 use crate::pure::keeper::{
-    Batch, EntryClass, JournalClosed, Keeper, KeeperLimits, KeeperStats, Reply, Submit,
+    Batch, Commanded, EntryClass, JournalClosed, Keeper, KeeperLimits, KeeperStats, Reply, Submit,
 };
 use crate::pure::recount::Recount;
 
@@ -92,8 +92,8 @@ impl From<&Recount> for HostCounts {
 enum Job {
     Push { body: HeldBody, received: Nanos, reply: oneshot::Sender<Reply> },
     Hosts(oneshot::Sender<Vec<HostRow>>),
-    Forget { agent: AgentId, reply: oneshot::Sender<Option<Position>> },
-    Drain { agent: AgentId, on: bool, reply: oneshot::Sender<Option<Position>> },
+    Forget { agent: AgentId, reply: oneshot::Sender<Commanded> },
+    Drain { agent: AgentId, on: bool, reply: oneshot::Sender<Commanded> },
     Limits(KeeperLimits),
     Record { entry: Vec<u8>, reply: RecordReply },
     Stop,
@@ -150,22 +150,21 @@ impl KeeperHandle {
         answer.await.map_err(|_| KeepError::Ended)
     }
 
-    /// Forgets a host. Gives the position to wait for, or `None` if it is not known.
+    /// Forgets a host.
     ///
     /// # Errors
     /// As [`KeeperHandle::push`].
-    pub async fn forget(&self, agent: AgentId) -> Result<Option<Position>, KeepError> {
+    pub async fn forget(&self, agent: AgentId) -> Result<Commanded, KeepError> {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Forget { agent, reply })?;
         answer.await.map_err(|_| KeepError::Ended)
     }
 
-    /// Has a host drained, or takes that back. Gives the position to wait for, or `None` if it is
-    /// not known.
+    /// Has a host drained, or takes that back.
     ///
     /// # Errors
     /// As [`KeeperHandle::push`].
-    pub async fn drain(&self, agent: AgentId, on: bool) -> Result<Option<Position>, KeepError> {
+    pub async fn drain(&self, agent: AgentId, on: bool) -> Result<Commanded, KeepError> {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Drain { agent, on, reply })?;
         answer.await.map_err(|_| KeepError::Ended)

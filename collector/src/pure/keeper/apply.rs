@@ -222,6 +222,13 @@ impl Keeper {
         }
     }
 
+    /// A person has a host forgotten.
+    pub(super) fn forgotten(&mut self, agent: AgentId, at: Timestamp) {
+        self.end(agent, at);
+        self.presence.forget(agent);
+        self.drop_host(agent);
+    }
+
     /// Forgets a host's sessions; its samples stay until they are past retention.
     pub(super) fn drop_host(&mut self, agent: AgentId) {
         self.sessions.retain(|(held, _), _| *held != agent);

@@ -7,6 +7,17 @@ use bellwether_model::wire::decode::Decoder;
 use super::super::entry;
 use super::{Batch, EntryClass, JournalClosed, Keeper, KeeperLimits};
 
+/// What became of a command about a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commanded {
+    /// Done; durable once the entry at this position is.
+    Done(Position),
+    /// The host is not known.
+    Unknown,
+    /// The journal has no room: nothing is done.
+    NoRoom,
+}
+
 impl Keeper {
     /// Keeps other bounds from now on, but for the retention. Agents whose columns were refused
     /// send them anew.
@@ -41,8 +52,7 @@ impl Keeper {
         Ok(position)
     }
 
-    /// Removes a host and its sessions. Gives the position whose sync makes it durable; `None` if
-    /// the host is not known.
+    /// Removes a host and its sessions.
     ///
     /// # Errors
     /// The journal has failed.
@@ -51,22 +61,18 @@ impl Keeper {
         now: Now,
         agent: AgentId,
         batch: &mut dyn Batch,
-    ) -> Result<Option<Position>, JournalClosed> {
-        if !self.sources.contains_key(&agent) {
-            return Ok(None);
-        }
+    ) -> Result<Commanded, JournalClosed> {
         self.entry.clear();
         entry::put_forget(&mut self.entry, agent, now.wall);
-        let position = batch.push(EntryClass::Control, &self.entry)?;
-        self.end(agent, now.wall);
-        self.presence.forget(agent);
-        self.drop_host(agent);
-        self.writer.publish(position);
-        Ok(Some(position))
+        let commanded = self.command(agent, batch)?;
+        if let Commanded::Done(position) = commanded {
+            self.forgotten(agent, now.wall);
+            self.writer.publish(position);
+        }
+        Ok(commanded)
     }
 
-    /// Has a host drained, or takes that back (`model/WIRE.md`, drain). Gives the position whose
-    /// sync makes it durable; `None` if the host is not known.
+    /// Has a host drained, or takes that back (`model/WIRE.md`, drain).
     ///
     /// # Errors
     /// The journal has failed.
@@ -76,15 +82,25 @@ impl Keeper {
         agent: AgentId,
         on: bool,
         batch: &mut dyn Batch,
-    ) -> Result<Option<Position>, JournalClosed> {
-        if !self.sources.contains_key(&agent) {
-            return Ok(None);
-        }
+    ) -> Result<Commanded, JournalClosed> {
         self.entry.clear();
         entry::put_drain(&mut self.entry, agent, now.wall, on);
-        let position = batch.push(EntryClass::Control, &self.entry)?;
-        self.drained(agent, now.wall, on);
-        self.writer.publish(position);
-        Ok(Some(position))
+        let commanded = self.command(agent, batch)?;
+        if let Commanded::Done(position) = commanded {
+            self.drained(agent, now.wall, on);
+            self.writer.publish(position);
+        }
+        Ok(commanded)
+    }
+
+    /// Journals the entry in hand, a command about a host.
+    fn command(&self, agent: AgentId, batch: &mut dyn Batch) -> Result<Commanded, JournalClosed> {
+        if !self.sources.contains_key(&agent) {
+            return Ok(Commanded::Unknown);
+        }
+        if !batch.has_room(self.entry.len()) {
+            return Ok(Commanded::NoRoom);
+        }
+        batch.push(EntryClass::Control, &self.entry).map(Commanded::Done)
     }
 }

@@ -56,11 +56,7 @@ impl Keeper {
             Entry::Notices(records) => self.notices(&records),
             Entry::Rollouts(records) => self.rollouts(&records),
             Entry::GroupEnd { group, at } => self.group_end(&group, at, position),
-            Entry::Forget { agent, at } => {
-                self.end(agent, at);
-                self.presence.forget(agent);
-                self.drop_host(agent);
-            }
+            Entry::Forget { agent, at } => self.forgotten(agent, at),
         }
         self.writer.publish(position);
         Ok(())
