@@ -119,6 +119,7 @@ pub struct Keeper {
     store: StoreId,
     limits: KeeperLimits,
     sessions: BTreeMap<(AgentId, Stream), Held>,
+    /// Of agents that have a session, and of no others.
     sources: BTreeMap<AgentId, Source>,
     next_source: u32,
     presence: Presence,

@@ -1,5 +1,6 @@
 //! From a decoded frame to the store: columns become series, rows are appended, marks move.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -237,12 +238,35 @@ impl Keeper {
         }
     }
 
-    /// Drops a session that a frame opened which could not be decoded.
+    /// Drops a session that a frame opened which could not be decoded. With an agent's only session
+    /// its source goes, of which the store has not heard: whoever sends such frames under ever new
+    /// ids leaves nothing.
     pub(super) fn drop_unused(&mut self, key: &(AgentId, Stream)) {
         let held = self.sessions.get(key);
-        if held.is_some_and(|held| held.session.known().is_empty()) {
-            self.sessions.remove(key);
+        if !held.is_some_and(|held| held.session.known().is_empty()) {
+            return;
         }
+        self.sessions.remove(key);
+        if has_session(&self.sessions, key.0) {
+            return;
+        }
+        if let Some(source) = self.sources.remove(&key.0)
+            && source.0 + 1 == self.next_source
+        {
+            self.next_source = source.0;
+        }
+    }
+
+    /// Forgets the sources of agents without a session.
+    pub(super) fn drop_strays(&mut self) {
+        let Keeper { sources, sessions, writer, .. } = self;
+        sources.retain(|agent, source| {
+            let stays = has_session(sessions, *agent);
+            if !stays {
+                writer.forget(*source);
+            }
+            stays
+        });
     }
 
     /// Forgets the sessions of agents that are not among the hosts any more and whose samples are
@@ -271,6 +295,11 @@ impl Keeper {
         let silent = self.sessions.values_mut().filter(|held| held.seen < horizon);
         silent.for_each(|held| held.decoder.clear());
     }
+}
+
+fn has_session(sessions: &BTreeMap<(AgentId, Stream), Held>, agent: AgentId) -> bool {
+    let streams = [Stream::Metrics, Stream::Logs];
+    streams.iter().any(|stream| sessions.contains_key(&(agent, *stream)))
 }
 
 /// Values that are there.

@@ -195,6 +195,7 @@ impl KeeperRestoring {
             let held: &mut Held = keeper.held(&(agent, stream));
             (held.seen, held.decoder) = (seen, decoder);
         }
+        keeper.drop_strays();
         keeper.presence.restore(now, &control.hosts, &control.ups, &control.draining);
         keeper
     }

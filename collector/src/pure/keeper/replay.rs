@@ -127,6 +127,7 @@ impl Keeper {
         self.retention.restore(now, snapshot.taken);
         let known: Vec<_> = snapshot.sessions.iter().map(|(a, s, ..)| (*a, *s)).collect();
         self.sessions.retain(|key, _| known.contains(key));
+        self.drop_strays();
         for (agent, stream, session, recount) in &snapshot.sessions {
             let held = self.held(&(*agent, *stream));
             held.recount = *recount;

@@ -5,6 +5,8 @@ use std::ops::Range;
 use bellwether_model::wire::bytes::put_varint;
 use bellwether_model::wire::frame::{Frame, FrameError};
 
+use super::super::Commanded;
+use super::super::checkpoint::KeeperRestoring;
 use super::*;
 
 /// The numbers of a frame's header that may be of several bytes, in their order.
@@ -76,6 +78,52 @@ fn what_is_broken_leaves_no_trace() {
     assert_eq!(reply.answer.case, Case::Version);
     assert!(bench.journal.entries.is_empty() && bench.values("m").is_empty());
     assert_eq!(bench.push(&[&one], false).case, Case::Applied, "the session is as it was");
+}
+
+#[test]
+fn what_does_not_decode_makes_nobody_known() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.table.add(column("m", &[]));
+    let one = bench.frame(1.0);
+    let lying = lying(&one);
+    for agent in 2..5 {
+        bench.key = (AgentId([agent; 16]), Stream::Metrics);
+        let answer = bench.push(&[&lying], false);
+        assert_eq!((answer.case, answer.at), (Case::BadFrame, seq(1)));
+        assert_eq!((bench.keeper.sessions(), bench.keeper.sources.len()), (0, 0));
+        let (at, agent, journal) = (now(1), bench.key.0, &mut bench.journal);
+        assert_eq!(bench.keeper.drain(at, agent, true, journal), Ok(Commanded::Unknown));
+        assert_eq!(bench.keeper.forget(at, agent, journal), Ok(Commanded::Unknown));
+    }
+    assert_eq!(bench.keeper.next_source, 0, "their numbers are given again");
+    assert!(bench.journal.entries.is_empty());
+    // The other stream of an agent that is known.
+    bench.key = (AGENT, Stream::Metrics);
+    assert_eq!(bench.push(&[&one], false).case, Case::Applied);
+    bench.key = (AGENT, Stream::Logs);
+    assert_eq!(bench.push(&[&lying], false).case, Case::BadFrame);
+    assert_eq!((bench.keeper.sessions(), bench.keeper.sources.len()), (1, 1));
+    bench.key = (AGENT, Stream::Metrics);
+    let two = bench.frame(2.0);
+    assert_eq!(bench.push(&[&two], false).case, Case::Applied);
+    assert_eq!((bench.keeper.next_source, bench.values("m").len()), (1, 3));
+}
+
+#[test]
+fn a_source_without_a_session_goes_with_the_next_start() {
+    let mut bench = Bench::new(KeeperLimits::default());
+    bench.table.add(column("m", &[]));
+    let one = bench.frame(1.0);
+    bench.push(&[&one], false);
+    let stray = bench.keeper.new_source();
+    bench.keeper.sources.insert(AgentId([7; 16]), stray);
+    let mut restoring = KeeperRestoring::new(KeeperLimits::default());
+    let capture = bench.keeper.capture(now(1).wall);
+    capture.put(&mut |kind, bytes| restoring.record(kind, bytes).unwrap());
+    let (_, writer) = Store::new(Limits::default());
+    let keeper = restoring.finish(now(1), capture.position(), StoreId([1; 16]), writer);
+    assert_eq!(keeper.sources.keys().collect::<Vec<_>>(), [&AGENT]);
+    assert_eq!(keeper.next_source, bench.keeper.next_source);
 }
 
 #[test]
