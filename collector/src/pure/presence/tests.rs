@@ -164,9 +164,14 @@ fn assert_whole(presence: &Presence) {
     }
 }
 
+/// What to do, which agent, which labels.
+fn step() -> impl Strategy<Value = (u8, u8, usize)> {
+    (0..7_u8, 0..4_u8, 0..3_usize)
+}
+
 proptest! {
     #[test]
-    fn each_host_is_with_its_series(steps in prop::collection::vec((0..7_u8, 0..4_u8, 0..3_usize), 200)) {
+    fn each_host_is_with_its_series(steps in prop::collection::vec(step(), 200)) {
         let mut presence = Presence::default();
         for (second, (step, agent, instance)) in (100..).zip(steps) {
             let agent = AgentId([agent; 16]);
