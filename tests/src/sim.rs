@@ -36,7 +36,7 @@ use bellwether_platform::disk::sim::SimDisk;
 use bellwether_platform::disk::{Disk, SyncPoint};
 
 pub use fault::FaultKind;
-pub use world::{Summary, run};
+pub use world::{HostEnd, Summary, run};
 
 /// Simulated time: milliseconds since the start.
 pub type Millis = u64;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bellwether_platform::disk::SyncPoint;
 use bellwether_tests::sim::signals::{self, Flaw};
-use bellwether_tests::sim::{FaultKind, Scenario, paging, run};
+use bellwether_tests::sim::{FaultKind, Scenario, Summary, paging, run};
 
 type Counts = BTreeMap<&'static str, u64>;
 
@@ -179,19 +179,80 @@ fn a_collector_away_for_longer_than_the_spool_holds_is_told_what_it_missed() {
     }
 }
 
-/// A date that jumps by an hour on either side moves no stamp: what was made is kept once, in
-/// order, and nothing is given up or refused.
+const HOUR: i64 = 3_600_000;
+/// A host's newest row at its collector is not older than this, in ms.
+const NEWEST: i64 = 3000;
+/// Clocks that are one are not further apart, in ms.
+const SAME: i64 = 100;
+
+/// A run of jumps and another fault: what was made is kept once and in order, and nothing is given
+/// up or refused.
+fn jumping(kinds: &[FaultKind], seed: u64) -> Summary {
+    let summary = run(&Scenario::only(kinds), seed).unwrap_or_else(|what| panic!("{what}"));
+    assert_eq!((summary.dropped.len(), &summary.declared), (0, &vec![BTreeMap::new()]));
+    let cases = ["gap", "base", "clone", "too_large", "bad_frame", "bad_envelope"];
+    assert!(cases.iter().all(|case| !summary.counts.contains_key(case)), "{summary:?}");
+    assert_eq!(summary.hosts.len(), 2);
+    summary
+}
+
+/// The date of an agent's host moves no stamp at all: it follows its collector. A collector's does
+/// where it is an hour ahead for a minute: then the collector steps, and its hosts with it. Either
+/// way each host makes a row in each second, stamped with its collector's time.
 #[test]
 fn clocks_that_jump_by_an_hour_cost_nothing() {
     for kind in [FaultKind::JumpAgent, FaultKind::JumpCollector] {
+        let mut stepped = 0;
         for seed in seeds(20) {
-            let summary =
-                run(&Scenario::only(&[kind]), seed).unwrap_or_else(|what| panic!("{what}"));
-            assert_eq!((summary.dropped.len(), &summary.declared), (0, &vec![BTreeMap::new()]));
-            let cases = ["gap", "base", "clone", "too_large", "bad_frame", "bad_envelope"];
-            assert!(cases.iter().all(|case| !summary.counts.contains_key(case)), "{summary:?}");
+            for host in jumping(&[kind], seed).hosts {
+                let hours = (host.collector + HOUR / 2).div_euclid(HOUR);
+                assert!((host.collector - hours * HOUR).abs() < SAME, "seed {seed}: {host:?}");
+                assert!((host.clock - host.collector).abs() < SAME, "seed {seed}: {host:?}");
+                assert!((0..=NEWEST).contains(&(host.clock - host.newest)), "{seed}: {host:?}");
+                // One in each of 210 seconds, of which the first two may pass before its start; a
+                // step may have one more.
+                let rows = 206..=210 + usize::try_from(hours).unwrap();
+                assert!(rows.contains(&host.rows) && !host.stands, "seed {seed}: {host:?}");
+                stepped += usize::from(hours > 0);
+                assert!(hours == 0 || kind == FaultKind::JumpCollector, "seed {seed}: {host:?}");
+            }
+        }
+        println!("{kind:?}: {stepped} of 40 stand an hour or more ahead");
+        assert_eq!(stepped > 0, kind == FaultKind::JumpCollector);
+    }
+}
+
+/// A process takes the time at its start: an agent from its collector, or from the date of its host
+/// where that cannot be reached; a collector from the date of its host. So an agent that started
+/// ahead, or whose collector started anew with a date set back, stands still until that has come
+/// up.
+/// It asks for nothing meanwhile: a collector that comes up sooner, by a step or a start, it does
+/// not hear of. Every other one goes on.
+#[test]
+fn clocks_that_jump_while_processes_end_or_links_fail_stop_only_who_is_ahead() {
+    use FaultKind::{JumpAgent, JumpCollector, KillAgent, KillCollector, Partition, StopAgent};
+
+    let mut stand = Counts::new();
+    for (name, kinds, may_stand) in [
+        ("agents end", &[JumpAgent, KillAgent, StopAgent][..], false),
+        ("the host's date, links fail", &[JumpAgent, Partition], false),
+        ("the collector's date, links fail", &[JumpCollector, Partition], false),
+        ("collectors end", &[JumpCollector, KillCollector], true),
+        ("agents end and links fail", &[JumpAgent, KillAgent, Partition], true),
+    ] {
+        for seed in seeds(20) {
+            for host in jumping(kinds, seed).hosts {
+                assert!(may_stand || !host.stands, "{name}, seed {seed}: {host:?}");
+                *stand.entry(name).or_default() += u64::from(host.stands);
+                let apart = (host.clock - host.collector).abs();
+                let age = host.clock - host.newest;
+                let goes_on = apart < SAME && (0..=NEWEST).contains(&age);
+                assert!(host.stands || goes_on, "{name}, seed {seed}: {host:?}");
+            }
         }
     }
+    println!("of 40 hosts stand still: {stand:?}");
+    assert_happened(&stand, &["collectors end", "agents end and links fail"]);
 }
 
 #[test]

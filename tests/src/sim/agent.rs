@@ -10,10 +10,10 @@ use bellwether_agent::pure::ticks::Ticks;
 use bellwether_agent::shell::ship::drive::{Action, Drive};
 use bellwether_agent::shell::spool::{Random, Setup, Spool, SpoolError};
 use bellwether_model::id::{AgentId, BootId, Incarnation, Nonce};
-use bellwether_model::time::Mono;
+use bellwether_model::time::{Mono, Nanos};
 use bellwether_model::wire::answer::Answer;
 use bellwether_model::wire::encode::Encoder;
-use bellwether_platform::clock::{Clock, Exchange, ManualTime};
+use bellwether_platform::clock::{Clock, Exchange, ManualTime, Reading};
 use bellwether_platform::disk::sim::{SimDisk, SplitMix};
 use bytes::Bytes;
 
@@ -146,13 +146,25 @@ impl AgentNode {
         self.bounds.bytes_max + self.bounds.bytes_max / 4 + 8 * file
     }
 
-    /// Starts the process.
+    /// Starts the process. `times` are what the collectors that can be reached say of the time: an
+    /// agent asks them before it stamps a row.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn start(&mut self, now: Millis) -> Result<(), SpoolError> {
+    pub fn start(&mut self, now: Millis, times: &[(usize, Nanos)]) -> Result<(), SpoolError> {
         self.life += 1;
-        let (clock, time) = Clock::manual_agent(reading(now, self.skew));
+        let first = reading(now, self.skew);
+        let mut told: Vec<Nanos> = times.iter().map(|(_, time)| *time).collect();
+        told.sort_unstable();
+        let median = told.get(told.len().saturating_sub(1) / 2).copied();
+        let (clock, time) =
+            Clock::manual_agent(Reading { system: median.unwrap_or(first.system), ..first });
+        for (collector, answered) in times.iter().copied() {
+            let (sent, got) = (first.mono, first.mono);
+            let exchange = Exchange { collector, sent, received: answered, answered, got };
+            clock.observe(exchange).expect("an exchange without a delay");
+        }
+        time.set_system(first.system);
         let setup = Setup {
             dir: PathBuf::from("/state/agent/metrics"),
             bounds: self.bounds,
@@ -255,6 +267,13 @@ impl Process {
             }
         }
         Ok(())
+    }
+
+    /// Whether its time stands still until its collector's has come up: then it makes no frame
+    /// that could carry a declaration.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        !self.clock.stats().holding.is_zero()
     }
 
     /// Lets the clocks run up to now.

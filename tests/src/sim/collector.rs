@@ -15,7 +15,7 @@ use bellwether_model::id::{AgentId, Position, Seq, StoreId, Stream};
 use bellwether_model::label::LabelSet;
 use bellwether_model::select::{Column, Select, Window};
 use bellwether_model::series::is_stale;
-use bellwether_model::time::Timestamp;
+use bellwether_model::time::{Nanos, Timestamp};
 use bellwether_model::wire::answer::Answer;
 use bellwether_platform::clock::{Clock, ManualTime};
 use bellwether_platform::disk::sim::{SimDisk, SplitMix};
@@ -202,6 +202,14 @@ impl CollectorNode {
             random: SplitMix(seed),
             retention: scenario.retention,
         }
+    }
+
+    /// Its time, while it runs.
+    #[must_use]
+    pub fn wall(&mut self, now: Millis) -> Option<Nanos> {
+        let process = self.process.as_mut()?;
+        process.pass(now, self.skew);
+        Some(process.clock.nanos())
     }
 
     /// Frames declared as never to come since the start, by reason.

@@ -51,6 +51,12 @@ impl FaultKind {
         FaultKind::JumpCollector,
         FaultKind::Partition,
     ];
+
+    /// Whether a date jumps.
+    #[must_use]
+    pub fn is_jump(self) -> bool {
+        matches!(self, FaultKind::JumpAgent | FaultKind::JumpCollector)
+    }
 }
 
 /// What a message on a link suffers.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use bellwether_agent::shell::ship::drive::Action;
 use bellwether_agent::shell::spool::SpoolError;
+use bellwether_model::time::Nanos;
 use bellwether_model::wire::envelope::SkipReason;
 use bellwether_model::wire::frame::Frame;
 use bellwether_platform::disk::sim::{SimDisk, SplitMix};
@@ -38,6 +39,23 @@ pub struct Summary {
     /// For each collector the frames that were declared to it since its last start, by reason, as
     /// its metrics show them.
     pub declared: Vec<BTreeMap<&'static str, u64>>,
+    /// The hosts that run, at the first collector.
+    pub hosts: Vec<HostEnd>,
+}
+
+/// How a host stands at the end of a run. Times are in ms after the date without any jump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostEnd {
+    /// Its rows that the collector has kept.
+    pub rows: usize,
+    /// The stamp of the newest of them.
+    pub newest: i64,
+    /// Its clock.
+    pub clock: i64,
+    /// The collector's clock.
+    pub collector: i64,
+    /// Whether its clock stands still until its collector's, as it knows that, has come up.
+    pub stands: bool,
 }
 
 #[derive(Debug)]
@@ -88,7 +106,7 @@ struct World<'a> {
     may_renew: bool,
     /// Collectors that were wiped or restored.
     replaced: BTreeSet<usize>,
-    jumped: bool,
+    hosts: Vec<HostEnd>,
 }
 
 /// Runs a scenario from a seed.
@@ -103,6 +121,7 @@ pub fn run(scenario: &Scenario, seed: u64) -> Result<Summary, String> {
             counts: world.counts,
             dropped: world.dropped,
             declared: world.collectors.iter().map(CollectorNode::skipped).collect(),
+            hosts: world.hosts,
         }),
         Err(what) => {
             let (now, last) = (world.now, world.trace.last());
@@ -133,7 +152,7 @@ impl<'a> World<'a> {
             dropped: BTreeMap::new(),
             may_renew: false,
             replaced: BTreeSet::new(),
-            jumped: false,
+            hosts: Vec::new(),
         };
         for number in 0..scenario.collectors {
             let disk = world.disk();
@@ -269,7 +288,8 @@ impl<'a> World<'a> {
         if self.agents[node].process.is_some() {
             return Ok(());
         }
-        if let Err(error) = self.agents[node].start(now) {
+        let times = self.times_for(node);
+        if let Err(error) = self.agents[node].start(now, &times) {
             return self.agent_failed(node, &error);
         }
         let agent = &mut self.agents[node];
@@ -292,6 +312,17 @@ impl<'a> World<'a> {
         let life = agent.life;
         self.at(now + 1, Event::Sample { node, life });
         self.drive(node, |drive, actions| drive.wake(actions), None)
+    }
+
+    /// What the collectors that a host reaches say of the time. Where no date jumps that is what the
+    /// host says itself.
+    fn times_for(&mut self, node: usize) -> Vec<(usize, Nanos)> {
+        let now = self.now;
+        let jumps = self.scenario.faults.iter().any(|kind| kind.is_jump());
+        let is_asked = |number: &usize| jumps && !self.parted(node, *number);
+        let numbers: Vec<usize> = (0..self.collectors.len()).filter(is_asked).collect();
+        let time = |number: usize| Some((number, self.collectors[number].wall(now)?));
+        numbers.into_iter().filter_map(time).collect()
     }
 
     fn sample(&mut self, node: usize) -> Result<(), String> {

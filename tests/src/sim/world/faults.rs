@@ -85,7 +85,6 @@ impl World<'_> {
     }
 
     pub(super) fn jump(&mut self) -> i64 {
-        self.jumped = true;
         if self.random.once_in(2) { 3_600_000 } else { -3_600_000 }
     }
 
