@@ -246,7 +246,7 @@ impl Pulled {
         ]
     }
 
-    fn keeper(&self, stats: &KeeperStats, sessions: usize) -> [Figure; 11] {
+    fn keeper(&self, stats: &KeeperStats, sessions: usize) -> [Figure; 12] {
         [
             counter("bellwether_collector_frames_total", "Frames applied.", stats.frames),
             counter(
@@ -289,6 +289,11 @@ impl Pulled {
                 "bellwether_collector_date_doubted",
                 "1 while the date is too far ahead of what it was for samples to expire by it.",
                 u64::from(stats.date_doubted),
+            ),
+            counter(
+                "bellwether_collector_clock_steps_total",
+                "Steps of the collector's clock forward to the host's.",
+                self.0.watch.clock.stats().steps,
             ),
             gauge(
                 "bellwether_collector_sessions",

@@ -26,6 +26,9 @@ pub struct ShipMetrics {
     spool_bytes: IntGauge,
     spool_segments: IntGauge,
     clock_ahead: Gauge,
+    clock_holding: Gauge,
+    clock_steps: IntCounter,
+    exchanges_refused: IntCounter,
 }
 
 pub(super) const VALID: &str = "invariant: the name is valid";
@@ -39,13 +42,20 @@ impl ShipMetrics {
     pub fn new(registry: &Registry, own: Arc<Figures>) -> ShipMetrics {
         let counter = |name, help| added(registry, IntCounter::new(name, help).expect(VALID));
         let gauge = |name, help| added(registry, IntGauge::new(name, help).expect(VALID));
+        let seconds = |name, help| added(registry, Gauge::new(name, help).expect(VALID));
         let by = |name, help, label| {
             added(registry, IntCounterVec::new(Opts::new(name, help), &[label]).expect(VALID))
         };
         let metrics = ShipMetrics {
             tallies: Tallies::new(registry, own),
-            spooled: counter("bellwether_agent_frames_spooled_total", "Frames written to the spool."),
-            sent_bytes: counter("bellwether_agent_push_bytes_total", "Bytes of request bodies sent."),
+            spooled: counter(
+                "bellwether_agent_frames_spooled_total",
+                "Frames written to the spool.",
+            ),
+            sent_bytes: counter(
+                "bellwether_agent_push_bytes_total",
+                "Bytes of request bodies sent.",
+            ),
             columns_refused: counter(
                 "bellwether_agent_columns_refused_total",
                 "Columns that a collector did not take, each time it said so.",
@@ -69,13 +79,21 @@ impl ShipMetrics {
             ),
             spool_bytes: gauge("bellwether_agent_spool_bytes", "Bytes of the spool on disk."),
             spool_segments: gauge("bellwether_agent_spool_segments", "Segments in the spool."),
-            clock_ahead: added(
-                registry,
-                Gauge::new(
-                    "bellwether_agent_clock_ahead_of_system_seconds",
-                    "How far the agent's clock, which follows the collectors', is ahead of the host's.",
-                )
-                .expect(VALID),
+            clock_ahead: seconds(
+                "bellwether_agent_clock_ahead_of_system_seconds",
+                "How far the agent's clock, which follows the collectors', is ahead of the host's.",
+            ),
+            clock_holding: seconds(
+                "bellwether_agent_clock_holding_seconds",
+                "How long the agent's clock stands still until the collectors' has come up: no rows.",
+            ),
+            clock_steps: counter(
+                "bellwether_agent_clock_steps_total",
+                "Steps of the agent's clock forward to the collectors'.",
+            ),
+            exchanges_refused: counter(
+                "bellwether_agent_clock_exchanges_refused_total",
+                "Answers of collectors that were no use for the time.",
             ),
         };
         for reason in SkipReason::ALL {
@@ -106,8 +124,13 @@ impl ShipMetrics {
         self.spool_bytes.set(spool.bytes().cast_signed());
         let segments = spool.backlog().segments().count();
         self.spool_segments.set(i64::try_from(segments).unwrap_or(i64::MAX));
-        let ahead = clock.stats().ahead_of_system_nanos as f64 / 1e9;
+        let stats = clock.stats();
+        let ahead = stats.ahead_of_system_nanos as f64 / 1e9;
         self.clock_ahead.set(ahead);
+        self.clock_holding.set(stats.holding.as_secs_f64());
+        self.clock_steps.inc_by(stats.steps.saturating_sub(self.clock_steps.get()));
+        let refused = self.exchanges_refused.get();
+        self.exchanges_refused.inc_by(stats.refused_exchanges.saturating_sub(refused));
         self.tallies.observe(spool, clock, ahead);
     }
 
