@@ -14,7 +14,7 @@ mod process;
 mod wait;
 
 pub use certificates::Authority;
-pub use http::{Response, escape, get, get_as, post};
+pub use http::{Response, delete, escape, get, get_as, post};
 pub use https::{get_secure, post_secure};
 pub use light::{LightAgent, Pushing};
 pub use peer::{Daemon, daemon, peer, skip};

@@ -46,6 +46,15 @@ pub fn post(address: &str, target: &str, token: Option<&str>) -> Result<Response
     ask(address, &format!("{head}{bearer}"))
 }
 
+/// Deletes `target`, with a bearer token if there is one.
+///
+/// # Errors
+/// As [`get`].
+pub fn delete(address: &str, target: &str, token: Option<&str>) -> Result<Response> {
+    let bearer = token.map(bearer).unwrap_or_default();
+    ask(address, &format!("DELETE {target} HTTP/1.1\r\nHost: {address}\r\n{bearer}"))
+}
+
 fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
 }

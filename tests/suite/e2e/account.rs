@@ -1,12 +1,13 @@
 //! The agent's account beside the collector's recount, after kills and a spool that overflowed; a
-//! host that is drained; one that falls silent.
+//! host that is drained, or forgotten; one that falls silent.
 
 use std::time::Duration;
 
-use bellwether_tests::harness::{until, within};
+use bellwether_model::limit;
+use bellwether_tests::harness::{delete, until, within};
 use serde_json::Value;
 
-use super::pair::{AGENT, COLLECTOR, Pair, SOON};
+use super::pair::{ADMIN, AGENT, COLLECTOR, INGEST, Pair, SOON};
 
 /// A frame every 10 ms, and a spool that holds a minute of them.
 const BUSY: &str = "inputs: {sequence: {enabled: true, rows_per_second: 100}}\n\
@@ -15,7 +16,7 @@ const BUSY: &str = "inputs: {sequence: {enabled: true, rows_per_second: 100}}\n\
 const RESTING: &str = "inputs: {interval: 60s}\nspool: {age_max: 60s}\n";
 
 /// Frames that one request may hold, and so the most that a dying collector leaves unanswered.
-const ONE_REQUEST: u64 = 120;
+const ONE_REQUEST: u64 = limit::FRAMES as u64;
 
 /// The agent's only collector, as it tells.
 fn tally(status: &Value) -> &Value {
@@ -144,11 +145,50 @@ fn a_silent_agents_series_end_when_read() {
     pair.start_agent();
     until("a series", SOON, || pair.query("node_load1"));
     pair.process(AGENT).kill();
+    // What was on its way when it was killed has come by then.
+    until("silence", SOON, || pair.host().filter(|host| host["lag_ms"].as_i64() > Some(2000)));
+    let rows = |pair: &Pair| Pair::metric(&pair.collector, "bellwether_store_rows_total").unwrap();
+    let before = rows(&pair);
     until("the end of it", SOON, || pair.query("node_load1").is_none().then_some(()));
     until("a zero", SOON, || pair.query("up == 0"));
     let host = pair.host().unwrap();
     assert_eq!(host["state"], "down");
-    // No marker is stored: the range holds values only, and they are those that were sent.
-    let range = pair.query("node_load1[5m]").unwrap();
-    assert!(range.iter().all(|series| series.samples.iter().all(|(_, value)| value.is_finite())));
+    // No marker is stored, which would be a row in each of its groups: what was appended since is
+    // `up`, twice if its 15 s were over meanwhile.
+    let appended = rows(&pair) - before;
+    assert!((1.0..=2.0).contains(&appended), "{appended} rows");
+}
+
+#[test]
+fn a_host_is_forgotten_by_those_who_may() {
+    let mut pair = Pair::new("forget", "", "");
+    pair.start_collector();
+    pair.start_agent();
+    let host = until("the host", SOON, || pair.host().filter(|host| host["state"] == "up"));
+    until("up", SOON, || pair.query("up == 1"));
+    let agent = host["agent"].as_str().unwrap().to_owned();
+    let target = format!("/bellwether/v1/hosts/{agent}");
+    let ask = |pair: &Pair, token| delete(&pair.collector, &target, token).unwrap().status;
+    assert_eq!((ask(&pair, None), ask(&pair, Some(INGEST))), (401, 403));
+    assert_eq!(pair.host().unwrap()["state"], "up", "who may not changes nothing");
+
+    pair.process(AGENT).kill();
+    let (well, text) = pair.bellwether(&["host", "forget", &agent]);
+    assert!(well && text.contains(&format!("forgotten: {agent}")), "{text}");
+    assert_eq!(pair.host(), None);
+    until("no up", SOON, || pair.query("up").is_none().then_some(()));
+    let up = pair.query("up[10m]").unwrap();
+    assert!(up.iter().all(|series| series.samples.iter().all(|(_, v)| *v == 1.0)), "{up:?}");
+    assert!(pair.query("node_load1[10m]").is_some(), "its samples stay");
+    let (well, text) = pair.bellwether(&["host", "forget", &agent]);
+    assert!(!well && text.contains("no such agent"), "{text}");
+
+    // One that comes back begins anew; a collector that starts again has forgotten it as well.
+    pair.start_agent();
+    until("the host again", SOON, || pair.host().filter(|host| host["state"] == "up"));
+    pair.process(AGENT).kill();
+    assert_eq!((ask(&pair, Some(ADMIN)), ask(&pair, Some(ADMIN))), (204, 404));
+    pair.process(COLLECTOR).kill();
+    pair.start_collector();
+    assert_eq!((pair.host(), ask(&pair, Some(ADMIN))), (None, 404));
 }
