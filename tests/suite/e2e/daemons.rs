@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use bellwether_tests::harness::{Daemon, Folder, Process, daemon, free_port, get, until};
 
+use serde_json::Value;
+
 use super::{START, query};
 
 /// The token of all that push, unless a test says otherwise.
@@ -211,12 +213,25 @@ impl Agent {
     }
 
     /// How often a warning said something.
-    pub(super) fn told(&self, what: &str) -> usize {
+    pub(super) fn warned(&self, what: &str) -> usize {
         self.process
             .lines()
             .iter()
             .filter(|line| line.contains(" WARN ") && line.contains(what))
             .count()
+    }
+
+    /// The label `instance` of its series.
+    pub(super) fn instance(&self) -> &str {
+        &self.name
+    }
+
+    /// What it tells of itself.
+    pub(super) fn told(&self) -> Value {
+        let mut command = Command::new(daemon(Daemon::Agent));
+        command.args(["status", "-o", "json", "--config"]).arg(&self.config);
+        let status = command.arg("--data-dir").arg(&self.data).output().unwrap();
+        serde_json::from_slice(&status.stdout).expect("a status is JSON")
     }
 
     /// Stops it in good order.

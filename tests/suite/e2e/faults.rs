@@ -10,6 +10,7 @@ mod crowds;
 mod disks;
 mod losses;
 
+use bellwether_model::wire::answer::Case;
 use bellwether_tests::harness::Folder;
 
 use super::daemons::{Agent, Collector, token_file};
@@ -20,15 +21,14 @@ fn watched(folder: &Folder, collector: &Collector) -> Agent {
 }
 
 /// Nothing has befallen it.
-fn is_undisturbed(agent: &Agent, collector: &Collector) {
+pub(super) fn is_undisturbed(agent: &Agent, collector: &Collector) {
     agent.goes_on();
-    for case in ["duplicate", "gap", "base", "clone", "too_large", "bad_frame", "bad_envelope"] {
+    let cases = Case::ALL.iter().filter(|case| **case != Case::Applied).map(|case| case.as_str());
+    for case in cases.chain(["no_answer", "no_token", "proxy", "tls", "unreachable"]) {
         assert_eq!(agent.answers(case), 0, "{case}");
     }
-    for case in ["overloaded", "unauthorized", "unreachable", "no_answer"] {
-        assert_eq!(agent.answers(case), 0, "{case}");
-    }
+    assert!(agent.answers(Case::Applied.as_str()) > 0);
     assert_eq!(agent.figure("bellwether_agent_samples_dropped_total"), 0);
-    collector.is_whole("watched");
-    collector.was_always_up("watched");
+    collector.is_whole(agent.instance());
+    collector.was_always_up(agent.instance());
 }

@@ -105,6 +105,12 @@ fn too_many_series(collector: &Collector) {
     assert_eq!(refused, (SERIES - SERIES_TAKEN) as u64);
     let taken = collector.figure("bellwether_store_series ") - held;
     assert!((SERIES_TAKEN as u64..SERIES_TAKEN as u64 + 100).contains(&taken), "{taken}");
+    // Both rows of each series that was taken, read back.
+    let samples = "count_over_time(light_total{instance=\"broad\"}[1h])";
+    for (count, expected) in [("count", SERIES_TAKEN), ("sum", 2 * SERIES_TAKEN)] {
+        let kept = query(&collector.address, &format!("{count}({samples})")).unwrap();
+        assert_eq!(kept[0].samples[0].1, expected as f64, "{count}");
+    }
 }
 
 /// Connections that send a part and then nothing.
