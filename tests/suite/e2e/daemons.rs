@@ -234,6 +234,12 @@ impl Agent {
         serde_json::from_slice(&status.stdout).expect("a status is JSON")
     }
 
+    /// Writes its file anew and has it taken up.
+    pub(super) fn reload(&self, config: &str) {
+        std::fs::write(&self.config, config).unwrap();
+        self.process.hang_up();
+    }
+
     /// Stops it in good order.
     pub(super) fn stop(&mut self) {
         self.process.terminate();

@@ -1,7 +1,8 @@
 //! A changed configuration taken up by running daemons: all of it or nothing.
 
-use bellwether_tests::harness::{Response, get, get_as, post, until};
+use bellwether_tests::harness::{Folder, Response, get, get_as, post, until};
 
+use super::daemons::{Agent, Collector, token_file};
 use super::pair::{ADMIN, AGENT, COLLECTOR, Pair, SOON};
 use super::says;
 
@@ -30,6 +31,11 @@ fn an_agent_takes_up_a_good_file_and_nothing_of_a_bad_one() {
     assert!(refused.body.contains("lodavg") && refused.body.contains("agent.yaml:"), "{refused:?}");
     assert_eq!(read("bellwether_agent_config_last_reload_successful"), Some(0.0));
     assert_eq!(pair.told().unwrap()["config_reload_successful"], false);
+    // It would have shipped the label by then.
+    let frames =
+        |pair: &Pair| pair.told()?["shipping"]["collectors"][0]["acked"]["frames"].as_u64();
+    let before = frames(&pair);
+    until("further frames", SOON, || (frames(&pair) > before.map(|n| n + 3)).then_some(()));
     assert_eq!(pair.query("node_load1{rack='7'}").map(|series| series.len()), None);
 
     pair.write_agent(&format!(
@@ -52,7 +58,7 @@ fn an_agent_takes_up_a_good_file_and_nothing_of_a_bad_one() {
     let names: Vec<_> = inputs.as_array().unwrap().iter().map(|i| i["name"].clone()).collect();
     assert!(names.contains(&"cpu".into()) && !names.contains(&"uname".into()), "{names:?}");
 
-    // Another collector is shipped to beside the first, on SIGHUP.
+    // Other labels and a smaller spool, on SIGHUP.
     let more = format!("{TOKENS}labels: {{rack: '8'}}\nspool: {{bytes_max: 8MiB}}\n");
     pair.write_agent(&more);
     pair.process(AGENT).hang_up();
@@ -63,6 +69,52 @@ fn an_agent_takes_up_a_good_file_and_nothing_of_a_bad_one() {
     let failed = "configuration not reloaded";
     let _rest = pair.process(AGENT).line(failed, SOON);
     assert!(pair.process(AGENT).is_running());
+}
+
+#[test]
+fn a_collector_that_is_added_and_one_that_is_removed_cost_no_row() {
+    let folders = ["reload-first", "reload-second"].map(Folder::new);
+    let [first, second] = [0, 1].map(|place: usize| Collector::start(&folders[place], ""));
+    let token = token_file(&folders[0], "token");
+    let mut agent = Agent::start(&folders[0], "moved", &first.address, &token, "");
+    let config = |collectors: &[&Collector]| {
+        let each = |one: &&Collector| format!("  - url: http://{}\n{token}", one.address);
+        let collectors: String = collectors.iter().map(each).collect();
+        format!(
+            "agent: {{instance: moved}}\ncollectors:\n{collectors}\
+             exporter: {{listen: '127.0.0.1:0'}}\n\
+             inputs: {{sequence: {{enabled: true, rows_per_second: 10}}}}\n"
+        )
+    };
+    let goes_on = |collector: &Collector| {
+        let before = collector.numbers("moved").len();
+        until("rows", SOON, || (collector.numbers("moved").len() > before + 20).then_some(()));
+    };
+    goes_on(&first);
+    agent.reload(&config(&[&first, &second]));
+    goes_on(&second);
+    goes_on(&first);
+    agent.reload(&config(&[&second]));
+    says(&agent.process, "configuration reloaded", SOON);
+    goes_on(&second);
+    let left = first.numbers("moved").len();
+    goes_on(&second);
+    assert_eq!(first.numbers("moved").len(), left, "nobody ships to it any more");
+    assert_eq!(agent.figure("bellwether_agent_samples_dropped_total"), 0);
+    agent.process.kill();
+    // Each frame of the agent has one row with a number, which begins anew with a reload. The
+    // second collector was given what was held, which is all; the first has all until it went.
+    let second = until("the rows of all frames applied", SOON, || {
+        let answer = get(&second.address, "/bellwether/v1/hosts").ok()?;
+        let hosts: serde_json::Value = serde_json::from_str(&answer.body).ok()?;
+        let numbers = second.numbers("moved");
+        (hosts[0]["applied"] == format!("1:{}", numbers.len())).then_some(numbers)
+    });
+    let first = first.numbers("moved");
+    assert_eq!(first, second[..left]);
+    let starts = second.iter().filter(|number| **number == (1 << 32) | 1).count();
+    let goes_up = second.windows(2).filter(|pair| pair[1] == pair[0] + 1).count();
+    assert_eq!((starts, goes_up), (3, second.len() - 3), "{second:?}");
 }
 
 #[test]

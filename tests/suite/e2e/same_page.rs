@@ -1,6 +1,6 @@
 //! The page of `once` beside node_exporter's, taken in the same second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ const MOUNT_POINTS: &str = "--collector.filesystem.mount-points-exclude=^/(dev|p
     run/credentials/.+|sys|var/lib/docker/.+|var/lib/containers/storage/.+)($|/)";
 const DISKS: &str =
     r"--collector.diskstats.device-exclude=^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$";
+/// Debian's leaves out `lo`.
+const DEVICES: &str = "--collector.netdev.device-exclude=^$";
 /// Labels that later versions of node_exporter have than Debian's.
 const NEWER_LABELS: [&str; 2] = ["adminstate", "rotational"];
 
@@ -69,13 +71,13 @@ fn is_compared(series: &str) -> bool {
 }
 
 #[test]
-fn once_has_every_series_of_node_exporter_under_its_labels_and_type() {
+fn once_has_the_series_of_node_exporter_under_their_labels_and_types() {
     let Some(exporter) = peer("prometheus-node-exporter") else {
         return skip("prometheus-node-exporter is not installed");
     };
     let address = format!("127.0.0.1:{}", free_port());
     let mut command = Command::new(exporter);
-    command.arg(format!("--web.listen-address={address}")).arg(MOUNT_POINTS).arg(DISKS);
+    command.arg(format!("--web.listen-address={address}")).args([MOUNT_POINTS, DISKS, DEVICES]);
     command.args(["--collector.disable-defaults", "--web.disable-exporter-metrics"]);
     command.args(INPUTS.map(|input| format!("--collector.{input}")));
     let _exporter = Process::start("node_exporter", &mut command);
@@ -91,4 +93,13 @@ fn once_has_every_series_of_node_exporter_under_its_labels_and_type() {
         .map(|(series, kind)| (series, kind, ours.get(series)))
         .collect();
     assert!(missing.is_empty(), "series, their type, ours: {missing:#?}");
+    // Nor has a family that both have more series here than there.
+    let family = |series: &str| series.split('{').next().unwrap_or_default().to_owned();
+    let families: BTreeSet<String> = theirs.keys().map(|series| family(series)).collect();
+    let more: Vec<_> = ours
+        .keys()
+        .filter(|series| families.contains(&family(series)))
+        .filter(|series| !theirs.contains_key(*series))
+        .collect();
+    assert!(more.is_empty(), "series that node_exporter has not: {more:#?}");
 }
