@@ -314,8 +314,8 @@ impl<'a> World<'a> {
         self.drive(node, |drive, actions| drive.wake(actions), None)
     }
 
-    /// What the collectors that a host reaches say of the time. Where no date jumps that is what the
-    /// host says itself.
+    /// What the collectors that a host reaches say of the time. Where no date jumps that is what
+    /// the host says itself.
     fn times_for(&mut self, node: usize) -> Vec<(usize, Nanos)> {
         let now = self.now;
         let jumps = self.scenario.faults.iter().any(|kind| kind.is_jump());
