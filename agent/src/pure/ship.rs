@@ -30,6 +30,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 pub enum Event<'a> {
     /// Frames may have come into the spool, or time has passed.
     Wake,
+    /// The time is wanted, whether or not there are frames to send.
+    Ask,
     /// The collector answered.
     Answered {
         /// Its answer.
@@ -116,6 +118,8 @@ pub struct Shipper {
     standing: Standing,
     stopping: bool,
     saying_goodbye: bool,
+    /// The next request is sent also without frames.
+    asks: bool,
     /// As its last answer said.
     draining: bool,
     seed: u64,
@@ -141,6 +145,7 @@ impl Shipper {
             standing: Standing::Unknown,
             stopping: false,
             saying_goodbye: false,
+            asks: false,
             draining: false,
             seed,
         }
@@ -188,6 +193,7 @@ impl Shipper {
         match event {
             Event::Wake => {}
             Event::Stop => self.stopping = true,
+            Event::Ask => self.asks = true,
             Event::Failed => {
                 self.in_flight = false;
                 self.saying_goodbye = false;
@@ -404,7 +410,7 @@ impl Shipper {
         self.close_aside(backlog, effects);
         let from = self.next_frame(backlog);
         let goodbye = self.stopping && from.is_none();
-        if from.is_none() && !goodbye {
+        if !std::mem::take(&mut self.asks) && from.is_none() && !goodbye {
             return;
         }
         self.in_flight = true;

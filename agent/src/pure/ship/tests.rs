@@ -133,6 +133,20 @@ fn attempts_are_put_off_longer_and_longer() {
 }
 
 #[test]
+fn the_time_is_asked_for_without_frames_and_once() {
+    let mut shipper = Shipper::new(Seq(0), 1);
+    let none = backlog(&[]);
+    assert_eq!(wake(&mut shipper, at(0), &none), []);
+    let mut effects = Vec::new();
+    shipper.step(at(0), Event::Ask, &none, &mut effects);
+    let empty = Request { from: None, skips: Vec::new(), goodbye: false };
+    assert_eq!(effects, [Effect::Send(empty)]);
+    let applied = answer(Case::Applied, Seq(0), Seq(0));
+    let again = answered(&mut shipper, &applied, &none);
+    assert!(!again.iter().any(|effect| matches!(effect, Effect::Send(_))), "{again:?}");
+}
+
+#[test]
 fn ranges_are_declared_once_and_in_order() {
     let skip = |first, last, reason| Skip { first: seq(1, first), last: seq(1, last), reason };
     let mut shipper = Shipper::new(seq(1, 4), 1);

@@ -211,6 +211,10 @@ impl Drive {
             self.next_tick = now.mono + TICK;
             let skips = self.spool.tick(now)?;
             self.declare(&skips, actions);
+            // A clock that stands makes no rows, which would ask how late it is.
+            if !self.clock.stats().holding.is_zero() {
+                self.step_all(&Event::Ask, actions)?;
+            }
         }
         Ok(())
     }
@@ -342,9 +346,20 @@ impl Drive {
         self.spool.renew((self.random)())?;
         let (new, origin) = (self.spool.agent(), self.spool.origin());
         actions.push(Action::Identity { old, new, origin });
+        let (mut lost, frames) = (Vec::new(), |skips: &[Skip]| -> u64 {
+            skips.iter().map(|skip| skip.last.0 - skip.first.0 + 1).sum()
+        });
         for lane in &mut self.lanes {
-            lane.shipper = take_up(&self.spool, &lane.name);
+            let shipper = take_up(&self.spool, &lane.name);
+            let is_new = |skip: &&Skip| !lane.shipper.skips().contains(skip);
+            let declared: Vec<Skip> = shipper.skips().iter().filter(is_new).copied().collect();
+            // Frames are counted once, however many collectors wanted them.
+            if frames(&declared) > frames(&lost) {
+                lost = declared;
+            }
+            lane.shipper = shipper;
         }
+        actions.extend(lost.into_iter().map(Action::Skipped));
         if self.stopping { self.step_all(&Event::Stop, actions) } else { Ok(()) }
     }
 

@@ -154,6 +154,7 @@ fn a_clone_takes_another_id_and_both_go_on() {
     });
     println!("the clone set {lost} frames aside, {declared} of them from its spool");
     assert!(declared <= lost, "{declared} frames declared of {lost}");
+    assert_eq!(copy.skipped("clone"), declared);
     assert_eq!(missing(&collector, "original"), 0);
     assert_eq!(missing(&collector, "copy"), lost);
     is_undisturbed(&watched, &collector);
