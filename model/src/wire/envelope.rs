@@ -80,6 +80,12 @@ impl Skip {
     /// Bytes on the wire.
     pub const BYTES: usize = 17;
 
+    /// Number of its frames.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.last.0 - self.first.0 + 1
+    }
+
     /// Appends the range.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.first.0.to_le_bytes());

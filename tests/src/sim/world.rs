@@ -434,8 +434,7 @@ impl<'a> World<'a> {
             }
             Action::Skipped(skip) => {
                 self.trace.add(now, format_args!("host {node} skips {skip:?}"));
-                let frames = skip.last.0 - skip.first.0 + 1;
-                *self.dropped.entry(skip.reason.as_str()).or_default() += frames;
+                *self.dropped.entry(skip.reason.as_str()).or_default() += skip.frames();
                 self.account.skipped(node, skip);
                 self.count(match skip.reason {
                     SkipReason::SpoolFull => "skip: spool_full",

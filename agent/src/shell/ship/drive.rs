@@ -346,17 +346,15 @@ impl Drive {
         self.spool.renew((self.random)())?;
         let (new, origin) = (self.spool.agent(), self.spool.origin());
         actions.push(Action::Identity { old, new, origin });
-        let (mut lost, frames) = (Vec::new(), |skips: &[Skip]| -> u64 {
-            skips.iter().map(|skip| skip.last.0 - skip.first.0 + 1).sum()
-        });
+        // Frames are counted once, however many collectors wanted them.
+        let mut lost = Vec::new();
         for lane in &mut self.lanes {
             let shipper = take_up(&self.spool, &lane.name);
             let is_new = |skip: &&Skip| !lane.shipper.skips().contains(skip);
             let declared: Vec<Skip> = shipper.skips().iter().filter(is_new).copied().collect();
-            // Frames are counted once, however many collectors wanted them.
-            if frames(&declared) > frames(&lost) {
-                lost = declared;
-            }
+            lost = std::cmp::max_by_key(lost, declared, |skips| {
+                skips.iter().map(Skip::frames).sum::<u64>()
+            });
             lane.shipper = shipper;
         }
         actions.extend(lost.into_iter().map(Action::Skipped));

@@ -107,8 +107,7 @@ impl ShipMetrics {
     }
 
     pub(super) fn skipped(&self, skip: &Skip) {
-        let count = skip.last.0 - skip.first.0 + 1;
-        self.skipped.with_label_values(&[skip.reason.as_str()]).inc_by(count);
+        self.skipped.with_label_values(&[skip.reason.as_str()]).inc_by(skip.frames());
     }
 
     pub(super) fn answered(&self, case: &str) {
