@@ -90,6 +90,15 @@ impl Bench {
         }
     }
 
+    /// With one column, of which one row is applied.
+    fn pushed(limits: KeeperLimits) -> Bench {
+        let mut bench = Bench::new(limits);
+        bench.table.add(column("m", &[]));
+        let one = bench.frame(1.0);
+        assert_eq!(bench.push(&[&one], false).case, Case::Applied);
+        bench
+    }
+
     /// The frame of the next second; every column has the value given.
     fn frame(&mut self, value: f64) -> Vec<u8> {
         self.second += 1;
@@ -259,10 +268,7 @@ fn a_row_from_the_future_stops_nothing() {
 #[test]
 fn sessions_of_agents_that_are_gone_are_forgotten() {
     let limits = KeeperLimits { retention: Duration::from_secs(60), ..KeeperLimits::default() };
-    let mut bench = Bench::new(limits);
-    bench.table.add(column("m", &[]));
-    let one = bench.frame(1.0);
-    bench.push(&[&one], false);
+    let mut bench = Bench::pushed(limits);
     bench.push(&[], true);
     for (second, sessions) in [(2, 1), (50, 1), (70, 0)] {
         bench.keeper.tick(now(second), &mut bench.journal).unwrap();

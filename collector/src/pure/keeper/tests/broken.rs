@@ -111,10 +111,7 @@ fn what_does_not_decode_makes_nobody_known() {
 
 #[test]
 fn a_source_without_a_session_goes_with_the_next_start() {
-    let mut bench = Bench::new(KeeperLimits::default());
-    bench.table.add(column("m", &[]));
-    let one = bench.frame(1.0);
-    bench.push(&[&one], false);
+    let mut bench = Bench::pushed(KeeperLimits::default());
     let stray = bench.keeper.new_source();
     bench.keeper.sources.insert(AgentId([7; 16]), stray);
     let mut restoring = KeeperRestoring::new(KeeperLimits::default());

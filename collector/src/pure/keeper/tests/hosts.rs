@@ -76,10 +76,7 @@ fn a_forgotten_host_is_gone_and_its_samples_stay() {
 
 #[test]
 fn a_full_journal_does_nothing_to_a_host() {
-    let mut bench = Bench::new(KeeperLimits::default());
-    bench.table.add(column("m", &[]));
-    let one = bench.frame(1.0);
-    bench.push(&[&one], false);
+    let mut bench = Bench::pushed(KeeperLimits::default());
     bench.journal.full = true;
     let entries = bench.journal.entries.len();
     let at = now(bench.second);
