@@ -327,7 +327,7 @@ impl<'a> Builder<'a> {
     fn new(encoder: &'a mut Encoder, stamps: &Stamps, columns: usize) -> Option<Builder<'a>> {
         let time = (*stamps.times.first()?, *stamps.times.last()?);
         let position = (*stamps.positions.first()?, *stamps.positions.last()?);
-        let mut bytes = encoder.take_room();
+        let mut bytes = Vec::with_capacity(columns * 8 + 64);
         let times: Vec<i64> = stamps.times.iter().map(|t| t.0).collect();
         ints::put(&times, Order::Second, &mut bytes);
         let positions: Vec<i64> = stamps.positions.iter().map(|p| p.0.cast_signed()).collect();
@@ -381,8 +381,6 @@ impl<'a> Builder<'a> {
 
     fn finish(self, names: Names) -> Block {
         assert_eq!(self.ends.len(), names.len() + 1, "invariant: a chunk for each name");
-        let bytes = Box::from(&*self.bytes);
-        self.encoder.give_room(self.bytes);
         Block {
             names,
             rows: self.rows,
@@ -391,7 +389,7 @@ impl<'a> Builder<'a> {
             position: self.position,
             full: (!self.all_full).then(|| self.full.into()),
             ends: self.ends.into(),
-            bytes,
+            bytes: self.bytes.into(),
         }
     }
 }

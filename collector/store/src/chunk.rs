@@ -41,8 +41,6 @@ const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 /// 1.5 · 2⁵²: the floats around it, as far as [`ROUND_MAX`], are the integers.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 const ROUND_MAX: f64 = 2_251_799_813_685_248.0;
-/// Bytes of room that are kept.
-const ROOM_MAX: usize = 1 << 20;
 /// Values that are looked at before it is asked whether they are integers.
 const AT_ONCE: usize = 16;
 
@@ -85,23 +83,9 @@ pub struct Encoder {
     present: Vec<f64>,
     integers: Vec<i64>,
     exceptions: Vec<(usize, f64)>,
-    block: Vec<u8>,
 }
 
 impl Encoder {
-    /// Room for the bytes of a block, empty; to be given back.
-    pub(crate) fn take_room(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.block)
-    }
-
-    /// Keeps the room for the next block, unless it is one of rare size.
-    pub(crate) fn give_room(&mut self, mut room: Vec<u8>) {
-        if room.capacity() <= ROOM_MAX {
-            room.clear();
-            self.block = room;
-        }
-    }
-
     /// Appends the chunk of `values` to `bytes`; nothing if all are absent.
     ///
     /// # Panics
