@@ -459,7 +459,7 @@ fn take_integers(chunk: &[u8], rows: usize, code: usize, out: &mut Vec<i64>) -> 
     let factor = (POWERS[code] / scale.divisor()) as u64;
     let taken = out.get_mut(start..)?;
     let bits = taken.iter().fold(0, |bits, integer| bits | integer.unsigned_abs());
-    if bits.checked_mul(factor.next_power_of_two())? >= INTEGER_MAX as u64 {
+    if bits.checked_mul(factor.checked_next_power_of_two()?)? >= INTEGER_MAX as u64 {
         return None;
     }
     if factor > 1 {

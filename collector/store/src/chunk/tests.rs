@@ -86,11 +86,23 @@ fn hostile_bytes_are_refused_by_name() {
     }
 }
 
+#[test]
+fn parts_of_scales_too_far_apart_are_joined_as_floats() {
+    let large: Vec<f64> = (1..9).map(|i| (i * (1_i64 << 40)) as f64).collect();
+    let small: Vec<f64> = (1..9).map(|i| f64::from(i) / 1e9).collect();
+    let parts = [(encode(&large), large.len()), (encode(&small), small.len())];
+    assert_eq!(parts.each_ref().map(|(chunk, _)| decimals(chunk)), [Some(0), Some(4)]);
+    let chunks = parts.iter().map(|(chunk, rows)| (&chunk[..], *rows));
+    let mut joined = Vec::new();
+    assert!(!Encoder::default().join(chunks, &mut joined) && joined.is_empty());
+    round_trip(&[large, small].concat());
+}
+
 fn value() -> impl Strategy<Value = f64> {
     prop_oneof![
         6 => (-1000_i64..100_000).prop_map(|i| i as f64),
         3 => (0_i64..1_000_000).prop_map(|i| i as f64 / 100.0),
-        1 => (0_i64..1_000_000_000).prop_map(|i| i as f64 / 1e6),
+        1 => (0_i64..1_000_000_000, 2..5_usize).prop_map(|(i, code)| i as f64 / POWERS[code]),
         2 => (-9_i64..1_000_000, 0_u32..45).prop_map(|(i, by)| (i << by) as f64),
         1 => any::<u64>().prop_map(f64::from_bits),
         1 => Just(STALE),
