@@ -215,6 +215,7 @@ impl Evaluator<'_> {
             let message = "sort is ineffective for range queries since results are always \
                            ordered by labels";
             self.warn(message.to_owned(), span);
+            return Ok(vectors);
         }
         let labels: Vec<&str> = args[1..].iter().map(|arg| text(arg)).collect();
         let by_label = |a: &Element, b: &Element| {
@@ -226,9 +227,6 @@ impl Evaluator<'_> {
                 None => a.labels.cmp(&b.labels),
             }
         };
-        if steps.times.len() > 1 {
-            return Ok(vectors);
-        }
         match function {
             "sort" => vectors[0].sort_by(|a, b| rising(a.value, b.value)),
             "sort_desc" => vectors[0].sort_by(|a, b| falling(a.value, b.value)),

@@ -251,7 +251,8 @@ fn annotations(notes: &BTreeSet<Note>, answer: &evaluate::Answer) -> TestCaseRes
     Ok(())
 }
 
-fn agree(data: &Data, text: &str, times: Times) -> TestCaseResult {
+/// The engine, by each pool, answers as the reference.
+pub(super) fn agree(data: &Data, text: &str, times: Times) -> TestCaseResult {
     let expr = parse(text).map_err(|e| TestCaseError::fail(format!("{text}: {e}")))?;
     let (wanted, notes) = by_reference(data, &expr, times);
     let mut first = None;

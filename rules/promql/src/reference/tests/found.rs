@@ -3,7 +3,7 @@
 
 use bellwether_model::label::{LabelSet, METRIC_NAME};
 
-use super::compare::answer;
+use super::compare::{agree, answer};
 use super::data::Data;
 use crate::reference::Times;
 
@@ -40,7 +40,14 @@ fn what_was_found_stays_found() {
         // A range with one step is a range.
         ("sort(one)[1s:7s]", at(20_000, 20_000, 0), ""),
         ("sort(one)", at(20_000, 20_001, 10_000), &format!("one{{x=\"3\"}} 8; {warned}")),
+        // So what is sorted in it keeps its order; Prometheus' is that of a map.
+        (
+            "topk(1, sort_by_label_desc(many * 0, \"x\"))",
+            at(20_000, 20_001, 10_000),
+            &format!("{{x=\"1\"}} 0; {warned}"),
+        ),
     ] {
+        agree(&data, text, times).unwrap();
         assert_eq!(answer(&data, text, times), expected, "{text}");
     }
 }
