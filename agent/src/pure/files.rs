@@ -84,6 +84,18 @@ impl Files {
         }
     }
 
+    /// Takes it that whoever reads for an input will not give its buffers back.
+    pub fn take_back(&mut self, input: usize) {
+        for place in 0..self.asked(input).len() {
+            let number = self.asked(input).get(place).copied();
+            if let Some(file) = number.and_then(|number| self.file_mut(number))
+                && file.is_lent()
+            {
+                file.give_back(Vec::new());
+            }
+        }
+    }
+
     /// Whether files were released since the last call.
     pub fn take_released(&mut self) -> bool {
         std::mem::take(&mut self.released)

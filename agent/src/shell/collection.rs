@@ -113,8 +113,6 @@ struct Running {
     input: Box<dyn Input>,
     owned: Owned,
     failures: u32,
-    /// How long the answers took that came from apart since the last row.
-    apart: Duration,
     seconds: Column,
     success: Column,
     report: Report,
@@ -174,7 +172,6 @@ impl Collection {
                 input: make(plan, &mut files, place, &facts),
                 owned: Owned::new(plan.series_max),
                 failures: 0,
-                apart: Duration::ZERO,
                 seconds: row.add(seconds.column(&label)?),
                 success: row.add(success.column(&label)?),
                 report: Report::new(plan.spec.name),
@@ -278,8 +275,8 @@ impl Collection {
 
     /// Names of the inputs with a row of the last tick, in a failed one too.
     pub fn due_inputs(&self) -> impl Iterator<Item = &'static str> {
-        let is_due = |running: &&Running| self.groups.get(running.group).is_some_and(|g| g.due);
-        self.inputs.iter().filter(is_due).map(|running| running.plan.spec.name)
+        let due = self.inputs.iter().filter(|running| running.is_due(&self.groups));
+        due.map(|running| running.plan.spec.name)
     }
 
     /// Lets the slow inputs find out what they need before their first row.
@@ -329,10 +326,10 @@ impl Collection {
         let end = self.groups.len() - self.buried;
         let own = end - self.targets.groups_len();
         self.targets.fill(self.groups.get_mut(own..end).unwrap_or_default());
+        self.read_ahead();
         let mut now = self.clock.now();
         for number in 0..self.inputs.len() {
-            if self.inputs.get(number).and_then(|i| self.groups.get(i.group)).is_some_and(|g| g.due)
-            {
+            if self.inputs.get(number).is_some_and(|running| running.is_due(&self.groups)) {
                 now = self.fill(number, now, &mut collected);
             }
         }
@@ -344,6 +341,13 @@ impl Collection {
             due.map(|group| group.table.values().iter().filter(is_set).count()).sum();
         collected.samples = u64::try_from(samples).unwrap_or(u64::MAX);
         collected
+    }
+
+    /// Reads what the inputs need that are due.
+    fn read_ahead(&mut self) {
+        let Collection { inputs, groups, files, host, clock, row, .. } = self;
+        let due = inputs.iter().filter(|running| running.is_due(groups));
+        host.read_ahead(files, due.map(|running| running.place), *row, clock.now().mono);
     }
 
     /// Asks apart for what the next tick needs, and for what was found in this one.
@@ -358,7 +362,7 @@ impl Collection {
                 (true, _) => DueApart::New,
                 _ => continue,
             };
-            running.apart += host.take_answers(files, running.place, self.row, now);
+            host.take_answers(files, running.place, self.row, now);
             host.ask_apart(files, running.place, due, now);
         }
         self.host.tend(now);
@@ -370,7 +374,7 @@ impl Collection {
         let Some(running) = inputs.get_mut(number) else { return now };
         let Some(group) = groups.get_mut(running.group) else { return now };
         let place = running.place;
-        running.apart += host.take_answers(files, place, self.row, now.mono);
+        host.take_answers(files, place, self.row, now.mono);
         let refused = running.owned.refused();
         let mut result = Ok(());
         for _ in 0..CALLS_MAX {
@@ -400,7 +404,7 @@ impl Collection {
             }
         }
         let after = clock.now();
-        let took = after.mono.since(now.mono) + std::mem::take(&mut running.apart);
+        let took = after.mono.since(now.mono) + host.take_took(place);
         running.report.took = took;
         (running.report.series, running.report.left_out) =
             (running.owned.live(), running.owned.left_out());
@@ -435,6 +439,11 @@ impl Group {
 }
 
 impl Running {
+    /// Whether it has a row of this tick.
+    fn is_due(&self, groups: &[Group]) -> bool {
+        groups.get(self.group).is_some_and(|group| group.due)
+    }
+
     fn fail(&mut self, table: &mut Table, files: &mut Files, facts: &Facts) {
         self.owned.blank(table);
         self.failures += 1;

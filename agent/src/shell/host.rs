@@ -26,7 +26,7 @@ use rustix::io::Errno;
 use crate::pure::files::{ANSWER_MAX, DueApart, File, Files, ReadError, Refresh, Root, Source};
 use crate::shell::apart::{Answer, Apart, AskedFile, Call, Subject};
 use crate::shell::calls::Calls;
-use crate::shell::reader::{BUFFER_BYTES, Hung, Job, READ_MAX, Reader, Reading};
+use crate::shell::reader::{BUFFER_BYTES, Hung, Job, READ_MAX, Reader, Reading, Readings, WAITS};
 
 /// Where the host's trees are mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +60,6 @@ impl Roots {
 const OPEN_MAX: usize = 400;
 /// An input that takes longer twice in a row is slow; a host's take a millisecond.
 const SLOW: Duration = Duration::from_millis(100);
-/// Once a tick has waited so long, what was read before has to do for the inputs that are left.
-const WAITS: Duration = Duration::from_millis(500);
 /// So many answers within [`SLOW`] in a row make an input quick again.
 const QUICK_ANSWERS: u32 = 10;
 /// From look to look while waiting for what is read apart.
@@ -79,12 +77,14 @@ pub struct Host {
     kept: usize,
     /// Started when it is needed.
     reader: Option<Reader>,
-    /// What is read now; empty between two inputs.
-    readings: Vec<Reading>,
+    /// What is read now; empty otherwise.
+    readings: Readings,
     /// The inputs for which a thread hangs.
     hung: BTreeMap<usize, Hung>,
     /// How long this tick has waited.
     waited: Duration,
+    /// How long the answers took that each input has got since it was asked.
+    took: Vec<Duration>,
     /// The inputs whose last reading was slow; of slow ones, how many answers were quick.
     suspects: BTreeMap<usize, u32>,
 }
@@ -108,9 +108,10 @@ impl Host {
             open: Vec::new(),
             kept: 0,
             reader: None,
-            readings: Vec::new(),
+            readings: Readings::default(),
             hung: BTreeMap::new(),
             waited: Duration::ZERO,
+            took: Vec::new(),
             suspects: BTreeMap::new(),
         }
     }
@@ -153,15 +154,9 @@ impl Host {
         }
     }
 
-    /// Takes what was learned apart for an input; returns how long that took.
-    pub fn take_answers(
-        &mut self,
-        files: &mut Files,
-        input: usize,
-        row: u64,
-        now: Mono,
-    ) -> Duration {
-        let Some(apart) = self.apart.get(&input) else { return Duration::ZERO };
+    /// Takes what was learned apart for an input.
+    pub fn take_answers(&mut self, files: &mut Files, input: usize, row: u64, now: Mono) {
+        let Some(apart) = self.apart.get(&input) else { return };
         apart.take_answers(&mut self.answers);
         let (mut took, mut is_of_slow) = (Duration::ZERO, false);
         for answer in self.answers.drain(..) {
@@ -189,7 +184,13 @@ impl Host {
         if is_of_slow {
             self.acquit(files, input, took);
         }
-        took
+        count(&mut self.took, input, took);
+    }
+
+    /// How long the answers took in all that an input has got since the last call, but for those
+    /// that [`Host::read`] waited for.
+    pub fn take_took(&mut self, input: usize) -> Duration {
+        self.took.get_mut(input).map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether an answer waits to be taken.
@@ -235,6 +236,35 @@ impl Host {
         (self.reader, self.hung) = (reader, hung);
     }
 
+    /// Reads what all these inputs have asked for and are due for the row `row`, at once: of those
+    /// that do not answer in time only the first is stuck. What has something new to read, and what
+    /// there was no time for, is left to [`Host::read`].
+    pub fn read_ahead(
+        &mut self,
+        files: &mut Files,
+        inputs: impl Iterator<Item = usize>,
+        row: u64,
+        now: Mono,
+    ) {
+        self.hung.retain(|_, hung| !hung.is_over());
+        for input in inputs {
+            if !self.hung.contains_key(&input) && !files.has_unread(input) {
+                self.ask(files, input, row, now);
+            }
+        }
+        let begun = self.waited;
+        let Ok(hangs) = self.carry_out(files, READ_MAX) else { return };
+        let mut left = self.waited.saturating_sub(begun);
+        for reading in &self.readings.done {
+            count(&mut self.took, reading.input, reading.took);
+            left = left.saturating_sub(reading.took);
+        }
+        if let Some(input) = hangs {
+            count(&mut self.took, input, left);
+        }
+        self.take_readings(files, hangs, row, now);
+    }
+
     /// Reads what an input has asked for and is due for the row `row`. What does not answer in
     /// time is stuck, with all of the input's that is due, until it has answered after all.
     pub fn read(&mut self, files: &mut Files, input: usize, row: u64, now: Mono) {
@@ -245,37 +275,24 @@ impl Host {
         if self.waited >= WAITS {
             files.set_slow(input, true);
         }
-        for place in 0..files.asked(input).len() {
-            let Some(number) = files.asked(input).get(place).copied() else { break };
-            let Some(file) = files.file_mut(number).filter(|file| file.is_due(row, now)) else {
-                continue;
-            };
-            let reading = self.reading(number, file);
-            self.readings.push(reading);
-        }
-        if self.readings.is_empty() {
-            return;
-        }
+        self.ask(files, input, row, now);
         // What was never read is waited for: there is nothing that would have to do.
         let is_new = files.has_unread(input);
         let time = if is_new { READ_MAX } else { READ_MAX.saturating_sub(self.waited) };
-        let begun = self.clock.now().mono;
-        let read = self.carry_out(input, time);
-        let took = self.clock.now().mono.since(begun);
-        self.waited += took;
-        match read {
-            Ok(true) => {
-                self.take_readings(files, row, now);
-                self.suspect(files, input, took);
-                if took < SLOW && !is_new {
-                    files.set_slow(input, false);
-                }
-            }
-            Ok(false) => {
-                self.fail(files, input, ReadError::Stuck, row, now);
-                self.suspect(files, input, took.max(SLOW));
-            }
+        match self.carry_out(files, time) {
+            Ok(hangs) => self.take_readings(files, hangs, row, now),
             Err(error) => self.fail(files, input, reason(&error), row, now),
+        }
+    }
+
+    /// Takes down what is to be read for an input.
+    fn ask(&mut self, files: &mut Files, input: usize, row: u64, now: Mono) {
+        for place in 0..files.asked(input).len() {
+            let Some(number) = files.asked(input).get(place).copied() else { break };
+            if let Some(file) = files.file_mut(number).filter(|file| file.is_due(row, now)) {
+                let reading = self.reading(input, number, file);
+                self.readings.asked.push_back(reading);
+            }
         }
     }
 
@@ -298,41 +315,76 @@ impl Host {
         }
     }
 
-    /// Lets the thread read; false if it hangs.
-    fn carry_out(&mut self, input: usize, time: Duration) -> IoResult<bool> {
-        let reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => Reader::start()?,
-        };
-        match reader.read(&mut self.readings, time) {
-            Ok(reader) => self.reader = Some(reader),
-            Err(hung) => {
-                self.hung.insert(input, hung);
-                return Ok(false);
-            }
+    /// Lets the thread read what is taken down; which input it hangs at. What it did not begin is
+    /// due still.
+    fn carry_out(&mut self, files: &mut Files, time: Duration) -> IoResult<Option<usize>> {
+        if self.readings.asked.is_empty() {
+            return Ok(None);
         }
-        Ok(true)
+        let begun = self.clock.now().mono;
+        let reader = match self.reader.take() {
+            Some(reader) => Ok(reader),
+            None => Reader::start(self.clock.clone()),
+        };
+        let result = reader.map(|reader| match reader.read(&mut self.readings, time) {
+            Ok(reader) => {
+                self.reader = Some(reader);
+                None
+            }
+            Err((input, hung)) => {
+                self.hung.insert(input, hung);
+                Some(input)
+            }
+        });
+        self.waited += self.clock.now().mono.since(begun);
+        while let Some(reading) = self.readings.asked.pop_front() {
+            self.give_back(files, reading);
+        }
+        result
     }
 
-    fn take_readings(&mut self, files: &mut Files, row: u64, now: Mono) {
-        let mut readings = std::mem::take(&mut self.readings);
-        for Reading { number, job, bytes, result } in readings.drain(..) {
-            let Some(file) = files.file_mut(number) else { continue };
-            *file.buffer() = bytes;
+    /// Takes what was read; of the input that hangs nothing counts.
+    fn take_readings(&mut self, files: &mut Files, hangs: Option<usize>, row: u64, now: Mono) {
+        let mut done = std::mem::take(&mut self.readings.done);
+        for run in done.chunk_by(|a, b| a.input == b.input) {
+            let took = run.iter().map(|reading| reading.took).sum();
+            if let Some(input) = run.first().map(|first| first.input)
+                && hangs != Some(input)
+            {
+                self.suspect(files, input, took);
+            }
+        }
+        for mut reading in done.drain(..) {
+            let (input, number) = (reading.input, reading.number);
+            let result = std::mem::replace(&mut reading.result, Ok(()));
+            self.give_back(files, reading);
+            let Some(file) = files.file_mut(number).filter(|_| hangs != Some(input)) else {
+                continue;
+            };
             match result {
                 Ok(()) => file.was_read(row, now),
                 Err(error) => file.was_not_read(reason(&error), row, now),
             }
-            if let Job::File { open: Some(open), path, .. } = job {
-                self.keep(number, Kept { serial: file.serial(), file: open, path });
-            }
         }
-        self.readings = readings;
+        self.readings.done = done;
+        if let Some(input) = hangs {
+            files.take_back(input);
+            self.fail(files, input, ReadError::Stuck, row, now);
+            self.suspect(files, input, SLOW);
+        }
+    }
+
+    /// Gives a file its buffer back, and keeps it open.
+    fn give_back(&mut self, files: &mut Files, reading: Reading) {
+        let Some(file) = files.file_mut(reading.number) else { return };
+        file.give_back(reading.bytes);
+        if let Job::File { open: Some(open), path, .. } = reading.job {
+            self.keep(reading.number, Kept { serial: file.serial(), file: open, path });
+        }
     }
 
     /// Nothing that was to be read for an input is there.
     fn fail(&mut self, files: &mut Files, input: usize, error: ReadError, row: u64, now: Mono) {
-        self.readings.clear();
         for place in 0..files.asked(input).len() {
             let Some(number) = files.asked(input).get(place).copied() else { break };
             if let Some(file) = files.file_mut(number).filter(|file| file.is_due(row, now)) {
@@ -342,7 +394,7 @@ impl Host {
     }
 
     /// What is to be read for a file, which lends its buffer.
-    fn reading(&mut self, number: u32, file: &mut File) -> Reading {
+    fn reading(&mut self, input: usize, number: u32, file: &mut File) -> Reading {
         let job = match file.source() {
             Source::Clock => Job::Call(Arc::clone(&self.calls.clock)),
             _ => {
@@ -350,12 +402,13 @@ impl Host {
                     Some(Kept { file, path, .. }) => (Some(file), path),
                     None => (None, self.roots.path(file.root(), file.path())),
                 };
-                let open_at_once = self.kept + self.readings.len();
+                let open_at_once = self.kept + self.readings.asked.len();
                 let stays = file.refresh() == Refresh::EachRow && open_at_once < OPEN_MAX;
                 Job::File { open, stays, path, is_proc: file.root() == Root::Proc }
             }
         };
-        Reading { number, job, bytes: std::mem::take(file.buffer()), result: Ok(()) }
+        let (result, took) = (Ok(()), Duration::ZERO);
+        Reading { input, number, job, bytes: file.lend(), result, took }
     }
 
     /// Closes what nobody asks for any more.
@@ -388,6 +441,16 @@ impl Host {
             *slot = Some(kept);
             self.kept += 1;
         }
+    }
+}
+
+/// Adds to what is counted of an input.
+fn count(all: &mut Vec<Duration>, input: usize, took: Duration) {
+    if all.len() <= input {
+        all.resize(input + 1, Duration::ZERO);
+    }
+    if let Some(of_input) = all.get_mut(input) {
+        *of_input += took;
     }
 }
 

@@ -1,11 +1,14 @@
 //! One thread that reads files for the sampler, which waits for it only so long.
 //!
-//! An input whose files do not answer in the time that a tick has, [`READ_MAX`], loses its row, and
-//! holds up the others by no more than that, once: the thread that hangs is left to itself, and the
-//! next input gets another.
-//! The caller asks for nothing of that input until [`Hung::is_over`], so that there is one such
-//! thread for each input at most. Threads are never joined: one that hangs ends with the process.
+//! What is handed over at once is of several inputs, one after the other. An input whose files do
+//! not answer in the time that a tick has, [`READ_MAX`], loses its row, and holds up the others by
+//! no more than that, once: the thread that hangs is left to itself, and what it has not begun
+//! comes back for another. Once a tick has waited for [`WAITS`], no further input is begun.
+//! The caller asks for nothing of an input that hangs until [`Hung::is_over`], so that there is one
+//! such thread for each input at most. Threads are never joined: one that hangs ends with the
+//! process.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -14,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
+use bellwether_platform::clock::Clock;
 use bellwether_platform::small_file::open_at_once;
 
 use crate::pure::files::FILE_BYTES_MAX;
@@ -21,6 +25,8 @@ use crate::shell::calls::Ask;
 
 /// How long a tick waits for files in all: long enough for a host that is overloaded.
 pub const READ_MAX: Duration = Duration::from_secs(1);
+/// Once a tick has waited so long, what was read before has to do for the inputs that are left.
+pub const WAITS: Duration = Duration::from_millis(500);
 /// First size of a buffer; a page of the kernel's.
 pub const BUFFER_BYTES: usize = 4096;
 /// What is done here needs little.
@@ -46,6 +52,8 @@ pub enum Job {
 
 /// What is to be read for one file of [`crate::pure::files::Files`].
 pub struct Reading {
+    /// The input that it is read for.
+    pub input: usize,
     /// The file's number.
     pub number: u32,
     /// What to do.
@@ -54,6 +62,17 @@ pub struct Reading {
     pub bytes: Vec<u8>,
     /// How it went.
     pub result: io::Result<()>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What is handed over, and what has come back.
+#[derive(Default)]
+pub struct Readings {
+    /// Not begun, those of an input one after the other.
+    pub asked: VecDeque<Reading>,
+    /// Done.
+    pub done: Vec<Reading>,
 }
 
 /// The thread, which waits for work.
@@ -65,10 +84,13 @@ pub struct Hung(Arc<Shared>);
 struct Shared {
     desk: Mutex<Desk>,
     turned: Condvar,
+    clock: Clock,
 }
 
 struct Desk {
-    readings: Vec<Reading>,
+    readings: Readings,
+    /// The input whose files are read.
+    input: usize,
     stage: Stage,
 }
 
@@ -89,34 +111,37 @@ impl Reader {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn start() -> io::Result<Reader> {
-        let desk = Mutex::new(Desk { readings: Vec::new(), stage: Stage::Idle });
-        let shared = Arc::new(Shared { desk, turned: Condvar::new() });
+    pub fn start(clock: Clock) -> io::Result<Reader> {
+        let desk = Desk { readings: Readings::default(), input: 0, stage: Stage::Idle };
+        let shared = Arc::new(Shared { desk: Mutex::new(desk), turned: Condvar::new(), clock });
         let theirs = Arc::clone(&shared);
         let builder = Builder::new().name("reader".to_owned()).stack_size(STACK_BYTES);
         builder.spawn(move || theirs.work())?;
         Ok(Reader(shared))
     }
 
-    /// Reads, waiting so long; the readings come back as they are done.
+    /// Reads, waiting so long. What is done comes back so, and what was not begun as it was: all of
+    /// inputs that there was no time left for.
     ///
     /// # Errors
-    /// They take too long, and are lost with the thread.
-    pub fn read(self, readings: &mut Vec<Reading>, time: Duration) -> Result<Reader, Hung> {
+    /// The files of the input that is told take too long: the one that is read is lost with the
+    /// thread.
+    pub fn read(self, readings: &mut Readings, time: Duration) -> Result<Reader, (usize, Hung)> {
         let mut desk = self.0.lock();
         std::mem::swap(&mut desk.readings, readings);
         desk.stage = Stage::Asked;
+        desk.input = desk.readings.asked.front().map_or(0, |first| first.input);
+        drop(desk);
         self.0.turned.notify_all();
-        let (mut desk, _) = self
-            .0
-            .turned
-            .wait_timeout_while(desk, time, |desk| desk.stage == Stage::Asked)
+        let is_reading = |desk: &mut Desk| desk.stage == Stage::Asked;
+        let (mut desk, _) = (self.0.turned)
+            .wait_timeout_while(self.0.lock(), time, is_reading)
             .unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut desk.readings, readings);
         if desk.stage == Stage::Asked {
             desk.stage = Stage::Left;
-            return Err(Hung(Arc::clone(&self.0)));
+            return Err((desk.input, Hung(Arc::clone(&self.0))));
         }
-        std::mem::swap(&mut desk.readings, readings);
         drop(desk);
         Ok(self)
     }
@@ -133,10 +158,22 @@ impl Drop for Reader {
 }
 
 impl Hung {
-    /// Whether its readings have come back after all.
+    /// Whether its answer has come after all.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.0.lock().stage == Stage::Over
+    }
+}
+
+impl Desk {
+    /// The next to read, after so long: of another input only where there is time left.
+    fn next(&mut self, took: Duration) -> Option<Reading> {
+        let input = self.readings.asked.front()?.input;
+        if input != self.input && took >= WAITS {
+            return None;
+        }
+        self.input = input;
+        self.readings.asked.pop_front()
     }
 }
 
@@ -147,26 +184,34 @@ impl Shared {
 
     /// The life of the thread.
     fn work(&self) {
-        let (mut readings, mut scratch) = (Vec::new(), vec![0; BUFFER_BYTES]);
+        let mut scratch = vec![0; BUFFER_BYTES];
         let mut desk = self.lock();
         loop {
             let waits = |desk: &mut Desk| desk.stage == Stage::Idle;
             desk = self.turned.wait_while(desk, waits).unwrap_or_else(PoisonError::into_inner);
+            let begun = self.clock.now().mono;
+            let mut now = begun;
+            while desk.stage == Stage::Asked
+                && let Some(mut reading) = desk.next(now.since(begun))
+            {
+                drop(desk);
+                reading.result = reading.job.run(&mut scratch, &mut reading.bytes);
+                let after = self.clock.now().mono;
+                reading.took = after.since(now);
+                now = after;
+                desk = self.lock();
+                if desk.stage == Stage::Asked {
+                    desk.readings.done.push(reading);
+                }
+            }
             if desk.stage == Stage::Left {
                 desk.stage = Stage::Over;
                 return;
             }
-            std::mem::swap(&mut desk.readings, &mut readings);
+            desk.stage = Stage::Idle;
             drop(desk);
-            for reading in &mut readings {
-                reading.result = reading.job.run(&mut scratch, &mut reading.bytes);
-            }
+            self.turned.notify_all();
             desk = self.lock();
-            std::mem::swap(&mut desk.readings, &mut readings);
-            if desk.stage == Stage::Asked {
-                desk.stage = Stage::Idle;
-                self.turned.notify_all();
-            }
         }
     }
 }
@@ -233,12 +278,46 @@ fn read_whole<'b>(file: &File, is_proc: bool, buffer: &'b mut Vec<u8>) -> io::Re
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{Sender, channel};
+
+    use bellwether_model::time::{Mono, Nanos};
+    use bellwether_platform::clock::Reading as ClockReading;
 
     use super::*;
 
-    fn reading(job: Job) -> Reading {
-        Reading { number: 0, job, bytes: Vec::new(), result: Ok(()) }
+    fn readings(jobs: impl IntoIterator<Item = (usize, Job)>) -> Readings {
+        let reading = |(input, job)| Reading {
+            input,
+            number: 0,
+            job,
+            bytes: Vec::new(),
+            result: Ok(()),
+            took: Duration::ZERO,
+        };
+        Readings { asked: jobs.into_iter().map(reading).collect(), done: Vec::new() }
+    }
+
+    fn started() -> Reader {
+        Reader::start(Clock::agent()).unwrap()
+    }
+
+    fn quick() -> Job {
+        Job::Call(Arc::new(|| Ok(b"1".to_vec())))
+    }
+
+    /// A call that waits until it may end.
+    fn hanging() -> (Job, Sender<()>) {
+        let (release, released) = channel::<()>();
+        let released = Mutex::new(released);
+        let hang = move || {
+            released.lock().unwrap().recv().map_err(io::Error::other)?;
+            Ok(Vec::new())
+        };
+        (Job::Call(Arc::new(hang)), release)
+    }
+
+    fn inputs<'a>(readings: impl IntoIterator<Item = &'a Reading>) -> Vec<usize> {
+        readings.into_iter().map(|reading| reading.input).collect()
     }
 
     #[test]
@@ -256,33 +335,48 @@ mod tests {
     #[test]
     fn a_file_stays_open_where_that_is_wanted() {
         let file = |stays| {
-            let path = PathBuf::from("/proc/uptime");
-            reading(Job::File { open: None, stays, path, is_proc: true })
+            (0, Job::File { open: None, stays, path: PathBuf::from("/proc/uptime"), is_proc: true })
         };
-        let mut readings = vec![file(true), file(false)];
-        let _reader = Reader::start().unwrap().read(&mut readings, READ_MAX).ok().unwrap();
-        assert!(readings.iter().all(|reading| reading.bytes.ends_with(b"\n")));
+        let mut readings = readings([file(true), file(false)]);
+        let _reader = started().read(&mut readings, READ_MAX).ok().unwrap();
+        assert!(readings.done.iter().all(|reading| reading.bytes.ends_with(b"\n")));
         let is_open = |r: &Reading| matches!(r.job, Job::File { open: Some(_), .. });
-        assert_eq!(readings.iter().map(is_open).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(readings.done.iter().map(is_open).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]
     fn one_that_hangs_is_left_and_ends_when_its_answer_comes() {
-        let (release, released) = channel::<()>();
-        let released = Mutex::new(released);
-        let hang = move || {
-            released.lock().unwrap().recv().map_err(io::Error::other)?;
-            Ok(Vec::new())
-        };
-        let mut readings = vec![reading(Job::Call(Arc::new(|| Ok(b"1".to_vec()))))];
-        let reader = Reader::start().unwrap().read(&mut readings, READ_MAX).ok().unwrap();
-        assert_eq!((readings.len(), &*readings[0].bytes), (1, &b"1"[..]));
-        let mut readings = vec![reading(Job::Call(Arc::new(hang)))];
-        let hung = reader.read(&mut readings, Duration::from_millis(1)).err().unwrap();
+        let mut all = readings([(7, quick())]);
+        let reader = started().read(&mut all, READ_MAX).ok().unwrap();
+        assert_eq!((all.done.len(), &*all.done[0].bytes), (1, &b"1"[..]));
+        let (job, release) = hanging();
+        let mut all = readings([(1, quick()), (2, quick()), (2, job), (2, quick()), (3, quick())]);
+        let (input, hung) = reader.read(&mut all, Duration::from_millis(200)).err().unwrap();
+        assert_eq!((input, inputs(&all.done), inputs(&all.asked)), (2, vec![1, 2], vec![2, 3]));
         assert!(!hung.is_over());
         release.send(()).unwrap();
         while !hung.is_over() {
             std::thread::yield_now();
         }
+    }
+
+    /// An input is begun only while there is time; one that is begun is read to its end.
+    #[test]
+    fn after_a_while_no_further_input_is_begun() {
+        let first = ClockReading { mono: Mono(Duration::from_secs(1)), system: Nanos(0) };
+        let (clock, time) = Clock::manual_agent(first);
+        let slow = move || {
+            time.advance(WAITS / 2);
+            Ok(Vec::new())
+        };
+        let slow: Arc<Ask> = Arc::new(slow);
+        let jobs = [1, 2, 2, 2, 3, 4].map(|input| (input, Job::Call(Arc::clone(&slow))));
+        let mut all = readings(jobs);
+        let reader = Reader::start(clock).unwrap().read(&mut all, READ_MAX).ok().unwrap();
+        assert_eq!((inputs(&all.done), inputs(&all.asked)), (vec![1, 2, 2, 2], vec![3, 4]));
+        assert!(all.done.iter().all(|reading| reading.took == WAITS / 2));
+        all.done.clear();
+        let _reader = reader.read(&mut all, READ_MAX).ok().unwrap();
+        assert_eq!((inputs(&all.done), all.asked.len()), (vec![3, 4], 0));
     }
 }

@@ -97,6 +97,8 @@ pub struct File {
     pub(super) state: State,
     /// Since when an answer from apart is awaited.
     awaited: Option<Mono>,
+    /// Whether its buffer is with whoever reads it.
+    is_lent: bool,
     /// Whether an input that asked for it is slow.
     pub(super) is_slow: bool,
 }
@@ -122,6 +124,7 @@ impl File {
             readings: 0,
             state: State::Unread,
             awaited: None,
+            is_lent: false,
             is_slow: false,
         }
     }
@@ -172,6 +175,24 @@ impl File {
         &mut self.bytes
     }
 
+    /// The buffer, for whoever reads: nobody else is sent meanwhile.
+    pub fn lend(&mut self) -> Vec<u8> {
+        self.is_lent = true;
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Whether the buffer is lent.
+    #[must_use]
+    pub fn is_lent(&self) -> bool {
+        self.is_lent
+    }
+
+    /// The buffer comes back, or an empty one in its place.
+    pub fn give_back(&mut self, bytes: Vec<u8>) {
+        self.is_lent = false;
+        self.bytes = bytes;
+    }
+
     /// Whether what was read at `at` has to be read again.
     fn is_old(&self, at: Mono, now: Mono) -> bool {
         match self.refresh {
@@ -186,6 +207,7 @@ impl File {
     pub fn is_due(&self, row: u64, now: Mono) -> bool {
         !self.is_apart()
             && self.awaited.is_none()
+            && !self.is_lent
             && match self.state {
                 State::Unread => true,
                 State::Read { row: read, at } => read != row && self.is_old(at, now),

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use bellwether_model::exposition;
@@ -244,30 +244,41 @@ fn a_mount_that_hangs_is_marked_and_holds_up_neither_the_tick_nor_other_mounts()
     assert!(!values.contains_key(&series("device_error", "/hangs", "mountpoint timeout")));
 }
 
-/// What an input reads hangs: it has no row until the answer has come, the others have theirs.
+/// What an input reads hangs, at once or later: it has no row until the answer has come, the others
+/// have theirs.
 #[test]
 fn an_input_that_hangs_fails_alone_and_goes_on_when_it_is_answered() {
-    let host = FakeHost::new("input-hangs");
-    host.write("loadavg", "1.00 2.00 3.00 1/2 3\n");
-    let ((asked, asks), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
-    let released = Mutex::new(released);
+    for good in [0, 2] {
+        hang_after(good);
+    }
+}
+
+fn hang_after(good: usize) {
+    let host = FakeHost::new(&format!("hangs-after-{good}"));
+    let (release, released) = mpsc::channel::<()>();
+    let (asked, released) = (Arc::new(AtomicUsize::new(0)), Mutex::new(released));
+    let asks = Arc::clone(&asked);
     let clock = move || {
-        asked.send(()).unwrap();
-        released.lock().unwrap().recv().unwrap();
+        if asks.fetch_add(1, Ordering::Relaxed) >= good {
+            released.lock().unwrap().recv().unwrap();
+        }
         Ok(vec!["1"; 17].join(" ").into_bytes())
     };
     let calls = Calls { clock: Arc::new(clock), ..hanging().0 };
     let mut collection = host.collection_with(&[plan("timex"), plan("loadavg")], calls);
     for row in 1..=5 {
         host.time.advance(Duration::from_secs(15));
+        host.write("loadavg", &format!("{row}.00 2.00 3.00 1/2 3\n"));
         let failed = collection.collect(Timestamp(15_000 * row)).failed;
-        assert_eq!(failed.len(), 1, "{failed:?}");
-        assert_eq!(failed[0].0, "timex");
         let values = values(&collection);
-        assert_eq!((values[&success("timex")], values["node_load1"]), (0.0, 1.0));
-        assert!(values.keys().all(|name| !name.starts_with("node_timex")));
+        assert_eq!(values["node_load1"], f64::from(u16::try_from(row).unwrap()));
+        let hangs = usize::try_from(row).unwrap() > good;
+        assert_eq!(values[&success("timex")], f64::from(u8::from(!hangs)), "row {row}");
+        assert_eq!(values.contains_key("node_timex_status"), !hangs);
+        let names: Vec<&str> = failed.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, if hangs { vec!["timex"] } else { vec![] });
     }
-    assert_eq!(asks.try_iter().count(), 1, "nobody asks again while it hangs");
+    assert_eq!(asked.load(Ordering::Relaxed), good + 1, "nobody asks again while it hangs");
     for _ in 0..2 {
         release.send(()).unwrap();
     }
