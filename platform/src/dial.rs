@@ -6,6 +6,7 @@
 //! shows it no more than the address, and `http://` as requests in absolute form. Times and retries
 //! are the caller's; nothing here concludes anything from an answer.
 
+mod exchange;
 mod first;
 mod proxy;
 mod tunnel;
@@ -18,27 +19,23 @@ use std::path::PathBuf;
 
 use bellwether_model::config::{Fields, SecretSource};
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
 use hyper::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, Uri};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, ToSocketAddrs, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use crate::tls::{ClientFiles, ClientTls, Handshake, TlsError, Trust, Wire, failed};
+use exchange::Sender;
 use first::{FirstByte, Watched};
 
+pub use exchange::{AnswerBody, ExchangeError};
 pub use proxy::{BadProxy, Proxy, from_environment};
 pub use url::{BadUrl, Scheme, Target, host_and_port};
 
 /// The word for going without a proxy, whatever the environment says.
 const NO_PROXY: &str = "none";
-/// Bytes of an HTTP/1.1 head that are read.
-const HEAD_BYTES: usize = 64 << 10;
 
 /// How requests get there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -161,12 +158,6 @@ pub struct Connection {
     absolute: bool,
     authorization: Option<HeaderValue>,
     first: FirstByte,
-}
-
-#[derive(Debug)]
-enum Sender {
-    One(http1::SendRequest<Full<Bytes>>),
-    Two(http2::SendRequest<Full<Bytes>>),
 }
 
 impl Dialer {
@@ -336,41 +327,24 @@ fn unreached(to: &str, errors: &[io::Error]) -> DialError {
 }
 
 async fn handshake(stream: Watched<Wire>, version: Version, to: &str) -> Result<Sender, DialError> {
-    let failed =
-        |error: hyper::Error| DialError::Unreachable { to: to.to_owned(), reason: causes(&error) };
-    let stream = TokioIo::new(stream);
-    // The request in flight reports what ends a connection.
-    match version {
-        Version::One => {
-            let mut builder = http1::Builder::new();
-            builder.max_buf_size(HEAD_BYTES);
-            let (sender, driver) = builder.handshake(stream).await.map_err(failed)?;
-            tokio::spawn(async move { driver.await.ok() });
-            Ok(Sender::One(sender))
-        }
-        Version::Two => {
-            let made = http2::handshake(TokioExecutor::new(), stream).await;
-            let (sender, driver) = made.map_err(failed)?;
-            tokio::spawn(async move { driver.await.ok() });
-            Ok(Sender::Two(sender))
-        }
-    }
+    let made = match version {
+        Version::One => Sender::one(stream).await,
+        Version::Two => Sender::two(stream).await,
+    };
+    made.map_err(|error| DialError::Unreachable { to: to.to_owned(), reason: causes(&error) })
 }
 
 impl Connection {
     /// Whether another request can only be sent over another connection.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        match &self.sender {
-            Sender::One(sender) => sender.is_closed(),
-            Sender::Two(sender) => sender.is_closed(),
-        }
+        self.sender.is_closed()
     }
 
     /// Whether HTTP/2 is spoken.
     #[must_use]
     pub fn is_http2(&self) -> bool {
-        matches!(self.sender, Sender::Two(_))
+        matches!(self.sender, Sender::Two(..))
     }
 
     /// Sends a request to a path of the target and gives the head of the answer; over HTTP/1.1 the
@@ -380,8 +354,8 @@ impl Connection {
     /// The connection broke.
     pub async fn send(
         &mut self,
-        mut request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, hyper::Error> {
+        mut request: Request<Bytes>,
+    ) -> Result<Response<AnswerBody>, ExchangeError> {
         let path = request.uri().path_and_query().cloned();
         let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
         if self.absolute || self.is_http2() {
@@ -395,16 +369,7 @@ impl Connection {
         if let Some(value) = &self.authorization {
             request.headers_mut().insert(PROXY_AUTHORIZATION, value.clone());
         }
-        match &mut self.sender {
-            Sender::One(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
-            }
-            Sender::Two(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
-            }
-        }
+        self.sender.send(request).await
     }
 }
 

@@ -22,7 +22,7 @@ use bellwether_platform::dial::{Dialer, Route, Target, Way};
 use bellwether_platform::tls::ClientFiles;
 use bellwether_tests::harness::{escape, get};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::Request;
 
 use fleet::{Frames, HOSTS as AGENTS, Host};
@@ -139,7 +139,7 @@ async fn push(host: &History, newest: Timestamp, address: &str, token: &str) {
             .uri("/agent/v1/push")
             .header("authorization", format!("Bearer {token}"))
             .header("content-type", "application/vnd.bellwether.push")
-            .body(Full::new(Bytes::from(body)))
+            .body(Bytes::from(body))
             .expect("a request");
         let answer = connection.send(request).await.expect("an answer");
         let body = answer.into_body().collect().await.expect("a body").to_bytes();

@@ -6,7 +6,7 @@ use bellwether_platform::dial::{self, Dialer, Route, Way, causes, from_environme
 use bellwether_platform::principal::Token;
 use bellwether_platform::tls::ClientFiles;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
@@ -103,7 +103,7 @@ pub(super) async fn ask(
     let mut request = Request::builder()
         .method(method)
         .uri(format!("{}{path}", server.base()))
-        .body(Full::default())
+        .body(Bytes::new())
         .map_err(|_| bad())?;
     let (within, body) = match form {
         Form::None => (ANSWER_TIME, None),
@@ -111,7 +111,7 @@ pub(super) async fn ask(
         Form::Json(text) => (ANSWER_TIME, Some((text, "application/json"))),
     };
     if let Some((text, kind)) = body {
-        *request.body_mut() = Full::new(text.into());
+        *request.body_mut() = text.into();
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     if let Some(file) = &target.token_file {
@@ -138,7 +138,7 @@ pub(super) async fn ask(
 
 async fn exchange(
     mut dialer: Dialer,
-    request: Request<Full<Bytes>>,
+    request: Request<Bytes>,
 ) -> Result<(StatusCode, Bytes), String> {
     let mut connection = dialer.connect().await.map_err(|error| error.to_string())?;
     let answer = match connection.send(request.clone()).await {

@@ -2,8 +2,10 @@ use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::service::service_fn as answering;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -105,7 +107,7 @@ impl Secured {
 }
 
 async fn ask(connection: &mut Connection) -> String {
-    let request = Request::builder().uri("/a?b=c").body(Full::default()).unwrap();
+    let request = Request::builder().uri("/a?b=c").body(Bytes::new()).unwrap();
     let answer = connection.send(request).await.unwrap();
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(body.to_vec()).unwrap()
@@ -143,7 +145,7 @@ async fn a_plain_server_of_http1_is_noticed() {
     .await;
     let mut dialer = Dialer::new(route(&format!("http://{address}")));
     let mut connection = dialer.connect().await.unwrap();
-    let request = Request::builder().uri("/a").body(Full::default()).unwrap();
+    let request = Request::builder().uri("/a").body(Bytes::new()).unwrap();
     connection.send(request).await.unwrap_err();
     assert!(dialer.broke(&connection));
     let mut connection = dialer.connect().await.unwrap();
@@ -165,7 +167,7 @@ async fn a_server_of_http1_that_closes_at_once_is_noticed() {
     for attempt in 0..300 {
         let mut dialer = Dialer::new(route(&format!("http://{address}")));
         let mut connection = dialer.connect().await.unwrap();
-        let request = Request::builder().uri("/a").body(Full::default()).unwrap();
+        let request = Request::builder().uri("/a").body(Bytes::new()).unwrap();
         let error = connection.send(request).await.unwrap_err();
         assert!(dialer.broke(&connection), "{attempt}: {}", causes(&error));
     }
@@ -178,7 +180,7 @@ async fn a_broken_connection_alone_does_not_change_the_version() {
     for _ in 0..2 {
         // It may break before the handshake of HTTP/2 is written, or after.
         if let Ok(mut connection) = dialer.connect().await {
-            let request = Request::builder().uri("/a").body(Full::default()).unwrap();
+            let request = Request::builder().uri("/a").body(Bytes::new()).unwrap();
             connection.send(request).await.unwrap_err();
             assert!(!dialer.broke(&connection));
             assert!(connection.is_http2());

@@ -6,7 +6,7 @@ use std::path::Path;
 use bellwether_platform::dial::{Dialer, Route, Target, Way};
 use bellwether_platform::tls::ClientFiles;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Builder;
@@ -48,7 +48,7 @@ fn ask(mut request: Builder, base: &str, ca: &Path, token: Option<&str>) -> Resu
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let request = request.body(Full::<Bytes>::default()).map_err(Error::other)?;
+        let request = request.body(Bytes::new()).map_err(Error::other)?;
         let answer = connection.send(request).await.map_err(Error::other)?;
         let status = answer.status().as_u16();
         let header = |(name, value): (&HeaderName, &HeaderValue)| {

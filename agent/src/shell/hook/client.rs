@@ -6,7 +6,7 @@ use bellwether_model::config::{Secret, SecretSource};
 use bellwether_platform::dial::{BadUrl, Connection, DialError, Dialer, Route, Target, causes};
 use bellwether_platform::principal::{TOKEN_HEADER, Token};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request};
 use tokio::time::timeout;
@@ -154,7 +154,7 @@ impl Client {
             value.set_sensitive(true);
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(body));
+        let request = request.body(body);
         let request = request.map_err(|error| AskError::Unreachable(error.to_string()))?;
         let response = connection.send(request).await;
         let response = response.map_err(|error| AskError::Unreachable(causes(&error)))?;

@@ -7,11 +7,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bellwether_model::config::{Secret, SecretSource};
 use bellwether_model::exposition::Format;
-use bellwether_platform::dial::{Connection, DialError, Dialer, Route, Target, Way, causes};
+use bellwether_platform::dial::{
+    AnswerBody, Connection, DialError, Dialer, Route, Target, Way, causes,
+};
 use bellwether_platform::secret::read_secret;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName,
     HeaderValue, LOCATION, USER_AGENT,
@@ -118,7 +119,7 @@ impl Client {
         }
     }
 
-    async fn ask(&mut self, url: &Url) -> Result<Response<Incoming>, Failure> {
+    async fn ask(&mut self, url: &Url) -> Result<Response<AnswerBody>, Failure> {
         let request = self.request(url)?;
         if let Some(mut connection) = self.connection.take().filter(|held| !held.is_closed())
             && let Ok(response) = connection.send(request.clone()).await
@@ -154,10 +155,10 @@ impl Client {
         dialer.connect_at(hop, &found).await.map_err(failed)
     }
 
-    fn request(&self, url: &Url) -> Result<Request<Full<Bytes>>, Failure> {
+    fn request(&self, url: &Url) -> Result<Request<Bytes>, Failure> {
         let mut request = Request::builder()
             .uri(&*url.path)
-            .body(Full::new(Bytes::new()))
+            .body(Bytes::new())
             .map_err(|_| local("the path cannot be asked for"))?;
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static(FORMATS));
@@ -182,7 +183,7 @@ impl Client {
         Ok(request)
     }
 
-    async fn take(&mut self, response: Response<Incoming>) -> Result<Answered, Failure> {
+    async fn take(&mut self, response: Response<AnswerBody>) -> Result<Answered, Failure> {
         let (head, mut body) = response.into_parts();
         let text = |name: &HeaderName| head.headers.get(name).and_then(|v| v.to_str().ok());
         let encoding = text(&CONTENT_ENCODING).unwrap_or(PLAIN);

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bellwether_model::config::{Secret, SecretSource};
 use bellwether_model::wire::answer::{Answer, CONTENT_TYPE, Case, PUSH_CONTENT_TYPE, PUSH_PATH};
-use bellwether_platform::dial::{Connection, DialError, Dialer, Route, Target, causes};
+use bellwether_platform::dial::{AnswerBody, Connection, DialError, Dialer, Route, Target, causes};
 use bellwether_platform::listener::SPEAKS_TLS;
 use bellwether_platform::principal::{TOKEN_HEADER, Token};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::header::{
     AUTHORIZATION, CONTENT_TYPE as CONTENT_TYPE_NAME, HeaderName, HeaderValue, RETRY_AFTER,
 };
@@ -170,12 +170,12 @@ impl Client {
         result
     }
 
-    fn request(&self, body: Bytes) -> Result<Request<Full<Bytes>>, SendError> {
+    fn request(&self, body: Bytes) -> Result<Request<Bytes>, SendError> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(&self.path)
             .header(CONTENT_TYPE_NAME, PUSH_CONTENT_TYPE)
-            .body(Full::new(body));
+            .body(body);
         request.map_err(|error| SendError::Unreachable(error.to_string()))
     }
 
@@ -238,7 +238,7 @@ fn authorization(
     Ok((name, value.map_err(bad)?))
 }
 
-async fn read(response: Response<hyper::body::Incoming>) -> Result<Answered, SendError> {
+async fn read(response: Response<AnswerBody>) -> Result<Answered, SendError> {
     let status = response.status().as_u16();
     let headers = response.headers();
     let is_answer = headers

@@ -3,11 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bellwether_platform::dial::{Dialer, causes};
+use bellwether_platform::dial::{AnswerBody, Dialer, causes};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::{LOCATION, RETRY_AFTER};
 
 use super::prepare::Prepared;
@@ -40,7 +39,7 @@ pub(super) async fn exchange(prepared: Prepared) -> (Outcome, Bytes) {
 async fn ask(
     prepared: Prepared,
     is_sent: &AtomicBool,
-) -> Result<Response<Incoming>, (Failure, String)> {
+) -> Result<Response<AnswerBody>, (Failure, String)> {
     let mut dialer = Dialer::for_any_server(prepared.route);
     let connected = dialer.connect().await;
     let mut connection = connected.map_err(|error| (Failure::Unreachable, error.to_string()))?;
@@ -56,7 +55,7 @@ struct Keeps {
 }
 
 /// What an answer says.
-async fn read(answer: Response<Incoming>, keeps: Keeps, secrets: &[String]) -> (Outcome, Bytes) {
+async fn read(answer: Response<AnswerBody>, keeps: Keeps, secrets: &[String]) -> (Outcome, Bytes) {
     let status = answer.status();
     let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after = header(RETRY_AFTER).and_then(RetryAfter::parse);
@@ -92,7 +91,7 @@ async fn read(answer: Response<Incoming>, keeps: Keeps, secrets: &[String]) -> (
 }
 
 /// Reads as much of a body as is looked at. False if there was more, or may have been.
-async fn beginning(mut body: Incoming, into: &mut Vec<u8>) -> bool {
+async fn beginning(mut body: AnswerBody, into: &mut Vec<u8>) -> bool {
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return false };
         let data = frame.data_ref().map_or(&[][..], |data| data);

@@ -11,7 +11,6 @@ use bellwether_platform::dial::{Route, Way, from_environment};
 use bellwether_platform::secret::read_secret;
 use bellwether_platform::sign::{SigningKey, signatures};
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request as HttpRequest};
 
@@ -29,7 +28,7 @@ pub(super) const REPEATED: &str = "bellwether-repeated";
 /// A request that only needs a connection.
 pub(super) struct Prepared {
     pub(super) route: Route,
-    pub(super) request: HttpRequest<Full<Bytes>>,
+    pub(super) request: HttpRequest<Bytes>,
     pub(super) timeout: Duration,
     /// Bytes of a 2xx's body that are kept.
     pub(super) answer_bytes: usize,
@@ -63,7 +62,7 @@ pub(super) fn prepare(
     };
     let method = if body.is_some() { Method::POST } else { Method::GET };
     let bytes = body.map_or_else(Bytes::new, |body| Bytes::copy_from_slice(body));
-    let request = HttpRequest::builder().method(method).uri(&address.path).body(Full::new(bytes));
+    let request = HttpRequest::builder().method(method).uri(&address.path).body(bytes);
     let mut request =
         request.map_err(|_| unusable("the URL has a path that cannot be asked for"))?;
     let headers = request.headers_mut();

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::dial::{Connection, DialError, Dialer, Route, Target, Way};
+use crate::dial::{Connection, DialError, Dialer, ExchangeError, Route, Target, Way};
 use crate::tls::tests::{Authority, Scratch};
 use crate::tls::{ClientFiles, ServerFiles};
 
@@ -39,8 +39,8 @@ impl Secured {
     }
 }
 
-async fn ask(connection: &mut Connection) -> Result<StatusCode, hyper::Error> {
-    let answer = connection.send(request("/")).await?;
+async fn ask(connection: &mut Connection) -> Result<StatusCode, ExchangeError> {
+    let answer = connection.send(Request::new(Bytes::new())).await?;
     let status = answer.status();
     answer.into_body().collect().await?;
     Ok(status)

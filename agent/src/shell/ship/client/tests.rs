@@ -7,6 +7,7 @@ use bellwether_platform::dial::{Proxy, Way};
 use bellwether_platform::listener::{Limits, Listener, service_fn};
 use bellwether_platform::stop::{Stopper, stop};
 use bellwether_platform::tls::ClientFiles;
+use http_body_util::Full;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 

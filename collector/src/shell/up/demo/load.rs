@@ -9,7 +9,7 @@ use std::time::Duration;
 use bellwether_platform::dial::{Connection, Dialer, Route, Target, Way};
 use bellwether_platform::tls::ClientFiles;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::{Request, StatusCode};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -99,7 +99,7 @@ impl Server {
             Some(connection) => connection,
             None => self.dialer.as_mut()?.connect().await.ok()?,
         };
-        let request = Request::get("/").body(Full::<Bytes>::default()).ok()?;
+        let request = Request::get("/").body(Bytes::new()).ok()?;
         let answer = connection.send(request).await.ok()?;
         let status = answer.status();
         Limited::new(answer.into_body(), ANSWER_BYTES).collect().await.ok()?;
