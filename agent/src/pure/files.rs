@@ -14,6 +14,8 @@ mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bellwether_model::time::Mono;
+
 use crate::pure::input::InputError;
 use file::State;
 pub use file::{ANSWER_MAX, DueApart, FILE_BYTES_MAX, File, ReadError, Refresh, Root, Source};
@@ -64,35 +66,30 @@ impl Files {
         self.asked(input).iter().any(|number| self.file(*number).is_some_and(is_unread))
     }
 
-    /// Whether an input is slow.
-    #[must_use]
-    pub fn is_slow(&self, input: usize) -> bool {
-        self.slow.contains(&input)
-    }
-
     /// An input is slow from now on, or is not any more.
     pub fn set_slow(&mut self, input: usize, is_slow: bool) {
         let has_changed = if is_slow { self.slow.insert(input) } else { self.slow.remove(&input) };
-        if !has_changed && !is_slow {
+        if !has_changed {
             return;
         }
         for place in 0..self.asked(input).len() {
-            let number = self.asked(input).get(place).copied();
-            if let Some(file) = number.and_then(|number| self.file_mut(number)) {
-                file.is_slow = is_slow;
-            }
+            let Some(number) = self.asked(input).get(place).copied() else { break };
+            self.weigh(number);
         }
     }
 
-    /// Takes it that whoever reads for an input will not give its buffers back.
-    pub fn take_back(&mut self, input: usize) {
-        for place in 0..self.asked(input).len() {
-            let number = self.asked(input).get(place).copied();
-            if let Some(file) = number.and_then(|number| self.file_mut(number))
-                && file.is_lent()
-            {
-                file.give_back(Vec::new());
-            }
+    /// Whether an input has asked for something that is due for the row `row`, at `now`.
+    #[must_use]
+    pub fn has_due(&self, input: usize, row: u64, now: Mono) -> bool {
+        let is_due = |number: &u32| self.file(*number).is_some_and(|file| file.is_due(row, now));
+        self.asked(input).iter().any(is_due)
+    }
+
+    /// A file is slow while an input that asks for it is.
+    fn weigh(&mut self, number: u32) {
+        let is_slow = self.slow.iter().any(|input| self.asked(*input).contains(&number));
+        if let Some(file) = self.file_mut(number) {
+            file.is_slow = is_slow;
         }
     }
 
@@ -115,7 +112,6 @@ impl Files {
         (root, path): (Root, &str),
         refresh: Refresh,
     ) -> FileId {
-        let is_slow = self.is_slow(input);
         let number = match self.by_path.get(&(source, root, Box::from(path))) {
             Some(number) => *number,
             None => match self.place() {
@@ -129,7 +125,6 @@ impl Files {
         if let Some(file) = self.file_mut(number) {
             file.inputs += 1;
             file.refresh = file.refresh.min(refresh);
-            file.is_slow |= is_slow;
         }
         if self.asked.len() <= input {
             self.asked.resize_with(input + 1, Vec::new);
@@ -137,6 +132,7 @@ impl Files {
         if let Some(asked) = self.asked.get_mut(input) {
             asked.push(number);
         }
+        self.weigh(number);
         FileId(Some(number))
     }
 
@@ -170,6 +166,8 @@ impl Files {
             self.by_path.remove(&(file.source(), file.root(), file.path().into()));
             *place = None;
             self.released = true;
+        } else {
+            self.weigh(number);
         }
     }
 }

@@ -378,7 +378,10 @@ impl Collection {
         let refused = running.owned.refused();
         let mut result = Ok(());
         for _ in 0..CALLS_MAX {
-            host.read(files, place, self.row, now.mono);
+            result = host.read(files, place, self.row, now.mono);
+            if result.is_err() {
+                break;
+            }
             let row = Row::new(&mut group.table, &mut running.owned);
             let mut at = Collect { now, files: Asks::new(files, place), row };
             result = running.input.collect(&mut at);

@@ -24,6 +24,7 @@ use bellwether_platform::small_file::open_at_once;
 use rustix::io::Errno;
 
 use crate::pure::files::{ANSWER_MAX, DueApart, File, Files, ReadError, Refresh, Root, Source};
+use crate::pure::input::InputError;
 use crate::shell::apart::{Answer, Apart, AskedFile, Call, Subject};
 use crate::shell::calls::Calls;
 use crate::shell::reader::{BUFFER_BYTES, Hung, Job, READ_MAX, Reader, Reading, Readings, WAITS};
@@ -79,11 +80,11 @@ pub struct Host {
     reader: Option<Reader>,
     /// What is read now; empty otherwise.
     readings: Readings,
-    /// The inputs for which a thread hangs.
-    hung: BTreeMap<usize, Hung>,
+    /// The inputs for which a thread hangs, with the path that it reads.
+    hung: BTreeMap<usize, (Hung, Box<str>)>,
     /// How long this tick has waited.
     waited: Duration,
-    /// How long the answers took that each input has got since it was asked.
+    /// How long the answers took that each input has got since its last row.
     took: Vec<Duration>,
     /// The inputs whose last reading was slow; of slow ones, how many answers were quick.
     suspects: BTreeMap<usize, u32>,
@@ -202,7 +203,7 @@ impl Host {
     /// Whether a thread hangs that was left to itself.
     #[cfg(test)]
     pub(crate) fn is_hung(&self) -> bool {
-        self.hung.values().any(|hung| !hung.is_over())
+        self.hung.values().any(|(hung, _)| !hung.is_over())
     }
 
     fn call(&self, file: &File) -> (Subject, Call) {
@@ -246,43 +247,52 @@ impl Host {
         row: u64,
         now: Mono,
     ) {
-        self.hung.retain(|_, hung| !hung.is_over());
+        self.hung.retain(|_, (hung, _)| !hung.is_over());
         for input in inputs {
             if !self.hung.contains_key(&input) && !files.has_unread(input) {
                 self.ask(files, input, row, now);
             }
         }
         let begun = self.waited;
-        let Ok(hangs) = self.carry_out(files, READ_MAX) else { return };
+        let Ok(hung) = self.carry_out(files, READ_MAX) else { return };
         let mut left = self.waited.saturating_sub(begun);
         for reading in &self.readings.done {
             count(&mut self.took, reading.input, reading.took);
             left = left.saturating_sub(reading.took);
         }
-        if let Some(input) = hangs {
-            count(&mut self.took, input, left);
+        if let Some(hung) = &hung {
+            count(&mut self.took, hung.input, left);
         }
-        self.take_readings(files, hangs, row, now);
+        self.take_readings(files, hung, row, now);
     }
 
-    /// Reads what an input has asked for and is due for the row `row`. What does not answer in
-    /// time is stuck, with all of the input's that is due, until it has answered after all.
-    pub fn read(&mut self, files: &mut Files, input: usize, row: u64, now: Mono) {
-        self.hung.retain(|_, hung| !hung.is_over());
-        if self.hung.contains_key(&input) {
-            return self.fail(files, input, ReadError::Stuck, row, now);
+    /// Reads what an input has asked for and is due for the row `row`.
+    ///
+    /// # Errors
+    /// It does not answer in time: the input is stuck until it has answered after all.
+    pub fn read(
+        &mut self,
+        files: &mut Files,
+        input: usize,
+        row: u64,
+        now: Mono,
+    ) -> Result<(), InputError> {
+        self.hung.retain(|_, (hung, _)| !hung.is_over());
+        if !self.hung.contains_key(&input) {
+            if self.waited >= WAITS && files.has_due(input, row, now) {
+                files.set_slow(input, true);
+            }
+            self.ask(files, input, row, now);
+            // What was never read is waited for: there is nothing that would have to do.
+            let is_new = files.has_unread(input);
+            let time = if is_new { READ_MAX } else { READ_MAX.saturating_sub(self.waited) };
+            match self.carry_out(files, time) {
+                Ok(hung) => self.take_readings(files, hung, row, now),
+                Err(error) => self.fail(files, input, reason(&error), row, now),
+            }
         }
-        if self.waited >= WAITS {
-            files.set_slow(input, true);
-        }
-        self.ask(files, input, row, now);
-        // What was never read is waited for: there is nothing that would have to do.
-        let is_new = files.has_unread(input);
-        let time = if is_new { READ_MAX } else { READ_MAX.saturating_sub(self.waited) };
-        match self.carry_out(files, time) {
-            Ok(hangs) => self.take_readings(files, hangs, row, now),
-            Err(error) => self.fail(files, input, reason(&error), row, now),
-        }
+        let Some((_, path)) = self.hung.get(&input) else { return Ok(()) };
+        Err(InputError::Read { path: path.clone(), error: ReadError::Stuck })
     }
 
     /// Takes down what is to be read for an input.
@@ -315,9 +325,9 @@ impl Host {
         }
     }
 
-    /// Lets the thread read what is taken down; which input it hangs at. What it did not begin is
-    /// due still.
-    fn carry_out(&mut self, files: &mut Files, time: Duration) -> IoResult<Option<usize>> {
+    /// Lets the thread read what is taken down; tells if it hangs. What it did not begin is due
+    /// still.
+    fn carry_out(&mut self, files: &mut Files, time: Duration) -> IoResult<Option<Hung>> {
         if self.readings.asked.is_empty() {
             return Ok(None);
         }
@@ -331,10 +341,7 @@ impl Host {
                 self.reader = Some(reader);
                 None
             }
-            Err((input, hung)) => {
-                self.hung.insert(input, hung);
-                Some(input)
-            }
+            Err(hung) => Some(hung),
         });
         self.waited += self.clock.now().mono.since(begun);
         while let Some(reading) = self.readings.asked.pop_front() {
@@ -343,34 +350,38 @@ impl Host {
         result
     }
 
-    /// Takes what was read; of the input that hangs nothing counts.
-    fn take_readings(&mut self, files: &mut Files, hangs: Option<usize>, row: u64, now: Mono) {
+    /// Takes what was read. The file that a thread hangs at is stuck; what else its input asked for
+    /// may be another's too.
+    fn take_readings(&mut self, files: &mut Files, hung: Option<Hung>, row: u64, now: Mono) {
         let mut done = std::mem::take(&mut self.readings.done);
         for run in done.chunk_by(|a, b| a.input == b.input) {
             let took = run.iter().map(|reading| reading.took).sum();
             if let Some(input) = run.first().map(|first| first.input)
-                && hangs != Some(input)
+                && hung.as_ref().is_none_or(|hung| hung.input != input)
             {
                 self.suspect(files, input, took);
             }
         }
         for mut reading in done.drain(..) {
-            let (input, number) = (reading.input, reading.number);
+            let number = reading.number;
             let result = std::mem::replace(&mut reading.result, Ok(()));
             self.give_back(files, reading);
-            let Some(file) = files.file_mut(number).filter(|_| hangs != Some(input)) else {
-                continue;
-            };
+            let Some(file) = files.file_mut(number) else { continue };
             match result {
                 Ok(()) => file.was_read(row, now),
                 Err(error) => file.was_not_read(reason(&error), row, now),
             }
         }
         self.readings.done = done;
-        if let Some(input) = hangs {
-            files.take_back(input);
-            self.fail(files, input, ReadError::Stuck, row, now);
-            self.suspect(files, input, SLOW);
+        if let Some(hung) = hung {
+            let mut path = Box::default();
+            if let Some(file) = hung.number.and_then(|number| files.file_mut(number)) {
+                path = file.path().into();
+                file.give_back(Vec::new());
+                file.was_not_read(ReadError::Stuck, row, now);
+            }
+            self.suspect(files, hung.input, SLOW);
+            self.hung.insert(hung.input, (hung, path));
         }
     }
 
@@ -482,49 +493,4 @@ fn reason(error: &Error) -> ReadError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pure::files::Asks;
-
-    fn roots(proc: &str) -> Roots {
-        Roots { proc: proc.into(), ..Roots::default() }
-    }
-
-    #[test]
-    fn files_stay_open_and_are_read_again() {
-        let host = Host::new(roots("/proc"), Calls::system(), Clock::agent());
-        let (mut host, mut files) = (host, Files::default());
-        let uptime = Asks::new(&mut files, 0).ask(Root::Proc, "uptime", Refresh::EachRow);
-        let stat = Asks::new(&mut files, 0).ask(Root::Proc, "stat", Refresh::EachRow);
-        let absent = Asks::new(&mut files, 0).ask(Root::Proc, "no-such", Refresh::EachRow);
-        for row in 1..3 {
-            host.read(&mut files, 0, row, Mono::default());
-            let asks = Asks::new(&mut files, 0);
-            assert!(asks.bytes(uptime).unwrap().ends_with(b"\n"));
-            assert!(asks.bytes(stat).unwrap().starts_with(b"cpu "));
-            assert_eq!(asks.bytes(absent), Err(ReadError::Missing));
-            assert_eq!(host.kept, 2);
-        }
-        files.release_all(0);
-        host.close_released(&mut files);
-        assert_eq!(host.kept, 0);
-    }
-
-    #[test]
-    fn a_pipe_in_the_place_of_a_file_is_an_error_at_once() {
-        use rustix::fs::{CWD, FileType, Mode, mknodat};
-        let dir = std::env::temp_dir().join(format!("bellwether-host-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let pipe = dir.join("loadavg");
-        mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
-        let roots = roots(dir.to_str().unwrap());
-        let mut host = Host::new(roots, Calls::system(), Clock::agent());
-        let mut files = Files::default();
-        let load = Asks::new(&mut files, 0).ask(Root::Proc, "loadavg", Refresh::EachRow);
-        host.read(&mut files, 0, 1, Mono::default());
-        let no_seeking = ReadError::System(Errno::SPIPE.raw_os_error());
-        assert_eq!(Asks::new(&mut files, 0).bytes(load), Err(no_seeking));
-        assert_eq!(read_small(&pipe).unwrap_err().raw_os_error(), Some(29));
-        std::fs::remove_dir_all(&dir).unwrap();
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 //! What is handed over at once is of several inputs, one after the other. An input whose files do
 //! not answer in the time that a tick has, [`READ_MAX`], loses its row, and holds up the others by
 //! no more than that, once: the thread that hangs is left to itself, and what it has not begun
-//! comes back for another. Once a tick has waited for [`WAITS`], no further input is begun.
+//! comes back. Once a tick has waited for [`WAITS`], no further input is begun.
 //! The caller asks for nothing of an input that hangs until [`Hung::is_over`], so that there is one
 //! such thread for each input at most. Threads are never joined: one that hangs ends with the
 //! process.
@@ -17,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
+use bellwether_model::time::Mono;
 use bellwether_platform::clock::Clock;
 use bellwether_platform::small_file::open_at_once;
 
@@ -79,7 +80,13 @@ pub struct Readings {
 pub struct Reader(Arc<Shared>);
 
 /// A thread that was left to itself.
-pub struct Hung(Arc<Shared>);
+pub struct Hung {
+    /// For which input.
+    pub input: usize,
+    /// The file that it reads, and has taken along.
+    pub number: Option<u32>,
+    shared: Arc<Shared>,
+}
 
 struct Shared {
     desk: Mutex<Desk>,
@@ -89,8 +96,12 @@ struct Shared {
 
 struct Desk {
     readings: Readings,
+    /// When they were handed over.
+    begun: Mono,
     /// The input whose files are read.
     input: usize,
+    /// The file that is read.
+    number: Option<u32>,
     stage: Stage,
 }
 
@@ -112,7 +123,13 @@ impl Reader {
     /// # Errors
     /// The system has no thread to give.
     pub fn start(clock: Clock) -> io::Result<Reader> {
-        let desk = Desk { readings: Readings::default(), input: 0, stage: Stage::Idle };
+        let desk = Desk {
+            readings: Readings::default(),
+            begun: Mono::default(),
+            input: 0,
+            number: None,
+            stage: Stage::Idle,
+        };
         let shared = Arc::new(Shared { desk: Mutex::new(desk), turned: Condvar::new(), clock });
         let theirs = Arc::clone(&shared);
         let builder = Builder::new().name("reader".to_owned()).stack_size(STACK_BYTES);
@@ -124,12 +141,12 @@ impl Reader {
     /// inputs that there was no time left for.
     ///
     /// # Errors
-    /// The files of the input that is told take too long: the one that is read is lost with the
-    /// thread.
-    pub fn read(self, readings: &mut Readings, time: Duration) -> Result<Reader, (usize, Hung)> {
+    /// The files of an input take too long: the one that is read is lost with the thread.
+    pub fn read(self, readings: &mut Readings, time: Duration) -> Result<Reader, Hung> {
         let mut desk = self.0.lock();
         std::mem::swap(&mut desk.readings, readings);
         desk.stage = Stage::Asked;
+        desk.begun = self.0.clock.now().mono;
         desk.input = desk.readings.asked.front().map_or(0, |first| first.input);
         drop(desk);
         self.0.turned.notify_all();
@@ -140,7 +157,8 @@ impl Reader {
         std::mem::swap(&mut desk.readings, readings);
         if desk.stage == Stage::Asked {
             desk.stage = Stage::Left;
-            return Err((desk.input, Hung(Arc::clone(&self.0))));
+            let (input, number) = (desk.input, desk.number);
+            return Err(Hung { input, number, shared: Arc::clone(&self.0) });
         }
         drop(desk);
         Ok(self)
@@ -161,18 +179,18 @@ impl Hung {
     /// Whether its answer has come after all.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.0.lock().stage == Stage::Over
+        self.shared.lock().stage == Stage::Over
     }
 }
 
 impl Desk {
-    /// The next to read, after so long: of another input only where there is time left.
-    fn next(&mut self, took: Duration) -> Option<Reading> {
-        let input = self.readings.asked.front()?.input;
-        if input != self.input && took >= WAITS {
+    /// The next to read: of another input only where there is time left.
+    fn next(&mut self, now: Mono) -> Option<Reading> {
+        let Reading { input, number, .. } = *self.readings.asked.front()?;
+        if input != self.input && now.since(self.begun) >= WAITS {
             return None;
         }
-        self.input = input;
+        (self.input, self.number) = (input, Some(number));
         self.readings.asked.pop_front()
     }
 }
@@ -189,10 +207,9 @@ impl Shared {
         loop {
             let waits = |desk: &mut Desk| desk.stage == Stage::Idle;
             desk = self.turned.wait_while(desk, waits).unwrap_or_else(PoisonError::into_inner);
-            let begun = self.clock.now().mono;
-            let mut now = begun;
+            let mut now = self.clock.now().mono;
             while desk.stage == Stage::Asked
-                && let Some(mut reading) = desk.next(now.since(begun))
+                && let Some(mut reading) = desk.next(now)
             {
                 drop(desk);
                 reading.result = reading.job.run(&mut scratch, &mut reading.bytes);
@@ -201,6 +218,7 @@ impl Shared {
                 now = after;
                 desk = self.lock();
                 if desk.stage == Stage::Asked {
+                    desk.number = None;
                     desk.readings.done.push(reading);
                 }
             }
@@ -280,7 +298,7 @@ fn read_whole<'b>(file: &File, is_proc: bool, buffer: &'b mut Vec<u8>) -> io::Re
 mod tests {
     use std::sync::mpsc::{Sender, channel};
 
-    use bellwether_model::time::{Mono, Nanos};
+    use bellwether_model::time::Nanos;
     use bellwether_platform::clock::Reading as ClockReading;
 
     use super::*;
@@ -351,8 +369,9 @@ mod tests {
         assert_eq!((all.done.len(), &*all.done[0].bytes), (1, &b"1"[..]));
         let (job, release) = hanging();
         let mut all = readings([(1, quick()), (2, quick()), (2, job), (2, quick()), (3, quick())]);
-        let (input, hung) = reader.read(&mut all, Duration::from_millis(200)).err().unwrap();
-        assert_eq!((input, inputs(&all.done), inputs(&all.asked)), (2, vec![1, 2], vec![2, 3]));
+        let hung = reader.read(&mut all, READ_MAX).err().unwrap();
+        assert_eq!((hung.input, hung.number), (2, Some(0)));
+        assert_eq!((inputs(&all.done), inputs(&all.asked)), (vec![1, 2], vec![2, 3]));
         assert!(!hung.is_over());
         release.send(()).unwrap();
         while !hung.is_over() {

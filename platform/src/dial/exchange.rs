@@ -1,20 +1,20 @@
 //! Requests and answers over one connection, in either version of HTTP.
 //!
-//! Over HTTP/2 the head of a request and its body are handed over together and leave in one write.
-//! A client that begins with the head, and asks for the body once that has left, costs either side
-//! a second packet and a second waking for each request.
+//! Over HTTP/2 the head of a request and its body are handed over together, and leave in one write
+//! where the body fits a frame of HTTP/2. A client that begins with the head, and asks for the body
+//! once that has left, costs either side a second packet and a second waking for each request.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream, client};
+use h2::{RecvStream, client};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_LENGTH, HeaderValue};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
@@ -22,9 +22,9 @@ use tokio::task::JoinHandle;
 /// Bytes of an HTTP/1.1 head, or of the headers of HTTP/2, that are read.
 const HEAD_BYTES: u32 = 64 << 10;
 /// Bytes of a body of HTTP/2 that may be on the way.
-const WINDOW: u32 = 1 << 20;
+const WINDOW: u32 = 5 << 20;
 
-/// The connection broke, or what came over it is no HTTP.
+/// The connection broke, the server gave the request up, or what came is no HTTP.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
     /// Over HTTP/1.1.
@@ -76,7 +76,7 @@ impl Sender {
             .initial_connection_window_size(WINDOW)
             .max_header_list_size(HEAD_BYTES);
         let (sender, driver) = builder.handshake(stream).await?;
-        let driver = tokio::spawn(async move { driver.await.unwrap_or_default() });
+        let driver = tokio::spawn(async move { drop(driver.await) });
         Ok(Sender::Two(sender, driver))
     }
 
@@ -99,7 +99,8 @@ impl Sender {
             }
             Sender::Two(sender, _) => {
                 let (mut head, body) = request.into_parts();
-                if !body.is_empty() {
+                let is_read = matches!(head.method, Method::GET | Method::HEAD | Method::DELETE);
+                if !body.is_empty() || !is_read {
                     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
                 }
                 poll_fn(|cx| sender.poll_ready(cx)).await?;
@@ -130,8 +131,6 @@ impl Body for AnswerBody {
                     let released = body.flow_control().release_capacity(data.len());
                     Some(released.map(|()| Frame::data(data)).map_err(ExchangeError::Two))
                 }
-                // A server that has said all may want no more of the request.
-                Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => None,
                 Some(Err(error)) => Some(Err(ExchangeError::Two(error))),
                 None => None,
             }),
@@ -159,12 +158,18 @@ mod tests {
     use std::io;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
+    use h2::Reason;
+    use h2::server::SendResponse;
     use http_body_util::BodyExt;
+    use hyper::StatusCode;
     use hyper::server::conn::http2;
     use hyper::service::service_fn;
     use hyper_util::rt::TokioExecutor;
     use tokio::io::{DuplexStream, ReadBuf, duplex};
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -240,7 +245,7 @@ mod tests {
             let answer = sender.send(request(vec![7; length])).await.unwrap();
             counts.push(writes.load(Ordering::Relaxed) - before);
             let told = answer.headers().get(hyper::header::ETAG).cloned();
-            assert_eq!(told, (length > 0).then(|| HeaderValue::from(length)));
+            assert_eq!(told, Some(HeaderValue::from(length)));
             assert_eq!(answer.into_body().collect().await.unwrap().to_bytes().len(), length);
         }
         assert_eq!(counts[2..], [1, 1, 1]);
@@ -253,7 +258,7 @@ mod tests {
             .serve_connection(TokioIo::new(theirs), service_fn(echo));
         let server = tokio::spawn(server);
         let mut sender = Sender::two(mine).await.unwrap();
-        let long: Vec<u8> = (0..5 << 20).map(|i: u32| i.to_le_bytes()[1]).collect();
+        let long: Vec<u8> = (0..9 << 20).map(|i: u32| i.to_le_bytes()[1]).collect();
         for _ in 0..2 {
             let answer = sender.send(request(long.clone())).await.unwrap();
             assert!(answer.into_body().collect().await.unwrap().to_bytes() == long);
@@ -266,27 +271,101 @@ mod tests {
         sender.send(request(Vec::new())).await.unwrap_err();
     }
 
+    /// A server by hand: each request goes to a function.
+    async fn by_hand<F, A>(each: F) -> Sender
+    where
+        F: Fn(RecvStream, SendResponse<Bytes>) -> A + Send + 'static,
+        A: Future<Output = ()> + Send + 'static,
+    {
+        let (mine, theirs) = duplex(1 << 16);
+        tokio::spawn(async move {
+            let mut server = h2::server::handshake(theirs).await.unwrap();
+            while let Some(Ok((request, answer))) = server.accept().await {
+                tokio::spawn(each(request.into_body(), answer));
+            }
+        });
+        Sender::two(mine).await.unwrap()
+    }
+
     #[tokio::test]
     async fn a_body_that_breaks_off_is_an_error_and_one_that_is_whole_is_not() {
-        for reason in [Reason::CANCEL, Reason::NO_ERROR] {
-            let (mine, theirs) = duplex(1 << 16);
-            tokio::spawn(async move {
-                let mut server = h2::server::handshake(theirs).await.unwrap();
-                let (_, mut answers) = server.accept().await.unwrap().unwrap();
-                let mut body = answers.send_response(Response::new(()), false).unwrap();
-                body.send_data(Bytes::from_static(b"some"), false).unwrap();
-                tokio::spawn(async move {
-                    // Once what it has said has gone.
+        for (reason, is_whole) in [Reason::CANCEL, Reason::NO_ERROR]
+            .into_iter()
+            .flat_map(|reason| [(reason, true), (reason, false)])
+        {
+            let mut sender = by_hand(move |_, mut answer| async move {
+                let mut body = answer.send_response(Response::new(()), false).unwrap();
+                body.send_data(Bytes::from_static(b"some"), is_whole).unwrap();
+                for _ in 0..3 {
                     tokio::task::yield_now().await;
-                    tokio::task::yield_now().await;
-                    body.send_reset(reason);
-                });
-                while server.accept().await.is_some() {}
-            });
-            let mut sender = Sender::two(mine).await.unwrap();
+                }
+                body.send_reset(reason);
+            })
+            .await;
             let answer = sender.send(request(b"all".to_vec())).await.unwrap();
             let body = answer.into_body().collect().await.map(|body| body.to_bytes());
-            assert_eq!(body.is_ok(), reason == Reason::NO_ERROR, "{body:?}");
+            assert_eq!(body.is_ok(), is_whole, "{reason:?} {body:?}");
+        }
+    }
+
+    /// It is the answer that counts, not what was still to be sent.
+    #[tokio::test]
+    async fn an_answer_may_come_before_the_request_was_read() {
+        let mut sender = by_hand(|body, mut answer| async move {
+            let mut refused = Response::new(());
+            *refused.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            let mut text = answer.send_response(refused, false).unwrap();
+            text.send_data(Bytes::from_static(b"too long"), true).unwrap();
+            // Once that has gone, the server wants no more of it.
+            drop(body);
+        })
+        .await;
+        for _ in 0..3 {
+            let answer = sender.send(request(vec![0; 5 << 20])).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "too long");
+        }
+        assert!(!sender.is_closed());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_nobody_waits_for_is_taken_back() {
+        let (told, mut tells) = mpsc::unbounded_channel();
+        let mut sender = by_hand(move |mut body, answer| {
+            let told = told.clone();
+            async move {
+                let end = loop {
+                    match body.data().await {
+                        Some(Ok(_)) => {}
+                        Some(Err(error)) => break error.reason(),
+                        None => break None,
+                    }
+                };
+                told.send(end).unwrap();
+                drop(answer);
+            }
+        })
+        .await;
+        let wait = Duration::from_millis(20);
+        let sent = timeout(wait, sender.send(request(vec![0; 5 << 20]))).await;
+        assert!(sent.is_err());
+        assert_eq!(tells.recv().await.unwrap(), Some(Reason::CANCEL));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_goodbye_is_asked_no_more() {
+        let (mine, theirs) = duplex(1 << 16);
+        tokio::spawn(async move {
+            let mut server = h2::server::handshake(theirs).await.unwrap();
+            let (_, mut answer) = server.accept().await.unwrap().unwrap();
+            answer.send_response(Response::new(()), true).unwrap();
+            server.graceful_shutdown();
+            while server.accept().await.is_some() {}
+        });
+        let mut sender = Sender::two(mine).await.unwrap();
+        sender.send(request(Vec::new())).await.unwrap();
+        while !sender.is_closed() {
+            tokio::task::yield_now().await;
         }
     }
 }

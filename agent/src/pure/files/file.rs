@@ -70,8 +70,8 @@ pub enum ReadError {
     /// Longer than [`FILE_BYTES_MAX`].
     #[error("longer than {FILE_BYTES_MAX} bytes")]
     TooLong,
-    /// No answer within [`ANSWER_MAX`].
-    #[error("no answer within {} s", ANSWER_MAX.as_secs())]
+    /// No answer within [`ANSWER_MAX`], or while a tick waits.
+    #[error("no answer in time")]
     Stuck,
     /// More than [`FILES_MAX`] files are asked for.
     #[error("more than {FILES_MAX} files are asked for")]
@@ -179,12 +179,6 @@ impl File {
     pub fn lend(&mut self) -> Vec<u8> {
         self.is_lent = true;
         std::mem::take(&mut self.bytes)
-    }
-
-    /// Whether the buffer is lent.
-    #[must_use]
-    pub fn is_lent(&self) -> bool {
-        self.is_lent
     }
 
     /// The buffer comes back, or an empty one in its place.

@@ -337,8 +337,9 @@ fn a_mount_that_was_good_hangs_and_is_good_again() {
     assert_eq!(row(&mut collection), good);
 }
 
-/// A slow input holds up two ticks; then its rows, and of those that a tick had no time left for,
-/// hold what was read a tick before, until it is quick again.
+/// A slow input holds up two ticks; then its rows, and of those behind it that a tick had no time
+/// left for, hold what was read a tick before, until it is quick again. Nothing changes for those
+/// before it.
 #[test]
 fn an_input_that_is_slow_holds_up_two_ticks_and_loses_no_row() {
     const TOOK: Duration = Duration::from_millis(900);
@@ -354,7 +355,8 @@ fn an_input_that_is_slow_holds_up_two_ticks_and_loses_no_row() {
         }
         Ok(vec![called.len().to_string(); 17].join(" ").into_bytes())
     };
-    let plans = ["timex", "loadavg"]
+    fs::create_dir_all(host.root.join("sys/fs")).unwrap();
+    let plans = ["filefd", "timex", "loadavg"]
         .map(|name| InputPlan { interval: Duration::from_secs(1), ..plan(name) });
     let calls_of = Calls { clock: Arc::new(clock), ..hanging().0 };
     let mut collection = host.collection_with(&plans, calls_of);
@@ -362,12 +364,14 @@ fn an_input_that_is_slow_holds_up_two_ticks_and_loses_no_row() {
     let mut waits = Vec::new();
     for row in 1..=20 {
         host.write("loadavg", &format!("{row}.00 2.00 3.00 1/2 3\n"));
+        host.write("sys/fs/file-nr", &format!("{row}\t0\t9\n"));
         is_slow.store(row < 8, Ordering::Relaxed);
         let before = calls.lock().unwrap().len();
         assert_eq!(collection.collect(Timestamp(1000 * row)).failed, []);
         let values = values(&collection);
         let [status, load] = ["node_timex_status", "node_load1"].map(|name| values[name]);
         let now = f64::from(u16::try_from(row).unwrap());
+        assert_eq!(values["node_filefd_allocated"], now);
         assert_eq!(status, now, "no reading is lost");
         assert!([now - 1.0, now].contains(&load) && load > 0.0, "{load} in row {row}");
         let took = values[seconds];

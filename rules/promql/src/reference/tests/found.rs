@@ -1,5 +1,5 @@
 //! Differences that the random queries found, kept as they shrank. What is expected is what
-//! Prometheus 3.14 answers.
+//! Prometheus 3.14 answers, where that is always the same.
 
 use bellwether_model::label::{LabelSet, METRIC_NAME};
 
