@@ -430,14 +430,18 @@ fn settled(mut vectors: Vectors, drops_if_ever: bool) -> Vectors {
     order.sort();
     let ranks: BTreeMap<&LabelSet, usize> =
         order.iter().enumerate().map(|(rank, (_, _, labels))| (labels, rank)).collect();
+    let is_single = vectors.len() == 1;
     for vector in &mut vectors {
         for element in vector.iter_mut() {
-            element.rank = [ranks[&element.labels], 0];
+            // At one time labels may repeat for a while, and each has its own place.
+            if !is_single {
+                element.rank = [ranks[&element.labels], 0];
+            }
             element.drops_name = series[&element.labels].2;
         }
         vector.sort_by_key(|element| element.rank);
     }
-    vectors
+    if is_single { vectors.into_iter().map(in_this_order).collect() } else { vectors }
 }
 
 fn nameless(value: f64, time: i64) -> Element {

@@ -119,15 +119,17 @@ fn histograms<'a>(frame: &'a Frame, span: Span, notes: &mut Notes) -> Vec<Histog
     found
 }
 
-/// Reads a bound as Go's `ParseFloat`.
+/// Reads a bound as Go's `ParseFloat`: NaN has no sign, and too large a number is none.
 fn bound(written: &str) -> Option<f64> {
+    let number: f64 = written.parse().ok()?;
     let plain = written.strip_prefix(['+', '-']).unwrap_or(written);
-    match plain.to_ascii_lowercase().as_str() {
-        "inf" | "infinity" | "nan" => {}
-        other if other.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {}
-        _ => return None,
-    }
-    written.parse().ok()
+    let is_named = |name: &str| plain.eq_ignore_ascii_case(name);
+    let is_bound = if number.is_nan() {
+        plain.len() == written.len()
+    } else {
+        number.is_finite() || is_named("inf") || is_named("infinity")
+    };
+    is_bound.then_some(number)
 }
 
 /// One series per histogram, its values made of the buckets at each step.

@@ -397,9 +397,9 @@ fn named_exactly(matchers: &[Matcher]) -> LabelSet {
 /// A bucket's bound as Go reads a number; too large a number is none.
 fn bound(text: &str) -> Option<f64> {
     let number: f64 = text.parse().ok()?;
-    let spelled = text.trim_start_matches(['+', '-']).to_ascii_lowercase();
-    let names_it = ["inf", "infinity"].contains(&spelled.as_str());
-    (number.is_finite() || names_it).then_some(number)
+    let lower = text.to_ascii_lowercase();
+    let is_infinite = ["inf", "infinity"].contains(&lower.trim_start_matches(['+', '-']));
+    (number.is_finite() || is_infinite || lower == "nan").then_some(number)
 }
 
 /// A number as OpenMetrics writes it: never without a point or an exponent, nor zero with a sign.

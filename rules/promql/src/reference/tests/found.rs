@@ -11,14 +11,25 @@ fn one(name: &str, x: &str, value: f64) -> (LabelSet, Vec<(i64, f64)>) {
     (LabelSet::new([(METRIC_NAME, name), ("x", x)]).unwrap(), vec![(10_000, value)])
 }
 
+fn bucket(le: &str, count: f64) -> (LabelSet, Vec<(i64, f64)>) {
+    (LabelSet::new([(METRIC_NAME, "bucket"), ("le", le)]).unwrap(), vec![(10_000, count)])
+}
+
 fn at(start: i64, end: i64, step: i64) -> Times {
     Times { start, end, step, lookback: 60_000, subquery_step: 10_000 }
 }
 
 #[test]
 fn what_was_found_stays_found() {
-    let data = Data::new([one("many", "1", 1.0), one("many", "2", 2.0), one("one", "3", 8.0)]);
+    let data = Data::new([
+        one("many", "1", 1.0),
+        one("many", "2", 2.0),
+        one("one", "3", 8.0),
+        bucket("0.1", 1.0),
+        bucket("+Inf", 8.0),
+    ]);
     let warned = "sort is ineffective for range queries since results are always ordered by labels";
+    let malformed = "; bucket label \"le\" is missing or has a malformed value of";
     for (text, times, expected) in [
         // The fill values of `group_right` are not turned around with its sides.
         ("one + on (x) group_right () fill_left(1) many", at(20_000, 20_000, 0), "{x=\"3\"} 9"),
@@ -40,6 +51,28 @@ fn what_was_found_stays_found() {
         // A range with one step is a range.
         ("sort(one)[1s:7s]", at(20_000, 20_000, 0), ""),
         ("sort(one)", at(20_000, 20_001, 10_000), &format!("one{{x=\"3\"}} 8; {warned}")),
+        // A bound may be NaN, but has no sign then, and none is too large to be read.
+        (
+            "histogram_quantile(2, label_replace(one, \"le\", \"NaN\", \"\", \"\"))",
+            at(20_000, 20_000, 0),
+            "{x=\"3\"} inf; quantile value should be between 0 and 1, got 2",
+        ),
+        (
+            "histogram_quantile(0.5, label_replace(one, \"le\", \"-NaN\", \"\", \"\"))",
+            at(20_000, 20_000, 0),
+            &format!("{malformed} \"-NaN\" for metric name \"one\""),
+        ),
+        (
+            "histogram_quantile(0.5, label_replace(one, \"le\", \"1e999\", \"\", \"\"))",
+            at(20_000, 20_000, 0),
+            &format!("{malformed} \"1e999\" for metric name \"one\""),
+        ),
+        // Labels that repeat at one time stay where they are.
+        (
+            "stdvar(histogram_quantiles(bucket, \"q\", 1, 1, 0, 1))",
+            at(20_000, 20_000, 0),
+            "{} 0.0018750000000000001",
+        ),
         // So what is sorted in it keeps its order; Prometheus' is that of a map.
         (
             "topk(1, sort_by_label_desc(many * 0, \"x\"))",

@@ -18,7 +18,8 @@ fn shape(expr: &Expr) -> String {
     parts.fold(first, |out, part| out + part.split_once('}').map_or("", |(_, rest)| rest))
 }
 
-fn each<'a>(expr: &'a Expr, parent: Span, visit: &mut dyn FnMut(&'a Expr, Span)) {
+/// Visits an expression and all its parts, each with the place of what it is part of.
+pub(super) fn each<'a>(expr: &'a Expr, parent: Span, visit: &mut dyn FnMut(&'a Expr, Span)) {
     visit(expr, parent);
     let mut below = |inner: &'a Expr| each(inner, expr.span, visit);
     match &expr.node {
