@@ -117,9 +117,10 @@ impl Host {
         }
     }
 
-    /// A tick begins: it has waited for nothing yet.
+    /// A tick begins: it has waited for nothing yet. What hangs now does so for the whole tick.
     pub fn begin_tick(&mut self) {
         self.waited = Duration::ZERO;
+        self.hung.retain(|_, (hung, _)| !hung.is_over());
     }
 
     /// Asks apart for what an input wants read so, if `due`.
@@ -247,7 +248,6 @@ impl Host {
         row: u64,
         now: Mono,
     ) {
-        self.hung.retain(|_, (hung, _)| !hung.is_over());
         for input in inputs {
             if !self.hung.contains_key(&input) && !files.has_unread(input) {
                 self.ask(files, input, row, now);
@@ -277,7 +277,6 @@ impl Host {
         row: u64,
         now: Mono,
     ) -> Result<(), InputError> {
-        self.hung.retain(|_, (hung, _)| !hung.is_over());
         if !self.hung.contains_key(&input) {
             if self.waited >= WAITS && files.has_due(input, row, now) {
                 files.set_slow(input, true);
