@@ -29,15 +29,20 @@ fn what_was_found_stays_found() {
         bucket("+Inf", 8.0),
     ]);
     let warned = "sort is ineffective for range queries since results are always ordered by labels";
-    let malformed = "; bucket label \"le\" is missing or has a malformed value of";
+    let now = at(20_000, 20_000, 0);
+    let bounded =
+        |le| format!("histogram_quantile(2, label_replace(one, \"le\", \"{le}\", \"\", \"\"))");
+    let noted = "; quantile value should be between 0 and 1, got 2";
+    let refused = |le| {
+        format!(
+            "{noted}; bucket label \"le\" is missing or has a malformed value of \"{le}\" for metric \
+             name \"one\""
+        )
+    };
     for (text, times, expected) in [
         // The fill values of `group_right` are not turned around with its sides.
-        ("one + on (x) group_right () fill_left(1) many", at(20_000, 20_000, 0), "{x=\"3\"} 9"),
-        (
-            "one + on (x) group_right () fill_right(1) many",
-            at(20_000, 20_000, 0),
-            "{x=\"1\"} 2, {x=\"2\"} 3",
-        ),
+        ("one + on (x) group_right () fill_left(1) many", now, "{x=\"3\"} 9"),
+        ("one + on (x) group_right () fill_right(1) many", now, "{x=\"1\"} 2, {x=\"2\"} 3"),
         // Moments before 1970 are cut towards it.
         ("year()", at(-1, -1, 0), "{} 1970"),
         // Of two zeros the negative one is the lesser.
@@ -45,40 +50,24 @@ fn what_was_found_stays_found() {
         // A quantile of zero is written without a sign.
         (
             "histogram_quantiles(label_replace(one, \"le\", \"+Inf\", \"\", \"\"), \"q\", -0)",
-            at(20_000, 20_000, 0),
+            now,
             "{q=\"0.0\",x=\"3\"} NaN",
         ),
         // A range with one step is a range.
-        ("sort(one)[1s:7s]", at(20_000, 20_000, 0), ""),
+        ("sort(one)[1s:7s]", now, ""),
         ("sort(one)", at(20_000, 20_001, 10_000), &format!("one{{x=\"3\"}} 8; {warned}")),
-        // A bound may be NaN, but has no sign then, and none is too large to be read.
-        (
-            "histogram_quantile(2, label_replace(one, \"le\", \"NaN\", \"\", \"\"))",
-            at(20_000, 20_000, 0),
-            "{x=\"3\"} inf; quantile value should be between 0 and 1, got 2",
-        ),
-        (
-            "histogram_quantile(0.5, label_replace(one, \"le\", \"-NaN\", \"\", \"\"))",
-            at(20_000, 20_000, 0),
-            &format!("{malformed} \"-NaN\" for metric name \"one\""),
-        ),
-        (
-            "histogram_quantile(0.5, label_replace(one, \"le\", \"1e999\", \"\", \"\"))",
-            at(20_000, 20_000, 0),
-            &format!("{malformed} \"1e999\" for metric name \"one\""),
-        ),
-        // Labels that repeat at one time stay where they are.
-        (
-            "stdvar(histogram_quantiles(bucket, \"q\", 1, 1, 0, 1))",
-            at(20_000, 20_000, 0),
-            "{} 0.0018750000000000001",
-        ),
         // So what is sorted in it keeps its order; Prometheus' is that of a map.
         (
             "topk(1, sort_by_label_desc(many * 0, \"x\"))",
             at(20_000, 20_001, 10_000),
             &format!("{{x=\"1\"}} 0; {warned}"),
         ),
+        // A bound may be NaN, but has no sign then, and none is too large to be read.
+        (&bounded("NaN"), now, &format!("{{x=\"3\"}} inf{noted}")),
+        (&bounded("-NaN"), now, &refused("-NaN")),
+        (&bounded("1e999"), now, &refused("1e999")),
+        // Labels that repeat at one time stay where they are.
+        ("stdvar(histogram_quantiles(bucket, \"q\", 1, 1, 0, 1))", now, "{} 0.0018750000000000001"),
     ] {
         agree(&data, text, times).unwrap();
         assert_eq!(answer(&data, text, times), expected, "{text}");
