@@ -23,6 +23,9 @@ pub use file::{ANSWER_MAX, DueApart, FILE_BYTES_MAX, File, ReadError, Refresh, R
 /// Files asked for at one time; a device costs a few.
 pub const FILES_MAX: usize = 16_384;
 
+/// What stands in the place of the clock's path, for errors.
+pub const CLOCK: &str = "adjtimex";
+
 /// A file's number; kept by the input that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileId(Option<u32>);
@@ -202,7 +205,7 @@ impl<'a> Asks<'a> {
 
     /// Asks for the state of the kernel's clock.
     pub fn ask_clock(&mut self) -> FileId {
-        self.files.ask(self.input, Source::Clock, (Root::Host, ""), Refresh::EachRow)
+        self.files.ask(self.input, Source::Clock, (Root::Host, CLOCK), Refresh::EachRow)
     }
 
     /// Asks no more for a file.
@@ -255,8 +258,6 @@ impl<'a> Asks<'a> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use bellwether_model::time::Mono;
 
     use super::*;
 

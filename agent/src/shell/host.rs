@@ -373,9 +373,11 @@ impl Host {
         }
         self.readings.done = done;
         if let Some(hung) = hung {
-            let mut path = Box::default();
+            // Where the thread had not begun, at the first that it was given.
+            let at = hung.number.or(files.asked(hung.input).first().copied());
+            let path = at.and_then(|number| files.file(number)).map(File::path);
+            let path = path.unwrap_or_default().into();
             if let Some(file) = hung.number.and_then(|number| files.file_mut(number)) {
-                path = file.path().into();
                 file.give_back(Vec::new());
                 file.was_not_read(ReadError::Stuck, row, now);
             }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::pure::columns::Owned;
 use crate::pure::config::InputPlan;
-use crate::pure::files::{DueApart, Files, Root, Source};
+use crate::pure::files::{CLOCK, DueApart, Files, Root, Source};
 
 /// One input over files that are texts.
 struct World {
@@ -413,15 +413,15 @@ fn the_state_of_an_interface_changes_its_info_and_nothing_else() {
 #[test]
 fn the_clock_is_told_in_seconds_and_ratios() {
     let mut world =
-        World::new("timex", &[("", "0 8193 -1500 65536 2 3 7 10000 0 0 0 0 0 0 0 0 37")]);
+        World::new("timex", &[(CLOCK, "0 8193 -1500 65536 2 3 7 10000 0 0 0 0 0 0 0 0 37")]);
     let row = world.row().unwrap();
     assert_eq!(row["node_timex_offset_seconds"], -1.5e-6);
     assert_eq!(row["node_timex_frequency_adjustment_ratio"], 1.000_001);
     assert_eq!((row["node_timex_sync_status"], row["node_timex_tai_offset_seconds"]), (1.0, 37.0));
-    world.write("", "5 64 -1500 0 2 3 7 10000 0 0 0 0 0 0 0 0 0");
+    world.write(CLOCK, "5 64 -1500 0 2 3 7 10000 0 0 0 0 0 0 0 0 0");
     let row = world.row().unwrap();
     assert_eq!((row["node_timex_offset_seconds"], row["node_timex_sync_status"]), (-1.5e-3, 0.0));
-    world.write("", "5 64");
+    world.write(CLOCK, "5 64");
     let error = world.row().unwrap_err().to_string();
     assert_eq!(error, "adjtimex:1: seventeen whole numbers expected");
 }

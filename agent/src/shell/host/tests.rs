@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
 use super::*;
-use crate::pure::files::Asks;
+use crate::pure::files::{Asks, CLOCK};
 
 fn roots(proc: &str) -> Roots {
     Roots { proc: proc.into(), ..Roots::default() }
@@ -63,18 +63,18 @@ fn what_an_input_shares_with_one_that_hangs_is_read_for_it() {
         let readings = all.map(|file| (asks.readings(file), asks.bytes(file).err()));
         (read.map(|read| read.err()), readings)
     };
-    let stuck = |path: &str| {
-        let path = path.into();
+    let stuck = || {
+        let path = CLOCK.into();
         Some(InputError::Read { path, error: ReadError::Stuck })
     };
     let good = |count| (count, None);
     assert_eq!(row(&mut host, &mut files, 1), ([None, None], [good(1); 3]));
     let hung = (2, Some(ReadError::Stuck));
     // The tick has waited for long: what was not read in it is of the row before, and then apart.
-    assert_eq!(row(&mut host, &mut files, 2), ([stuck(""), None], [good(2), good(1), hung]));
+    assert_eq!(row(&mut host, &mut files, 2), ([stuck(), None], [good(2), good(1), hung]));
     for n in 3..6 {
         let (read, readings) = row(&mut host, &mut files, n);
-        assert_eq!(read, [stuck(""), None]);
+        assert_eq!(read, [stuck(), None]);
         assert_eq!(readings[0], good(n));
         assert_eq!(readings[2], hung);
     }
