@@ -34,7 +34,7 @@ pub enum Source {
     /// What `statfs` says of the file system at the path, which may wait for a server: size, free
     /// and available bytes, inodes and free inodes, as decimal numbers with blanks between.
     SpaceApart,
-    /// What `adjtimex` says of the kernel's clock, its name being the path: the clock's state and the
+    /// What `adjtimex` says of the kernel's clock, its name in place of the path: its state and the
     /// fields of `timex` that [`crate::pure::input`] names, as numbers with blanks between.
     Clock,
 }
